@@ -1,0 +1,194 @@
+"""Every setting of the runtime, declared once.
+
+The YAML file, the ROS parameters, the command line's ``--set`` and the table in the docs all derive
+from this tree. Each setting has a default that works, a unit, bounds, and a reason. Unknown keys
+and values out of bounds are refused with one line that names the key.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ssl_perception.errors import InputError
+
+MAX_YAML_BYTES = 1 << 20
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Topics(Section):
+    """Which recorded topics to use. Empty: the only one, or the obvious one, of the right type."""
+
+    points: str = Field("", description="sensor_msgs/PointCloud2 with lidar sweeps")
+    odom: str = Field("", description="nav_msgs/Odometry; used for ego motion when given")
+    left_image: str = Field("", description="sensor_msgs/Image, left, rectified")
+    right_image: str = Field("", description="sensor_msgs/Image, right, rectified")
+    left_info: str = Field("", description="sensor_msgs/CameraInfo of the left image")
+    right_info: str = Field("", description="sensor_msgs/CameraInfo of the right image")
+
+
+class EgoMotion(Section):
+    """Sweep-to-sweep registration (small_gicp)."""
+
+    voxel: float = Field(0.5, ge=0.05, le=5.0, description="down-sampling edge, m")
+    max_correspondence: float = Field(1.0, gt=0.0, le=10.0, description="match radius, m")
+    iterations: int = Field(30, ge=1, le=200, description="at most so many Gauss-Newton steps")
+    threads: int = Field(2, ge=1, le=64, description="threads for registration")
+
+
+class Ground(Section):
+    """Ground segmentation (Patchwork++)."""
+
+    sensor_height: float = Field(
+        1.73, ge=0.0, le=10.0, description="lidar above the ground, m (0: estimate from the sweep)"
+    )
+    max_range: float = Field(80.0, gt=1.0, le=500.0, description="ignore points beyond, m")
+    min_range: float = Field(1.0, ge=0.0, le=20.0, description="ignore points nearer, m")
+
+
+class NeuralPrior(Section):
+    """NSFP (NeurIPS 2021); defaults as in the authors' code."""
+
+    hidden: int = Field(128, ge=4, le=1024, description="units per hidden layer")
+    layers: int = Field(8, ge=1, le=32, description="hidden layers")
+    learning_rate: float = Field(8e-3, gt=0, le=1.0, description="Adam step")
+    iterations: int = Field(5000, ge=1, le=100_000, description="at most so many steps")
+    patience: int = Field(100, ge=1, le=10_000, description="steps without gain before stopping")
+    min_delta: float = Field(1e-4, ge=0, description="smallest loss change that counts as gain")
+    points: int = Field(0, ge=0, description="random points to fit (0: all)")
+
+
+class FastNeuralPrior(Section):
+    """FastNSF (ICCV 2023); defaults: the authors' full-cloud setting with a patient stop."""
+
+    hidden: int = Field(128, ge=4, le=1024, description="units per hidden layer")
+    layers: int = Field(8, ge=1, le=32, description="hidden layers")
+    learning_rate: float = Field(8e-3, gt=0, le=1.0, description="Adam step")
+    iterations: int = Field(5000, ge=1, le=100_000, description="at most so many steps")
+    patience: int = Field(30, ge=1, le=10_000, description="steps without gain before stopping")
+    min_delta: float = Field(5e-5, ge=0, description="smallest loss change that counts as gain")
+    cell: float = Field(0.1, gt=0.01, le=2.0, description="edge of a distance-transform cell, m")
+    points: int = Field(0, ge=0, description="random points to fit (0: all)")
+
+
+class RigidCluster(Section):
+    """Our solver: static unless a cluster earns its motion."""
+
+    max_range: float = Field(50.0, gt=1.0, le=300.0, description="solve within |x|,|y| <= this, m")
+
+
+class Flow(Section):
+    """Scene flow on raw sweeps."""
+
+    method: Literal["nsfp", "fast_nsf", "scoop", "rigid_cluster", "neural_prior"] = Field(
+        "fast_nsf", description="solver for what is not static"
+    )
+    deadline: float = Field(0.0, ge=0.0, le=3600.0, description="s per sweep (0: none)")
+    max_gap: float = Field(
+        0.5, gt=0.0, le=60.0, description="s between sweeps beyond which flow starts anew"
+    )
+    nsfp: NeuralPrior = NeuralPrior()
+    fast_nsf: FastNeuralPrior = FastNeuralPrior()
+    rigid_cluster: RigidCluster = RigidCluster()
+
+
+class Stereo(Section):
+    """The teacher: OpenCV semi-global block matching, and the gate that says when to trust it."""
+
+    disparities: int = Field(
+        128, ge=16, le=1024, multiple_of=16, description="search range, px (a multiple of 16)"
+    )
+    block: int = Field(5, ge=3, le=21, description="window edge, px (odd)")
+    mode: Literal["sgbm", "3way", "hh"] = Field("3way", description="OpenCV SGBM mode")
+    uniqueness: int = Field(10, ge=0, le=100, description="margin of the best match, percent")
+    speckle_window: int = Field(100, ge=0, le=10_000, description="px, smaller islands dropped")
+    speckle_range: int = Field(2, ge=0, le=100, description="px, disparity step within an island")
+    min_valid_fraction: float = Field(
+        0.2, ge=0.0, le=1.0, description="share of pixels that must match, else invalid"
+    )
+    max_depth: float = Field(80.0, gt=0.1, le=1000.0, description="m, beyond is unknown")
+
+
+class Scan(Section):
+    """Obstacle distance in sectors around the robot."""
+
+    sectors: int = Field(72, ge=1, le=3600, description="sectors over the full circle")
+    range_min: float = Field(0.2, ge=0.0, le=10.0, description="m")
+    range_max: float = Field(40.0, gt=0.1, le=500.0, description="m")
+    below: float = Field(
+        1.2, ge=0.0, le=50.0, description="robot's height band: so far below the camera, m"
+    )
+    above: float = Field(
+        0.5, ge=0.0, le=50.0, description="robot's height band: so far above the camera, m"
+    )
+    percentile: float = Field(
+        5.0, ge=0.0, le=50.0, description="per cent of a sector's depths taken for its distance"
+    )
+    min_pixels: int = Field(
+        20, ge=1, le=100_000, description="known pixels that a sector needs, else unknown"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Scan:
+        if self.range_min >= self.range_max:
+            raise ValueError("range_min must be below range_max")
+        return self
+
+
+class Config(Section):
+    """The whole runtime."""
+
+    topics: Topics = Topics()
+    ego_motion: EgoMotion = EgoMotion()
+    ground: Ground = Ground()
+    flow: Flow = Flow()
+    stereo: Stereo = Stereo()
+    scan: Scan = Scan()
+
+
+def from_dict(values: dict[str, Any], source: str = "config") -> Config:
+    """Validate a nested dictionary.
+
+    Raises:
+        InputError: on an unknown key or a value out of bounds; the line names the first key.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        if first["type"] == "extra_forbidden":
+            what = "unknown key"
+        else:
+            what = f"{first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
+        raise InputError(f"{source}: {key}: {what}") from None
+
+
+def load(path: Path) -> Config:
+    """Read a YAML file; an empty one gives the defaults.
+
+    Raises:
+        InputError: file missing, larger than 1 MiB, not YAML, or not valid (see ``from_dict``).
+    """
+    try:
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise InputError(f"{path}: larger than {MAX_YAML_BYTES} bytes; not a settings file")
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a UTF-8 text file") from None
+    except yaml.YAMLError as error:
+        line = str(error).replace("\n", " ")
+        raise InputError(f"{path}: not valid YAML: {line}") from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must hold keys and values, not {type(values).__name__}")
+    return from_dict(values, str(path))

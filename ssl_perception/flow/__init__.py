@@ -1,0 +1,87 @@
+"""Scene flow: the 3-D motion of each lidar point, found on the two sweeps at hand."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+
+from ssl_perception.errors import InputError
+from ssl_perception.flow.deadline import Deadline
+from ssl_perception.types import PointCloud, SceneFlow
+
+# method -> (module with a `solve`, name of its section in config.Flow). Modules load on first
+# use: a robot that runs `rigid_cluster` never imports torch.
+METHODS: dict[str, tuple[str, str]] = {
+    "nsfp": ("ssl_perception.flow.solvers.neural_prior", "nsfp"),
+    "fast_nsf": ("ssl_perception.flow.solvers.fast_neural_prior", "fast_nsf"),
+}
+
+
+class Solver(Protocol):
+    """What each module in ``flow/solvers`` offers as ``solve``.
+
+    Both clouds are in one frame, ego-compensated (static things don't move) and ground-free. The
+    answer is a function of the arguments alone: no state is kept between calls.
+    """
+
+    def __call__(
+        self,
+        source: PointCloud,
+        target: PointCloud,
+        options: Any,
+        deadline: Deadline,
+        seed: int,
+    ) -> SceneFlow: ...
+
+
+def estimate_flow(
+    source: PointCloud,
+    target: PointCloud,
+    method: str = "rigid_cluster",
+    seconds: float | None = None,
+    seed: int = 0,
+    options: Any = None,
+) -> SceneFlow:
+    """The motion of each source point, over ground, from the source's stamp to the target's.
+
+    Args:
+        source: N points; the flow is given for these, in their order.
+        target: M points in the same frame, a moment later (or earlier: then ``interval`` is
+            negative). Both are ego-compensated and ground-free;
+            ``ssl_perception.pipeline`` does that for raw sweeps.
+        method: one of ``METHODS``.
+        seconds: wall time allowed; None: as long as it takes. When time runs out the best flow
+            so far is returned with ``converged=False``.
+        seed: the same input, seed and machine give the same flow when no deadline is given.
+        options: the method's section of ``config.Flow``; None: its defaults.
+
+    Raises:
+        InputError: unknown method, NaN or infinite points, an empty cloud, or clouds whose
+            frames differ.
+    """
+    if method not in METHODS:
+        raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    if seconds is not None and not seconds > 0:
+        raise InputError(f"seconds must be positive, not {seconds}")
+    for name, cloud in (("source", source), ("target", target)):
+        if len(cloud) == 0:
+            raise InputError(f"{name} cloud is empty")
+        if not np.isfinite(cloud.points).all():
+            bad = int((~np.isfinite(cloud.points).all(axis=1)).sum())
+            raise InputError(f"{name} cloud has {bad} NaN or infinite points of {len(cloud)}")
+        if cloud.time is not None and not np.isfinite(cloud.time).all():
+            raise InputError(f"{name} cloud has NaN or infinite point times")
+    if source.frame and target.frame and source.frame != target.frame:
+        raise InputError(
+            f"source is in frame {source.frame!r} but target in {target.frame!r}; "
+            "bring both into one frame first"
+        )
+    module, section = METHODS[method]
+    if options is None:
+        from ssl_perception.config import Flow
+
+        options = getattr(Flow(), section)
+    solve: Solver = import_module(module).solve
+    return solve(source, target, options, Deadline(seconds), seed)

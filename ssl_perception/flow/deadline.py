@@ -1,0 +1,28 @@
+"""A point in time by which an answer is wanted."""
+
+from __future__ import annotations
+
+import math
+import time
+
+
+class Deadline:
+    """``Deadline(0.05)``: fifty milliseconds from now. ``Deadline(None)``: no hurry, ever."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.start = time.perf_counter()
+        self.end = math.inf if seconds is None else self.start + seconds
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the deadline was set."""
+        return time.perf_counter() - self.start
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left; negative when passed, ``inf`` without a deadline."""
+        return self.end - time.perf_counter()
+
+    @property
+    def passed(self) -> bool:
+        return time.perf_counter() >= self.end

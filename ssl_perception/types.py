@@ -1,0 +1,296 @@
+"""The few types that everything speaks: what the sensors give and what perception says of it.
+
+Lengths are metres, times seconds, angles radians, unless a name says otherwise. Frames follow
+REP 103 (x forward, y left, z up) and, for cameras, its optical variant (z forward, x right,
+y down). Arrays are converted to the stated dtype once, here, and never copied when they already
+have it. Instances are immutable: nothing downstream may change what another stage reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ssl_perception.errors import InputError
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+
+def _array(value: ArrayLike, dtype: type, shape: tuple[int | None, ...], name: str) -> NDArray:
+    array = np.asarray(value, dtype=dtype)
+    if array.ndim != len(shape) or any(
+        want is not None and have != want for have, want in zip(array.shape, shape, strict=True)
+    ):
+        wanted = "(" + ", ".join("N" if n is None else str(n) for n in shape) + ")"
+        raise InputError(f"{name} must have shape {wanted}, not {array.shape}")
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class PointCloud:
+    """One lidar sweep, or a part of one.
+
+    Attributes:
+        points: (N, 3) float32, metres, in ``frame``.
+        time: (N,) float32, when each point was measured, seconds relative to ``stamp``; or None
+            where the driver does not say. It may be negative, and may exceed the sweep period.
+        stamp: seconds (any epoch; float64).
+        frame: name of the coordinate frame.
+        origin: (3,) float32, position of the sensor in ``frame``, metres. Rays start here.
+
+    Raises:
+        InputError: on a wrong shape.
+    """
+
+    points: FloatArray
+    time: FloatArray | None = None
+    stamp: float = 0.0
+    frame: str = ""
+    origin: FloatArray = field(default_factory=lambda: np.zeros(3, np.float32))
+
+    def __post_init__(self) -> None:
+        points = _array(self.points, np.float32, (None, 3), "points")
+        object.__setattr__(self, "points", points)
+        if self.time is not None:
+            object.__setattr__(self, "time", _array(self.time, np.float32, (len(points),), "time"))
+        object.__setattr__(self, "origin", _array(self.origin, np.float32, (3,), "origin"))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def select(self, keep: NDArray) -> PointCloud:
+        """The points that ``keep`` names (boolean mask or indices), all else as it was."""
+        time = None if self.time is None else self.time[keep]
+        return PointCloud(self.points[keep], time, self.stamp, self.frame, self.origin)
+
+    def transformed(self, new_from_old: NDArray[np.float64], frame: str | None = None) -> PointCloud:
+        """The same points, and the sensor's position, in other coordinates.
+
+        Args:
+            new_from_old: (4, 4) rigid transform that maps this cloud's frame to the new one.
+            frame: name of the new frame; None keeps the name.
+        """
+        rotation = new_from_old[:3, :3].astype(np.float32)
+        shift = new_from_old[:3, 3].astype(np.float32)
+        return PointCloud(
+            self.points @ rotation.T + shift,
+            self.time,
+            self.stamp,
+            self.frame if frame is None else frame,
+            rotation @ self.origin + shift,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SceneFlow:
+    """The motion of each point of a source cloud, over ground.
+
+    Attributes:
+        flow: (N, 3) float32, metres: displacement of the body that the point lies on, from the
+            source's stamp to the target's.
+        moving: (N,) bool: the point belongs to something that moves over ground.
+        confidence: (N,) float32 in [0, 1]; 0 where nothing is known (no target seen).
+        interval: target stamp minus source stamp, seconds; negative when the target is the
+            earlier sweep. ``flow / interval`` is the velocity.
+        seconds: wall time that the answer took.
+        iterations: optimisation steps taken.
+        converged: False when a deadline cut the search short.
+    """
+
+    flow: FloatArray
+    moving: BoolArray
+    confidence: FloatArray
+    interval: float
+    seconds: float = 0.0
+    iterations: int = 0
+    converged: bool = True
+
+    def __post_init__(self) -> None:
+        flow = _array(self.flow, np.float32, (None, 3), "flow")
+        object.__setattr__(self, "flow", flow)
+        object.__setattr__(self, "moving", _array(self.moving, np.bool_, (len(flow),), "moving"))
+        confidence = _array(self.confidence, np.float32, (len(flow),), "confidence")
+        object.__setattr__(self, "confidence", confidence)
+
+    @property
+    def velocity(self) -> FloatArray:
+        """(N, 3) float32, m/s over ground; NaN where nothing is known (confidence 0)."""
+        if self.interval == 0.0:
+            return np.full_like(self.flow, np.nan)
+        velocity = self.flow / np.float32(self.interval)
+        velocity[self.confidence == 0.0] = np.nan
+        return velocity
+
+
+@dataclass(frozen=True)
+class CameraModel:
+    """A rectified pinhole camera (no distortion left), in pixels.
+
+    A point (X, Y, Z) in the optical frame is seen at ``u = fx X / Z + cx``, ``v = fy Y / Z + cy``.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    frame: str = ""
+
+    def __post_init__(self) -> None:
+        if self.width <= 0 or self.height <= 0:
+            raise InputError(f"camera size must be positive, not {self.width}x{self.height}")
+        numbers = (self.fx, self.fy, self.cx, self.cy)
+        if not np.all(np.isfinite(numbers)) or self.fx <= 0 or self.fy <= 0:
+            raise InputError(f"camera needs finite fx, fy > 0, cx, cy, not {numbers}")
+
+
+@dataclass(frozen=True, eq=False)
+class StereoPair:
+    """Two rectified images taken at one instant: row r of left and right see the same rays.
+
+    Attributes:
+        left, right: (H, W) or (H, W, 3) uint8; colour is BGR, as OpenCV has it.
+        camera: the left camera; the right one is the same, ``baseline`` to its right.
+        baseline: metres, positive.
+        stamp: seconds.
+        cx_difference: pixels, cx of the right camera minus cx of the left (Middlebury's doffs);
+            depth = fx * baseline / (disparity + cx_difference).
+
+    Raises:
+        InputError: on images of different size, or of another size than the camera's, or a
+            baseline that is not positive.
+    """
+
+    left: NDArray[np.uint8]
+    right: NDArray[np.uint8]
+    camera: CameraModel
+    baseline: float
+    stamp: float = 0.0
+    cx_difference: float = 0.0
+
+    def __post_init__(self) -> None:
+        for side, image in (("left", self.left), ("right", self.right)):
+            if image.dtype != np.uint8 or image.ndim not in (2, 3):
+                raise InputError(
+                    f"{side} image must be (H, W) or (H, W, 3) uint8, "
+                    f"not {image.shape} {image.dtype}"
+                )
+        if self.left.shape[:2] != self.right.shape[:2]:
+            (lh, lw), (rh, rw) = self.left.shape[:2], self.right.shape[:2]
+            raise InputError(f"left image is {lw}x{lh} but right image is {rw}x{rh}")
+        if self.left.shape[:2] != (self.camera.height, self.camera.width):
+            h, w = self.left.shape[:2]
+            raise InputError(
+                f"images are {w}x{h} but camera_info says {self.camera.width}x{self.camera.height}"
+            )
+        if not (np.isfinite(self.baseline) and self.baseline > 0):
+            raise InputError(
+                f"baseline must be positive, not {self.baseline} m "
+                "(the right camera_info carries it as P[3] = -fx * baseline)"
+            )
+
+
+class Cue(str, Enum):
+    """Which sense a depth comes from."""
+
+    STEREO = "stereo"
+    MONO = "mono"
+    NONE = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class DepthMap:
+    """Depth along the optical axis for each pixel of the left camera.
+
+    Attributes:
+        depth: (H, W) float32, metres along z; NaN where unknown.
+        camera: the camera it is seen from.
+        stamp: seconds.
+        cue: where it comes from.
+        valid: False when the cue itself says that it can't be trusted for this frame (for
+            example stereo before a blank wall). The depths then must not be used as free space
+            nor as labels.
+        reason: why not, in a few words; empty when valid.
+        confidence: (H, W) float32 in [0, 1], or None where the cue gives none.
+    """
+
+    depth: FloatArray
+    camera: CameraModel
+    stamp: float = 0.0
+    cue: Cue = Cue.STEREO
+    valid: bool = True
+    reason: str = ""
+    confidence: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        shape = (self.camera.height, self.camera.width)
+        object.__setattr__(self, "depth", _array(self.depth, np.float32, shape, "depth"))
+        if self.confidence is not None:
+            confidence = _array(self.confidence, np.float32, shape, "confidence")
+            object.__setattr__(self, "confidence", confidence)
+
+    @property
+    def valid_fraction(self) -> float:
+        """Share of pixels with a known depth."""
+        return float(np.isfinite(self.depth).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class ObstacleScan:
+    """Distance to the nearest obstacle per sector, horizontally, around the robot (REP 117).
+
+    Attributes:
+        ranges: (S,) float32, metres; -Inf closer than ``range_min``, +Inf nothing up to
+            ``range_max``, NaN unknown. Unknown is never free.
+        angle_min: angle of the first sector's centre, radians, counter-clockwise from ahead.
+        angle_increment: radians from one sector to the next.
+        range_min, range_max: metres.
+        stamp: seconds.
+        frame: the body-like frame (x forward, y left) in which the angles count.
+        cue: the depth cue that it was made from; ``Cue.NONE``: all is unknown.
+    """
+
+    ranges: FloatArray
+    angle_min: float
+    angle_increment: float
+    range_min: float
+    range_max: float
+    stamp: float = 0.0
+    frame: str = ""
+    cue: Cue = Cue.STEREO
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranges", _array(self.ranges, np.float32, (None,), "ranges"))
+
+    @property
+    def angles(self) -> FloatArray:
+        """(S,) float32, the sectors' centres, radians."""
+        steps = np.arange(len(self.ranges), dtype=np.float32)
+        return np.float32(self.angle_min) + steps * np.float32(self.angle_increment)
+
+
+@dataclass(frozen=True, eq=False)
+class Odometry:
+    """Where the robot says it is.
+
+    Attributes:
+        world_from_body: (4, 4) float64 rigid transform.
+        stamp: seconds.
+        frame, child_frame: names of world and body frame.
+    """
+
+    world_from_body: NDArray[np.float64]
+    stamp: float = 0.0
+    frame: str = ""
+    child_frame: str = ""
+
+    def __post_init__(self) -> None:
+        pose = _array(self.world_from_body, np.float64, (4, 4), "world_from_body")
+        if not np.isfinite(pose).all():
+            raise InputError("odometry pose has NaN or infinite numbers")
+        object.__setattr__(self, "world_from_body", pose)
