@@ -7,8 +7,10 @@ and values out of bounds are refused with one line that names the key.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -152,6 +154,16 @@ class Config(Section):
     scan: Scan = Scan()
 
 
+class Setting(NamedTuple):
+    """One leaf of the tree, for whoever derives parameters or documentation from it."""
+
+    name: str
+    default: Any
+    bounds: dict[str, float]
+    description: str
+    annotation: Any
+
+
 def from_dict(values: dict[str, Any], source: str = "config") -> Config:
     """Validate a nested dictionary.
 
@@ -192,3 +204,57 @@ def load(path: Path) -> Config:
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold keys and values, not {type(values).__name__}")
     return from_dict(values, str(path))
+
+
+def override(config: Config, settings: list[str]) -> Config:
+    """The same configuration with ``section.key=value`` settings applied on top, in order.
+
+    Raises:
+        InputError: a setting without ``=``, an unknown key, or a value out of bounds.
+    """
+    values = config.model_dump()
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set {setting}: write section.key=value")
+        *sections, leaf = key.strip().split(".")
+        place = values
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None  # type: ignore[assignment]
+        if not isinstance(place, dict) or leaf not in place:
+            raise InputError(f"--set {setting}: unknown key {key.strip()!r}")
+        try:
+            place[leaf] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"--set {setting}: not a YAML value: {text!r}") from None
+    return from_dict(values, "--set")
+
+
+def settings(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[Setting]:
+    """Every setting of the tree with its dotted name, default, bounds and description."""
+    for name, info in section.model_fields.items():
+        if isinstance(info.default, BaseModel):
+            yield from settings(type(info.default), f"{prefix}{name}.")
+        else:
+            bounds = {
+                part.name: getattr(rule, part.name)
+                for rule in info.metadata
+                if is_dataclass(rule)
+                for part in fields(rule)
+            }
+            yield Setting(
+                f"{prefix}{name}", info.default, bounds, info.description or "", info.annotation
+            )
+
+
+def markdown_table() -> str:
+    """The settings as the table in docs/settings.md."""
+    rows = ["| setting | default | bounds | what |", "|---|---|---|---|"]
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "multiple_of": "multiple of"}
+    for setting in settings():
+        bounds = ", ".join(f"{signs.get(k, k)} {v:g}" for k, v in setting.bounds.items())
+        choices = get_args(setting.annotation) if get_origin(setting.annotation) is Literal else ()
+        bounds = bounds or " / ".join(map(str, choices))
+        default = setting.default if setting.default != "" else "(none)"
+        rows.append(f"| `{setting.name}` | {default} | {bounds} | {setting.description} |")
+    return "\n".join(rows) + "\n"

@@ -21,7 +21,7 @@ BoolArray = NDArray[np.bool_]
 
 
 def _array(value: ArrayLike, dtype: type, shape: tuple[int | None, ...], name: str) -> NDArray:
-    array = np.asarray(value, dtype=dtype)
+    array: NDArray = np.asarray(value, dtype=dtype)
     if array.ndim != len(shape) or any(
         want is not None and have != want for have, want in zip(array.shape, shape, strict=True)
     ):
@@ -67,7 +67,9 @@ class PointCloud:
         time = None if self.time is None else self.time[keep]
         return PointCloud(self.points[keep], time, self.stamp, self.frame, self.origin)
 
-    def transformed(self, new_from_old: NDArray[np.float64], frame: str | None = None) -> PointCloud:
+    def transformed(
+        self, new_from_old: NDArray[np.float64], frame: str | None = None
+    ) -> PointCloud:
         """The same points, and the sensor's position, in other coordinates.
 
         Args:

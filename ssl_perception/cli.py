@@ -1,0 +1,171 @@
+"""``ssl-perception``: the command line.
+
+Each command is thin: it turns options into the library's types, calls one function, prints what
+comes back, and writes every printed figure to ``--json`` when asked. Heavy imports wait until the
+command that needs them runs, so that ``--help`` answers at once.
+
+Exit codes: 0 done; 2 the input or an option can't be used (one line on stderr says which).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ssl_perception import config as configuration
+from ssl_perception.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Perception that teaches itself while the robot works: lidar scene flow and depth.",
+)
+evaluate = typer.Typer(no_args_is_help=True, help="Score methods on a dataset with ground truth.")
+app.add_typer(evaluate, name="evaluate")
+
+out = Console()
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML settings; see docs/settings.md.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting on top, e.g. flow.method=nsfp."),
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write every figure printed to this file.")
+]
+
+
+def _config(path: Path | None, settings: list[str] | None) -> configuration.Config:
+    config = configuration.load(path) if path else configuration.Config()
+    return configuration.override(config, settings) if settings else config
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Folder for what it makes.")] = Path(
+        "demo_out"
+    ),
+    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Length of the log.")] = 20.0,
+    seed: Annotated[int, typer.Option(min=0, help="Which world.")] = 0,
+    ros: Annotated[bool, typer.Option("--ros", help="Through the ROS 2 nodes.")] = False,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Simulate a log, run the whole pipeline on it, and show the result against the truth."""
+    from ssl_perception.demo import run_demo
+
+    run_demo(folder, seconds, seed, _config(config_file, settings), ros, json_file, out)
+
+
+@app.command()
+def replay(
+    log: Annotated[Path, typer.Argument(help="Bag (.mcap, .db3, folder) or sequence folder.")],
+    output: Annotated[Path, typer.Option("--out", help="Bag to write.")],
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    report: Annotated[Path | None, typer.Option(help="HTML report to write.")] = None,
+    viewer: Annotated[
+        str | None, typer.Option(help="Watch it live: 'rerun' (needs the viewer extra).")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Go on past bad messages, counting them.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Run the pipeline over a recorded log."""
+    from ssl_perception.replay import run_replay
+
+    if viewer not in (None, "rerun"):
+        raise InputError(f"--viewer {viewer}: only 'rerun' is known")
+    run_replay(
+        log, output, _config(config_file, settings), report, viewer, skip_bad, json_file, out
+    )
+
+
+@evaluate.command("flow")
+def evaluate_flow(
+    path: Annotated[Path, typer.Argument(help="Folder or file of the dataset.")],
+    dataset: Annotated[
+        str, typer.Option(help="argoverse2, kitti-scene-flow, kitti-raw, pair or sim.")
+    ],
+    method: Annotated[list[str] | None, typer.Option(help="Solver; give several times.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Scene flow against ground truth, methods side by side, zero flow always among them."""
+    from ssl_perception.evaluation.flow import run_evaluate_flow
+
+    run_evaluate_flow(
+        dataset,
+        path,
+        method or ["rigid_cluster"],
+        seed,
+        _config(config_file, settings),
+        json_file,
+        out,
+    )
+
+
+@evaluate.command("depth")
+def evaluate_depth(
+    path: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
+    dataset: Annotated[str, typer.Option(help="kitti-stereo, kitti-lidar, middlebury or sim.")],
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Stereo depth against ground truth."""
+    from ssl_perception.evaluation.depth import run_evaluate_depth
+
+    run_evaluate_depth(dataset, path, _config(config_file, settings), json_file, out)
+
+
+@app.command()
+def simulate(
+    kind: Annotated[str, typer.Argument(help="room or street.")],
+    output: Annotated[Path, typer.Option("--out", help="Bag to write.")],
+    seconds: Annotated[float, typer.Option(min=0.2, max=3600.0, help="Length of the log.")] = 20.0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """Write a simulated sensor log with exact ground truth."""
+    from ssl_perception_sim.record import run_simulate
+
+    run_simulate(kind, output, seconds, seed, json_file, out)
+
+
+@app.command()
+def doctor(json_file: JsonFile = None) -> None:
+    """Say what this installation can do, and what it lacks."""
+    from ssl_perception.doctor import run_doctor
+
+    run_doctor(json_file, out)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point of the console script."""
+    try:
+        app(arguments)
+    except InputError as error:
+        err.print(f"[bold red]error:[/] {_one_line(error)}", markup=True)
+        sys.exit(2)
+
+
+def _one_line(error: Exception) -> str:
+    from rich.markup import escape
+
+    return escape(" ".join(str(error).split()))
+
+
+if __name__ == "__main__":
+    main()
