@@ -35,6 +35,17 @@ class Topics(Section):
     right_info: str = Field("", description="sensor_msgs/CameraInfo of the right image")
 
 
+class LidarMount(Section):
+    """Where the lidar sits on the body that the odometry speaks of (REP 103, body from lidar)."""
+
+    x: float = Field(0.0, ge=-100.0, le=100.0, description="ahead of the body's origin, m")
+    y: float = Field(0.0, ge=-100.0, le=100.0, description="left of it, m")
+    z: float = Field(0.0, ge=-100.0, le=100.0, description="above it, m")
+    roll: float = Field(0.0, ge=-3.1416, le=3.1416, description="about x, rad")
+    pitch: float = Field(0.0, ge=-3.1416, le=3.1416, description="about y, rad, nose down positive")
+    yaw: float = Field(0.0, ge=-3.1416, le=3.1416, description="about z, rad, to the left positive")
+
+
 class EgoMotion(Section):
     """Sweep-to-sweep registration (small_gicp)."""
 
@@ -114,6 +125,21 @@ class Stereo(Section):
     min_valid_fraction: float = Field(
         0.2, ge=0.0, le=1.0, description="share of pixels that must match, else invalid"
     )
+    check_block: int = Field(
+        9, ge=5, le=51, description="window edge of the block matcher that checks, px (odd)"
+    )
+    min_agreement: float = Field(
+        0.15, ge=0.0, le=1.0, description="share of pixels where both matchers must agree"
+    )
+    texture: int = Field(
+        12, ge=1, le=1000, description="horizontal Sobel response, grey levels, that is texture"
+    )
+    min_texture: float = Field(
+        0.1, ge=0.0, le=1.0, description="share of the image near texture, else invalid"
+    )
+    max_row_offset: float = Field(
+        0.5, gt=0.0, le=10.0, description="px the right image's rows may be off, else invalid"
+    )
     max_depth: float = Field(80.0, gt=0.1, le=1000.0, description="m, beyond is unknown")
 
 
@@ -135,6 +161,15 @@ class Scan(Section):
     min_pixels: int = Field(
         20, ge=1, le=100_000, description="known pixels that a sector needs, else unknown"
     )
+    min_known: float = Field(
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="share of a sector's rays that must be known to call it free",
+    )
+    near: float = Field(
+        2.0, ge=0.0, le=500.0, description="m; nearer obstacles count however little else is known"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Scan:
@@ -147,6 +182,7 @@ class Config(Section):
     """The whole runtime."""
 
     topics: Topics = Topics()
+    lidar_mount: LidarMount = LidarMount()
     ego_motion: EgoMotion = EgoMotion()
     ground: Ground = Ground()
     flow: Flow = Flow()
@@ -258,3 +294,10 @@ def markdown_table() -> str:
         default = setting.default if setting.default != "" else "(none)"
         rows.append(f"| `{setting.name}` | {default} | {bounds} | {setting.description} |")
     return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    title = "# Settings\n\nDerived from `ssl_perception/config.py`. In YAML the dots are levels."
+    Path(sys.argv[1]).write_text(f"{title}\n\n{markdown_table()}", encoding="utf-8")

@@ -1,0 +1,212 @@
+"""A recorded log through the pipeline, into a bag of results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from ssl_perception.config import Config
+from ssl_perception.errors import InputError
+from ssl_perception.evaluation.run_report import RunReport
+from ssl_perception.flow.online import SweepFlow
+from ssl_perception.io.log import Log, Recorded, open_log
+from ssl_perception.io.output import OutputBag
+from ssl_perception.pipeline import Perception, StereoDepth
+from ssl_perception.types import Odometry, PointCloud, StereoPair
+
+Result = SweepFlow | StereoDepth
+
+
+@dataclass
+class Summary:
+    """What a run did, in figures."""
+
+    log: str
+    sweeps: int = 0
+    stereo_pairs: int = 0
+    skipped: list[str] = field(default_factory=list)
+    milliseconds: dict[str, list[float]] = field(default_factory=dict)
+    ego_motion: list[dict[str, Any]] = field(default_factory=list)
+    moving_points: int = 0
+    valid_depth: list[float] = field(default_factory=list)
+
+    def add(self, recorded: Recorded, result: Result) -> None:
+        """Count one result."""
+        if isinstance(result, SweepFlow):
+            self.sweeps += 1
+            self.moving_points += int(result.flow.moving.sum())
+            kind = "sweep"
+            if result.current_from_previous is not None:
+                pose = result.current_from_previous.tolist()
+                self.ego_motion.append(
+                    {"stamp_ns": recorded.stamp_ns, "current_from_previous": pose}
+                )
+        else:
+            self.stereo_pairs += 1
+            self.valid_depth.append(result.depth.valid_fraction)
+            kind = "stereo pair"
+        spent = 1e3 * sum(result.stages.values())
+        self.milliseconds.setdefault(kind, []).append(spent)
+
+    def latency(self) -> dict[str, dict[str, float]]:
+        """Milliseconds per kind of input: median, 95th percentile, largest."""
+        return {
+            kind: {
+                "p50": float(np.percentile(values, 50)),
+                "p95": float(np.percentile(values, 95)),
+                "max": float(np.max(values)),
+            }
+            for kind, values in self.milliseconds.items()
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return {
+            "log": self.log,
+            "sweeps": self.sweeps,
+            "stereo_pairs": self.stereo_pairs,
+            "flow_messages": self.sweeps,
+            "depth_messages": self.stereo_pairs,
+            "scan_messages": self.stereo_pairs,
+            "skipped": self.skipped,
+            "latency_ms": self.latency(),
+            "moving_points_per_sweep": self.moving_points / self.sweeps if self.sweeps else None,
+            "valid_depth_fraction": float(np.mean(self.valid_depth)) if self.valid_depth else None,
+            "ego_motion": self.ego_motion,
+        }
+
+
+def replay(
+    log: Log, perception: Perception, on_bad: Callable[[InputError], None] | None = None
+) -> Iterator[tuple[Recorded, Result]]:
+    """The pipeline's answer to each sweep and stereo pair of a log, in the order of time.
+
+    Args:
+        on_bad: told of each input that can't be used, then the next one is taken; None: raise.
+
+    Raises:
+        InputError: the log, or (without ``on_bad``) a message in it, can't be used.
+    """
+    for recorded in log.read(on_bad):
+        value = recorded.value
+        try:
+            if isinstance(value, PointCloud):
+                yield recorded, perception.sweep(value)
+            elif isinstance(value, StereoPair):
+                yield recorded, perception.stereo(value)
+            elif isinstance(value, Odometry):
+                perception.odometry(value)
+        except InputError as error:
+            located = InputError(f"{log.name}: {recorded.topic} at {recorded.stamp_ns} ns: {error}")
+            if on_bad is None:
+                raise located from None
+            on_bad(located)
+
+
+def progress_bar(console: Console) -> Progress:
+    """What every long command shows."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def write_result(bag: OutputBag, recorded: Recorded, result: Result) -> None:
+    """One result as messages with the source's own stamp."""
+    if isinstance(result, SweepFlow):
+        bag.scene_flow(recorded.stamp_ns, result.cloud, result.flow)
+        bag.moving_points(recorded.stamp_ns, result.cloud.select(result.flow.moving))
+    else:
+        bag.depth(recorded.stamp_ns, result.depth)
+        bag.obstacle_distance(recorded.stamp_ns, result.scan)
+
+
+def run_replay(
+    path: Path,
+    output: Path,
+    config: Config,
+    report: Path | None,
+    viewer: str | None,
+    skip_bad: bool,
+    json_file: Path | None,
+    console: Console,
+) -> Summary:
+    """``ssl-perception replay``: read, run, write, and say what happened.
+
+    Nothing is left at ``output`` when the run fails.
+
+    Raises:
+        InputError: the log or the settings can't be used.
+    """
+    if output.resolve() == path.resolve():
+        raise InputError(f"{output}: is the log itself; choose another name for the output")
+    log = open_log(path, config.topics)
+    perception = Perception(config)
+    summary = Summary(str(path))
+    collected = RunReport()
+    live = None
+    if viewer is not None:
+        from ssl_perception.viewer import Viewer
+
+        live = Viewer(output.with_suffix(".rrd"))
+    on_bad = (lambda error: summary.skipped.append(str(error))) if skip_bad else None
+    with OutputBag(output) as bag, progress_bar(console) as bar:
+        task = bar.add_task(log.name, total=len(log))
+        for recorded, result in replay(log, perception, on_bad):
+            write_result(bag, recorded, result)
+            summary.add(recorded, result)
+            collected.add(recorded, result)
+            if live is not None:
+                live.show(recorded, result)
+            bar.advance(task)
+        bar.update(task, total=summary.sweeps + summary.stereo_pairs)
+        if not summary.sweeps and not summary.stereo_pairs:
+            raise InputError(f"{path}: not one usable sweep or stereo pair")
+    _print(summary, console)
+    console.print(f"results  {output}")
+    if report is not None:
+        collected.write(report, f"Replay of {log.name}", summary.latency())
+        console.print(f"report   {report}")
+    if json_file is not None:
+        write_json(json_file, summary.figures())
+    return summary
+
+
+def write_json(path: Path, figures: dict[str, Any]) -> None:
+    """Figures as a JSON file; undefined ones are null, never NaN."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _print(summary: Summary, console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("input", "results", "p50 ms", "p95 ms", "max ms"):
+        table.add_column(heading, justify="left" if heading == "input" else "right")
+    for kind, latency in summary.latency().items():
+        count = len(summary.milliseconds[kind])
+        times = (f"{latency[key]:.0f}" for key in ("p50", "p95", "max"))
+        table.add_row(kind, str(count), *times)
+    console.print(table)
+    for line in summary.skipped:
+        console.print(f"[yellow]skipped[/] {line}", highlight=False)
