@@ -33,6 +33,9 @@ class Topics(Section):
     right_image: str = Field("", description="sensor_msgs/Image, right, rectified")
     left_info: str = Field("", description="sensor_msgs/CameraInfo of the left image")
     right_info: str = Field("", description="sensor_msgs/CameraInfo of the right image")
+    stereo_tolerance: float = Field(
+        0.002, ge=0.0, le=0.02, description="stamps of left and right may differ by so much, s"
+    )
 
 
 class LidarMount(Section):
@@ -129,7 +132,7 @@ class Stereo(Section):
         9, ge=5, le=51, description="window edge of the block matcher that checks, px (odd)"
     )
     min_agreement: float = Field(
-        0.15, ge=0.0, le=1.0, description="share of pixels where both matchers must agree"
+        0.2, ge=0.0, le=1.0, description="share of pixels where both matchers must agree"
     )
     texture: int = Field(
         12, ge=1, le=1000, description="horizontal Sobel response, grey levels, that is texture"
@@ -156,16 +159,13 @@ class Scan(Section):
         0.5, ge=0.0, le=50.0, description="robot's height band: so far above the camera, m"
     )
     percentile: float = Field(
-        5.0, ge=0.0, le=50.0, description="per cent of a sector's depths taken for its distance"
+        5.0, ge=0.0, le=50.0, description="per cent of a sector's known rays that make an obstacle"
     )
     min_pixels: int = Field(
         20, ge=1, le=100_000, description="known pixels that a sector needs, else unknown"
     )
     min_known: float = Field(
-        0.5,
-        ge=0.0,
-        le=1.0,
-        description="share of a sector's rays that must be known to call it free",
+        0.4, ge=0.0, le=1.0, description="share of a sector's rays to be known, else unknown"
     )
     near: float = Field(
         2.0, ge=0.0, le=500.0, description="m; nearer obstacles count however little else is known"

@@ -1,0 +1,144 @@
+"""From a depth image to the distance of the nearest obstacle in each direction.
+
+The scan lives in a level, body-like frame at the camera: x along the optical axis, y left; the
+camera is taken to look horizontally. A pixel's column gives its direction, so a sector is a range
+of columns. Its row gives its slope, so a ray leaves the robot's height band (``below`` to
+``above`` the camera) at a known depth: what it meets before is an obstacle, what it meets after is
+the floor, the ceiling or something that the robot passes over or under. Set ``below`` a little
+less than the camera's height above the floor, or the floor becomes an obstacle where depth is
+noisy.
+
+Unknown is never free. A sector says "d" only if enough of its rays, of those that stay in the band
+up to d, are known; "+Inf" likewise up to ``range_max``; else NaN. The exception is on the safe
+side: an obstacle nearer than ``near`` that enough pixels see is told in any case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ssl_perception.config import Scan
+from ssl_perception.types import CameraModel, Cue, DepthMap, FloatArray, ObstacleScan
+
+_OPTICAL_SUFFIXES = ("_optical_frame", "_optical")
+
+
+def obstacle_scan(depth: DepthMap, options: Scan, frame: str | None = None) -> ObstacleScan:
+    """Distance to the nearest obstacle per sector over the full circle.
+
+    Args:
+        depth: what the camera sees; an invalid one makes every sector unknown.
+        options: sectors, height band and what counts as known.
+        frame: name of the body-like frame; None: the camera's without its optical suffix.
+
+    Returns:
+        ``options.sectors`` ranges, counter-clockwise from straight behind, of the sectors'
+        centres: NaN unknown (outside the image among them), -Inf nearer than ``range_min``, +Inf
+        nothing up to ``range_max``.
+    """
+    increment = 2.0 * np.pi / options.sectors
+    ranges = np.full(options.sectors, np.nan, np.float32)
+    if depth.valid:
+        layout = _layout(depth.camera, options)
+        ranges[layout.sectors] = _nearest(depth.depth, layout, options)
+    if frame is None:
+        frame = depth.camera.frame
+        for suffix in _OPTICAL_SUFFIXES:
+            frame = frame.removesuffix(suffix)
+    return ObstacleScan(
+        ranges,
+        angle_min=-np.pi + increment / 2.0,
+        angle_increment=increment,
+        range_min=options.range_min,
+        range_max=options.range_max,
+        stamp=depth.stamp,
+        frame=frame,
+        cue=depth.cue if depth.valid else Cue.NONE,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Where a camera's pixels fall; made once per camera.
+
+    Attributes:
+        sectors: (V,) the sectors that the image touches, from right to left.
+        first, last: (V,) their columns, first to last - 1.
+        width: (V,) columns that they would have if the image had no edge.
+        stretch: (W,) horizontal distance per metre of depth, of each column.
+        leaves: (H,) depth at which a row's ray leaves the height band, m (infinite at the horizon).
+        limit: (H, W) depth where the ray leaves the band or passes ``range_max``, m.
+    """
+
+    sectors: NDArray[np.intp]
+    first: NDArray[np.intp]
+    last: NDArray[np.intp]
+    width: NDArray[np.float64]
+    stretch: FloatArray
+    leaves: FloatArray
+    limit: FloatArray
+
+
+@lru_cache(maxsize=16)
+def _layout(camera: CameraModel, options: Scan) -> _Layout:
+    # A sector's edges; only those strictly ahead of the image plane can be seen.
+    edges = -np.pi + 2.0 * np.pi / options.sectors * np.arange(options.sectors + 1)
+    ahead = np.clip(edges, -np.pi / 2 + 1e-6, np.pi / 2 - 1e-6)
+    columns = camera.cx - camera.fx * np.tan(ahead)  # y is left, columns count to the right
+    first = np.ceil(np.clip(columns[1:], -0.5, camera.width - 0.5)).astype(np.intp)
+    last = np.ceil(np.clip(columns[:-1], -0.5, camera.width - 0.5)).astype(np.intp)
+    seen = np.flatnonzero(last > first)
+
+    tangent = (np.arange(camera.width) - camera.cx) / camera.fx
+    stretch = np.sqrt(1.0 + tangent**2)
+    slope = (np.arange(camera.height) - camera.cy) / camera.fy
+    with np.errstate(divide="ignore"):
+        leaves = np.where(slope > 0, options.below, options.above) / np.abs(slope)
+    limit = np.minimum(leaves[:, None], (options.range_max / stretch)[None, :])
+    return _Layout(
+        seen,
+        first[seen],
+        last[seen],
+        (columns[:-1] - columns[1:])[seen],
+        stretch.astype(np.float32),
+        leaves.astype(np.float32),
+        limit.astype(np.float32),
+    )
+
+
+def _nearest(depth: FloatArray, layout: _Layout, options: Scan) -> FloatArray:
+    """(V,) ranges of the visible sectors, as ``obstacle_scan`` defines them."""
+    known = depth > 0.0  # False where NaN
+    in_band = known & (depth <= layout.limit)
+    distance = depth * layout.stretch
+    # Known pixels of each row in each sector; rows sorted by how far their rays stay in the band.
+    # Sectors follow one another from right to left, their columns therefore backwards.
+    order = np.argsort(-layout.leaves, kind="stable")
+    leaves = layout.leaves[order]
+    known_rows = np.add.reduceat(known, layout.first[::-1], axis=1, dtype=np.int32)[:, ::-1]
+    known_up_to = known_rows[order].cumsum(axis=0)
+
+    ranges = np.full(len(layout.sectors), np.nan, np.float32)
+    for index, (first, last) in enumerate(zip(layout.first, layout.last, strict=True)):
+        per_metre = layout.stretch[(first + last) // 2]
+
+        def rays(distance: ArrayLike, index: int = index, per_metre: float = per_metre) -> NDArray:
+            """How many of the sector's rays stay in the band up to a distance; how many known."""
+            rows = np.searchsorted(-leaves, -np.asarray(distance) / per_metre, side="right")
+            known_of_those = np.where(rows > 0, known_up_to[rows - 1, index], 0)
+            return np.stack([rows * layout.width[index], known_of_those])
+
+        obstacle = np.sort(distance[:, first:last][in_band[:, first:last]])
+        needed = options.percentile / 100.0 * rays(obstacle)[1]
+        enough = np.arange(1, len(obstacle) + 1) >= np.maximum(needed, options.min_pixels)
+        nearest = float(obstacle[enough.argmax()]) if enough.any() else np.inf
+        expected, seen = rays(min(nearest, options.range_max))
+        if nearest <= options.near or (
+            seen >= options.min_pixels and seen >= options.min_known * expected
+        ):
+            ranges[index] = -np.inf if nearest < options.range_min else nearest
+    return ranges

@@ -1,0 +1,144 @@
+"""Given this depth image, this obstacle scan; and what is unknown is never free."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ssl_perception.config import Scan
+from ssl_perception.obstacles.scan import obstacle_scan
+from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
+
+CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5, "left_camera_optical_frame")
+OPTIONS = Scan(range_min=0.2, range_max=10.0, below=0.4, above=0.4)
+
+
+def scan_of(depth: np.ndarray, options: Scan = OPTIONS, **fields: object) -> ObstacleScan:
+    return obstacle_scan(DepthMap(depth.astype(np.float32), CAMERA, **fields), options)  # type: ignore[arg-type]
+
+
+def ahead(scan: ObstacleScan) -> np.ndarray:
+    return scan.ranges[np.abs(scan.angles) < np.radians(30)]
+
+
+def wall(z: float) -> np.ndarray:
+    return np.full((240, 320), z)
+
+
+def test_wall_ahead_is_at_its_horizontal_distance() -> None:
+    scan = scan_of(wall(3.0))
+    inner = np.abs(scan.angles) < np.radians(30)
+    half = scan.angle_increment / 2
+    nearest = 3.0 / np.cos(np.abs(scan.angles[inner]) - half)
+    farthest = 3.0 / np.cos(np.abs(scan.angles[inner]) + half)
+    assert (scan.ranges[inner] >= nearest - 1e-3).all()
+    assert (scan.ranges[inner] <= farthest).all()
+
+
+def test_outside_the_image_all_is_unknown() -> None:
+    scan = scan_of(wall(3.0))
+    edge = np.arctan(160 / CAMERA.fx)
+    outside = np.abs(scan.angles) > edge + scan.angle_increment / 2
+    assert len(scan.ranges) == 72
+    assert np.isnan(scan.ranges[outside]).all()
+    assert np.isfinite(scan.ranges[np.abs(scan.angles) < edge - scan.angle_increment]).all()
+
+
+def test_angles_cover_the_circle_once_and_left_is_positive() -> None:
+    depth = wall(5.0)
+    depth[:, :60] = 1.0  # left of the image
+    scan = scan_of(depth)
+    assert scan.angles[0] == pytest.approx(-np.pi + scan.angle_increment / 2)
+    assert scan.angles[-1] == pytest.approx(np.pi - scan.angle_increment / 2)
+    nearest = scan.angles[np.nanargmin(scan.ranges)]
+    assert np.radians(20) < nearest < np.radians(40)
+
+
+def test_nothing_within_range_is_clear() -> None:
+    assert (ahead(scan_of(wall(30.0))) == np.inf).all()
+
+
+def test_too_near_is_minus_infinity() -> None:
+    assert (ahead(scan_of(wall(0.1))) == -np.inf).all()
+
+
+def test_unknown_everywhere_is_never_free() -> None:
+    assert np.isnan(scan_of(wall(np.nan)).ranges).all()
+
+
+def test_invalid_depth_is_never_free() -> None:
+    scan = scan_of(wall(30.0), valid=False, reason="no texture")
+    assert np.isnan(scan.ranges).all()
+    assert scan.cue is Cue.NONE
+
+
+@pytest.mark.parametrize("far", [5.0, 30.0])
+def test_mostly_unknown_sector_is_unknown_not_as_far_as_what_shows_through(far: float) -> None:
+    depth = wall(np.nan)
+    depth[::4] = far  # a quarter of the rays is known
+    assert np.isnan(ahead(scan_of(depth))).all()
+
+
+def test_hole_at_the_height_that_matters_is_not_made_up_for_by_floor_and_ceiling() -> None:
+    depth = wall(30.0)
+    depth[105:135] = np.nan  # the rows whose rays stay in the band out to range_max
+    assert np.isnan(ahead(scan_of(depth))).all()
+
+
+def test_near_obstacle_is_told_although_little_else_is_known() -> None:
+    depth = wall(np.nan)
+    depth[115:125] = 1.0
+    assert ahead(scan_of(depth)) == pytest.approx(1.0, rel=0.2)
+
+
+def test_blind_strip_of_the_matcher_is_unknown() -> None:
+    depth = wall(30.0)
+    depth[:, :64] = np.nan
+    scan = scan_of(depth)
+    blind = scan.angles - scan.angle_increment / 2 > np.arctan((159.5 - 64) / CAMERA.fx)
+    assert np.isnan(scan.ranges[blind]).all()
+    assert (ahead(scan)[:8] == np.inf).all()
+
+
+def test_floor_and_ceiling_are_no_obstacles() -> None:
+    slope = (np.arange(240) - CAMERA.cy) / CAMERA.fy
+    with np.errstate(divide="ignore"):
+        room = np.where(slope > 0, 0.5, 1.0) / np.abs(slope)  # floor 0.5 below, ceiling 1 m above
+    depth = np.repeat(np.minimum(room, 50.0)[:, None], 320, axis=1)
+    assert (ahead(scan_of(depth)) == np.inf).all()
+    assert np.isfinite(ahead(scan_of(depth, Scan(range_max=10.0, below=0.6, above=0.4)))).all()
+
+
+def test_a_few_wrong_pixels_are_no_obstacle() -> None:
+    depth = wall(5.0)
+    depth[np.random.default_rng(0).random(depth.shape) < 0.02] = 0.5
+    assert (ahead(scan_of(depth)) > 4.9).all()
+
+
+def test_frame_is_the_cameras_without_its_optical_suffix() -> None:
+    assert scan_of(wall(3.0)).frame == "left_camera"
+    assert obstacle_scan(DepthMap(wall(3.0), CAMERA), OPTIONS, "base_link").frame == "base_link"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.0, 1.0))
+def test_forgetting_pixels_never_makes_a_sector_freer(seed: int, share: float) -> None:
+    """Dropping known pixels may lose a sector, never open one that was unknown."""
+    random = np.random.default_rng(seed)
+    depth = np.repeat(np.repeat(random.uniform(0.3, 20.0, (12, 16)), 20, 0), 20, 1)
+    depth[random.random(depth.shape) < 0.3] = np.nan
+    less = np.where(random.random(depth.shape) < share, np.nan, depth)
+    before, after = scan_of(depth), scan_of(less)
+    clear = after.ranges == np.inf
+    assert (before.ranges[clear] > OPTIONS.near).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 400), st.floats(0.5, 3.0))
+def test_any_sector_count_and_camera(sectors: int, focal: float) -> None:
+    camera = CameraModel(40, 30, 40 * focal, 40 * focal, 19.5, 14.5)
+    scan = obstacle_scan(DepthMap(np.full((30, 40), 1.0), camera), Scan(sectors=sectors, below=1))
+    assert len(scan.ranges) == sectors
+    assert not (scan.ranges == np.inf).any()
