@@ -66,13 +66,14 @@ class StereoMatcher:
     It remembers the previous pair, for one purpose: to notice a right camera that has frozen.
 
     Raises:
-        InputError: an even block size.
+        InputError: an even window size.
     """
 
     def __init__(self, options: Stereo | None = None) -> None:
         self.options = options = options or Stereo()
-        if options.block % 2 == 0:
-            raise InputError(f"stereo.block must be odd, not {options.block}")
+        for name in ("block", "check_block"):
+            if getattr(options, name) % 2 == 0:
+                raise InputError(f"stereo.{name} must be odd, not {getattr(options, name)}")
         area = options.block**2
         self._semi_global = cv2.StereoSGBM.create(
             minDisparity=0,
