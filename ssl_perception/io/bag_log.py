@@ -1,0 +1,186 @@
+"""rosbag2 recordings (MCAP or SQLite) as a ``Log``, read by the rosbags library.
+
+Messages are read with the definitions of current ROS 2 that rosbags ships, never with those in
+the file: the messages used here haven't changed between distributions, and a file from outside
+should not get to define parsers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import Stores, get_typestore
+
+from ssl_perception.config import Topics
+from ssl_perception.errors import InputError
+from ssl_perception.io import images, odometry, point_cloud2
+from ssl_perception.io.log import Log, OnBad, Recorded
+from ssl_perception.io.stereo_sync import Side, StereoSync
+from ssl_perception.io.topic_choice import Chosen, choose_topics
+from ssl_perception.types import PointCloud
+
+MCAP_MAGIC = b"\x89MCAP0\r\n"
+SQLITE_MAGIC = b"SQLite format 3\x00"
+MAX_METADATA_BYTES = 16 << 20
+
+T = TypeVar("T")
+
+
+@cache
+def typestore() -> Any:
+    """The message definitions of ROS 2."""
+    return get_typestore(Stores.ROS2_KILTED)
+
+
+class BagLog(Log):
+    """See ``Log``. The camera calibration is read once: it must not change within a bag."""
+
+    def __init__(self, path: Path, topics: Topics) -> None:
+        super().__init__(path.stem if path.is_file() else path.name)
+        self.path = path
+        self._tolerance_ns = round(topics.stereo_tolerance * 1e9)
+        self._infos: tuple[Any, Any] | None = None
+        _check_files(path)
+        reader = self._open()
+        try:
+            counts: dict[str, int] = {}
+            kinds: dict[str, str] = {}
+            for connection in reader.connections:
+                encoding = getattr(connection.ext, "serialization_format", "")
+                if connection.msgcount and encoding == "cdr":
+                    kinds[connection.topic] = connection.msgtype
+                    counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
+            self.topics = choose_topics(kinds, topics, str(path))
+            if self.topics.stereo:
+                left, right = (
+                    self._first(reader, topic)
+                    for topic in (self.topics.left_info, self.topics.right_info)
+                )
+                self._infos = (left, right)
+            self._length = _length(counts, self.topics)
+        finally:
+            reader.close()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, on_bad: OnBad | None = None) -> Iterator[Recorded]:
+        self.unpaired = self.dropped_points = 0
+        sync = StereoSync(self._tolerance_ns)
+        names = self.topics
+        used = {names.points, names.odom, names.left_image, names.right_image} - {""}
+        reader = self._open()
+        try:
+            for connection, raw in self._messages(reader, used):
+                try:
+                    frame = self._frame(connection, raw, sync)
+                except InputError as error:
+                    located = InputError(f"{self.path}: {connection.topic}: {error}")
+                    if on_bad is None:
+                        raise located from None
+                    on_bad(located)
+                    continue
+                if frame is not None:
+                    yield frame
+        finally:
+            sync.finish()
+            self.unpaired = sync.unpaired
+            reader.close()
+
+    def _frame(self, connection: Any, raw: bytes, sync: StereoSync) -> Recorded | None:
+        message = _deserialise(raw, connection.msgtype)
+        stamp_ns = point_cloud2.stamp_ns(message.header.stamp)
+        topic, names = connection.topic, self.topics
+        if topic == names.points:
+            cloud: PointCloud = point_cloud2.decode(message)
+            self.dropped_points += message.height * message.width - len(cloud)
+            return Recorded(stamp_ns, cloud, topic)
+        if topic == names.odom:
+            return Recorded(stamp_ns, odometry.decode(message), topic)
+        side: Side = "left" if topic == names.left_image else "right"
+        matched = sync.add(side, stamp_ns, message)
+        if matched is None or self._infos is None:
+            return None
+        pair = images.stereo_pair(
+            matched.left, matched.right, *self._infos, matched.stamp_ns * 1e-9
+        )
+        return Recorded(matched.stamp_ns, pair, names.left_image)
+
+    def _open(self) -> Reader:
+        def opened() -> Reader:
+            reader = Reader(self.path)
+            reader.open()
+            return reader
+
+        return self._reading(opened)
+
+    def _first(self, reader: Reader, topic: str) -> Any:
+        first = next(self._messages(reader, {topic}), None)
+        if first is None:
+            raise InputError(f"{self.path}: {topic} holds no message")
+        connection, raw = first
+        return _deserialise(raw, connection.msgtype)
+
+    def _messages(self, reader: Reader, topics: set[str]) -> Iterator[tuple[Any, bytes]]:
+        wanted = [c for c in reader.connections if c.topic in topics]
+        messages = reader.messages(wanted)
+        while True:
+            item = self._reading(lambda: next(messages, None))
+            if item is None:
+                return
+            connection, _, raw = item
+            yield connection, raw
+
+    def _reading(self, read: Callable[[], T]) -> T:
+        # A broken file makes rosbags raise whatever its parsers meet (struct.error, IndexError,
+        # AssertionError, apsw.Error, zstd and lz4 errors, ...); all mean the same to the user.
+        try:
+            return read()
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{self.path}: not a readable rosbag2 recording: {reason}") from None
+
+
+def _deserialise(raw: bytes, kind: str) -> Any:
+    try:
+        return typestore().deserialize_cdr(raw, kind)
+    except Exception as error:  # as above: the generated parsers check little
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"corrupt {kind} message: {reason}") from None
+
+
+def _length(counts: dict[str, int], names: Chosen) -> int:
+    pairs = min(counts.get(names.left_image, 0), counts.get(names.right_image, 0))
+    return counts.get(names.points, 0) + counts.get(names.odom, 0) + pairs
+
+
+def _check_files(path: Path) -> None:
+    """Say in plain words what is wrong with a file that was cut or isn't a recording at all."""
+    files = [path]
+    if path.is_dir():
+        if (path / "metadata.yaml").stat().st_size > MAX_METADATA_BYTES:
+            raise InputError(f"{path / 'metadata.yaml'}: too large to be a recording's metadata")
+        files = sorted(path.glob("*.mcap")) + sorted(path.glob("*.db3"))
+    elif path.suffix not in (".mcap", ".db3"):
+        raise InputError(f"{path}: not a recording: .mcap, .db3 or a folder is needed")
+    for file in files:
+        with file.open("rb") as stream:
+            head = stream.read(16)
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - len(MCAP_MAGIC)))
+            tail = stream.read()
+        if size == 0:
+            raise InputError(f"{file}: the file is empty")
+        if file.suffix == ".db3" and head != SQLITE_MAGIC:
+            raise InputError(f"{file}: not an SQLite file")
+        if file.suffix == ".mcap" and not head.startswith(MCAP_MAGIC):
+            raise InputError(f"{file}: not an MCAP file")
+        if file.suffix == ".mcap" and (tail != MCAP_MAGIC or size < 2 * len(MCAP_MAGIC) + 9):
+            raise InputError(
+                f"{file}: cut short: the end of the MCAP is missing (recorder killed or copy "
+                "broken off); `mcap recover` saves what is there"
+            )

@@ -1,0 +1,263 @@
+"""sensor_msgs/Image and CameraInfo to arrays and cameras, and back.
+
+Nothing here imports ROS; messages are read by their attributes, rclpy's and rosbags' alike.
+Camera images come out as OpenCV wants them: grey (H, W) or BGR (H, W, 3) uint8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_perception.errors import InputError
+from ssl_perception.types import CameraModel, DepthMap, StereoPair
+
+MAX_SIDE = 32_768  # pixels
+
+# encoding -> element type and channels
+ENCODINGS: dict[str, tuple[str, int]] = {
+    "mono8": ("u1", 1),
+    "8UC1": ("u1", 1),
+    "bgr8": ("u1", 3),
+    "rgb8": ("u1", 3),
+    "8UC3": ("u1", 3),
+    "bgra8": ("u1", 4),
+    "rgba8": ("u1", 4),
+    "mono16": ("u2", 1),
+    "16UC1": ("u2", 1),
+    "32FC1": ("f4", 1),
+}
+_GREY = ("mono8", "8UC1")
+_BLUE_FIRST, _RED_FIRST = slice(0, 3), slice(2, None, -1)
+_COLOUR = {"bgr8": _BLUE_FIRST, "8UC3": _BLUE_FIRST, "bgra8": _BLUE_FIRST}
+_COLOUR |= {"rgb8": _RED_FIRST, "rgba8": _RED_FIRST}
+
+
+class Image(Protocol):
+    """What ``decode`` needs of a message; any buffer will do for ``data``."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: Any
+
+
+class CameraInfo(Protocol):
+    """What ``camera_model`` needs of a message (``p`` is the 3 x 4 projection, row by row)."""
+
+    header: Any
+    height: int
+    width: int
+    p: Sequence[float] | NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PackedImage:
+    """An Image without its header's stamp, ready to be put into a message.
+
+    Attributes:
+        frame: frame_id.
+        encoding: one of ``ENCODINGS``.
+        step: bytes a row.
+        data: (height * step,) uint8, little-endian.
+    """
+
+    frame: str
+    height: int
+    width: int
+    encoding: str
+    step: int
+    data: NDArray[np.uint8]
+    is_bigendian: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class PackedDisparity:
+    """A stereo_msgs/DisparityImage without its header's stamp.
+
+    Attributes:
+        image: 32FC1 disparities in pixels; below ``min_disparity``: unknown.
+        f: focal length, pixels.
+        t: baseline, metres. depth = f * t / disparity.
+        min_disparity, max_disparity: range searched, pixels.
+        delta_d: smallest step, pixels.
+    """
+
+    image: PackedImage
+    f: float
+    t: float
+    min_disparity: float
+    max_disparity: float
+    delta_d: float
+
+
+def decode(message: Image) -> NDArray[Any]:
+    """The image as (H, W) or (H, W, C), in the message's own channel order.
+
+    It is a view of the message's bytes (read-only, rows may be padded) whenever they are in this
+    machine's byte order.
+
+    Raises:
+        InputError: unknown encoding, or a size, step or data length that contradict each other.
+    """
+    if message.encoding not in ENCODINGS:
+        raise InputError(
+            f"image encoding {message.encoding!r} is not one of {', '.join(ENCODINGS)}"
+        )
+    kind, channels = ENCODINGS[message.encoding]
+    height, width, step = int(message.height), int(message.width), int(message.step)
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        raise InputError(f"image size {width}x{height} is not within 1 to {MAX_SIDE} pixels")
+    dtype = np.dtype((">" if message.is_bigendian else "<") + kind)
+    pixel = dtype.itemsize * channels
+    if step < width * pixel:
+        raise InputError(
+            f"image step {step} is less than the {width * pixel} bytes of "
+            f"{width} {message.encoding} pixels"
+        )
+    data = np.frombuffer(message.data, np.uint8)
+    if len(data) < (height - 1) * step + width * pixel or len(data) > height * step:
+        raise InputError(
+            f"image data holds {len(data)} bytes, but height {height} x step {step} "
+            f"is {height * step}"
+        )
+    shape, strides = (height, width), (step, pixel)
+    if channels > 1:
+        shape, strides = (*shape, channels), (*strides, dtype.itemsize)  # type: ignore[assignment]
+    image: NDArray[Any] = np.ndarray(shape, dtype, data, strides=strides)
+    image.flags.writeable = False
+    return image if dtype.isnative else image.astype(dtype.newbyteorder("="))
+
+
+def camera_image(message: Image) -> NDArray[np.uint8]:
+    """A camera's image as contiguous (H, W) grey or (H, W, 3) BGR uint8.
+
+    Raises:
+        InputError: as ``decode``, or an encoding that isn't 8-bit grey or colour.
+    """
+    image = decode(message)
+    if message.encoding in _GREY:
+        return np.ascontiguousarray(image)
+    if message.encoding in _COLOUR:
+        return np.ascontiguousarray(image[..., _COLOUR[message.encoding]])
+    raise InputError(
+        f"camera image is {message.encoding}; {', '.join((*_GREY, *_COLOUR))} can be used"
+    )
+
+
+def encode(image: NDArray[Any], encoding: str, frame: str = "") -> PackedImage:
+    """Pack (H, W) or (H, W, C) into an Image of that encoding.
+
+    Raises:
+        InputError: the array doesn't have the encoding's type and channels.
+    """
+    if encoding not in ENCODINGS:
+        raise InputError(f"image encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")
+    kind, channels = ENCODINGS[encoding]
+    have = image.shape[2] if image.ndim == 3 else 1
+    if image.dtype.newbyteorder("=") != np.dtype(kind) or image.ndim not in (2, 3):
+        raise InputError(f"{encoding} needs {np.dtype(kind)}, not {image.shape} {image.dtype}")
+    if have != channels:
+        raise InputError(f"{encoding} needs {channels} channels, not {have}")
+    packed = np.ascontiguousarray(image, "<" + kind)
+    height, width = image.shape[:2]
+    step = width * channels * packed.dtype.itemsize
+    return PackedImage(frame, height, width, encoding, step, packed.view(np.uint8).reshape(-1))
+
+
+def camera_model(info: CameraInfo) -> CameraModel:
+    """The rectified camera that P describes.
+
+    Raises:
+        InputError: P isn't 12 finite numbers, or the camera isn't calibrated (fx or fy is 0).
+    """
+    p = _projection(info)
+    if p[0, 0] <= 0 or p[1, 1] <= 0:
+        raise InputError("camera_info holds no calibration: fx or fy of P is not positive")
+    return CameraModel(
+        int(info.width),
+        int(info.height),
+        float(p[0, 0]),
+        float(p[1, 1]),
+        float(p[0, 2]),
+        float(p[1, 2]),
+        info.header.frame_id,
+    )
+
+
+def stereo_pair(
+    left: Image, right: Image, left_info: CameraInfo, right_info: CameraInfo, stamp: float
+) -> StereoPair:
+    """Two rectified images with what their camera_infos say.
+
+    The right one carries the baseline: P[3] = -fx * baseline.
+
+    Raises:
+        InputError: an image or camera_info that can't be used, images of different size, or
+            cameras that weren't rectified together.
+    """
+    camera = camera_model(left_info)
+    other = camera_model(right_info)
+    if abs(other.fx - camera.fx) > 1e-3 * camera.fx or abs(other.cy - camera.cy) > 0.5:
+        raise InputError(
+            f"left and right camera_info are not of one rectified pair: fx {camera.fx:g} and "
+            f"{other.fx:g}, cy {camera.cy:g} and {other.cy:g}"
+        )
+    baseline = (_projection(left_info)[0, 3] - _projection(right_info)[0, 3]) / camera.fx
+    return StereoPair(
+        camera_image(left),
+        camera_image(right),
+        camera,
+        float(baseline),
+        stamp,
+        other.cx - camera.cx,
+    )
+
+
+def encode_depth(depth: DepthMap) -> PackedImage:
+    """Depth as 32FC1 in metres, NaN unknown (REP 118)."""
+    return encode(depth.depth, "32FC1", depth.camera.frame)
+
+
+def decode_depth(message: Image) -> NDArray[np.float32]:
+    """(H, W) float32 metres, NaN unknown, from 32FC1 (metres) or 16UC1 (millimetres, 0 unknown).
+
+    Raises:
+        InputError: as ``decode``, or another encoding.
+    """
+    image = decode(message)
+    if message.encoding == "32FC1":
+        return np.where(np.isfinite(image) & (image > 0), image, np.float32(np.nan))
+    if message.encoding == "16UC1":
+        return np.where(image > 0, image * np.float32(1e-3), np.float32(np.nan))
+    raise InputError(f"depth image is {message.encoding}; 32FC1 or 16UC1 can be used")
+
+
+def encode_disparity(
+    depth: DepthMap, baseline: float, disparities: float, step: float = 1 / 16
+) -> PackedDisparity:
+    """Depth as the disparity that a stereo_image_proc would publish.
+
+    Args:
+        depth: metres; unknown pixels become ``min_disparity - 1``, which readers take as invalid.
+        baseline: metres.
+        disparities: search range, pixels.
+        step: smallest step, pixels (OpenCV's matchers: 1/16).
+    """
+    disparity = np.float32(depth.camera.fx * baseline) / depth.depth
+    disparity[~np.isfinite(disparity)] = -1.0
+    image = encode(disparity, "32FC1", depth.camera.frame)
+    return PackedDisparity(image, depth.camera.fx, baseline, 0.0, disparities, step)
+
+
+def _projection(info: CameraInfo) -> NDArray[np.float64]:
+    p = np.asarray(info.p, np.float64)
+    if p.size != 12 or not np.isfinite(p).all():
+        raise InputError("camera_info: P must be 12 finite numbers")
+    return p.reshape(3, 4)

@@ -1,0 +1,93 @@
+"""Recorded sensor logs: what the sensors gave, one frame after the other.
+
+``open_log`` takes a rosbag2 folder, an .mcap or .db3 file, or a folder of sweeps or images (see
+``io.sequences``), and gives the same few types for all of them. Logs stream: one frame at a time
+is in memory.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_perception.config import Topics
+from ssl_perception.errors import InputError
+from ssl_perception.types import Odometry, PointCloud, StereoPair
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """One frame of a log.
+
+    Attributes:
+        stamp_ns: the sensor's own stamp (header stamp), exact, nanoseconds.
+        value: what it saw.
+        topic: where it was recorded; for a pair, the left image's topic.
+    """
+
+    stamp_ns: int
+    value: PointCloud | StereoPair | Odometry
+    topic: str
+
+
+OnBad = Callable[[InputError], None]
+
+
+class Log(ABC):
+    """A recorded log. Read it as often as needed; each time starts at the beginning.
+
+    Attributes:
+        name: a short name for reports.
+        unpaired: stereo images that found no partner, in the reading that ended last.
+        dropped_points: lidar points that were no return, in the reading so far.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.unpaired = 0
+        self.dropped_points = 0
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of frames; an upper bound where some images may stay without a partner."""
+
+    @abstractmethod
+    def read(self, on_bad: OnBad | None = None) -> Iterator[Recorded]:
+        """Frames in the order in which the robot got them.
+
+        Args:
+            on_bad: called with the error for each frame that can't be used, which is then left
+                out; None: the first one raises.
+
+        Raises:
+            InputError: a frame can't be used and there is no ``on_bad``, or the file can't be
+                read further.
+        """
+
+    def __iter__(self) -> Iterator[Recorded]:
+        return self.read()
+
+
+def open_log(path: Path, topics: Topics | None = None) -> Log:
+    """Open a log and find its sensors.
+
+    Args:
+        path: rosbag2 folder, .mcap, .db3, or a sequence folder.
+        topics: which topics of a bag to use.
+
+    Raises:
+        InputError: nothing there, not a log, a broken or cut file, or no usable topic.
+    """
+    from ssl_perception.io.bag_log import BagLog
+    from ssl_perception.io.sequences import open_sequence
+
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if path.suffix == ".bag":
+        raise InputError(f"{path}: a ROS 1 bag; convert it with: rosbags-convert --src {path}")
+    if path.is_file() or (path / "metadata.yaml").exists():
+        return BagLog(path, topics or Topics())
+    return open_sequence(path)

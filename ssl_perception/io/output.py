@@ -1,0 +1,234 @@
+"""Writing bags: results with their source's stamp, and simulated sensor logs.
+
+The library's types become ROS 2 messages here and in the nodes, nowhere else.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin, Writer
+from scipy.spatial.transform import Rotation
+
+from ssl_perception.errors import InputError
+from ssl_perception.io import images, point_cloud2
+from ssl_perception.io.bag_log import typestore
+from ssl_perception.types import (
+    CameraModel,
+    DepthMap,
+    ObstacleScan,
+    Odometry,
+    PointCloud,
+    SceneFlow,
+)
+
+
+class OutputBag:
+    """An MCAP file in the making; use it as a context manager.
+
+    It is written beside its final place under another name and takes its place only when all went
+    well: a failure leaves nothing behind, and what was there before stays.
+
+    Args:
+        path: the .mcap file; one that exists is replaced.
+
+    Raises:
+        InputError: the name doesn't end in .mcap, the folder isn't there, or can't be written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        if self.path.suffix != ".mcap":
+            raise InputError(f"{self.path}: the name of a bag must end in .mcap")
+        if self.path.is_dir():
+            raise InputError(f"{self.path}: is a folder")
+        if not self.path.parent.is_dir():
+            raise InputError(f"{self.path.parent}: no such folder")
+        self._types = typestore().types
+        self._connections: dict[str, Any] = {}
+
+    def __enter__(self) -> OutputBag:
+        try:
+            self._folder = Path(
+                tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+            )
+        except OSError as error:
+            raise InputError(f"{self.path}: {error.strerror or error}") from None
+        # rosbags makes a folder with the file and its metadata in it; the file alone is complete
+        self._writer = Writer(
+            self._folder / "bag", version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP
+        )
+        self._writer.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._writer.close()
+                (self._folder / "bag" / "bag.mcap").replace(self.path)
+            else:
+                self._writer.abort()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    # results
+
+    def scene_flow(self, stamp_ns: int, cloud: PointCloud, flow: SceneFlow) -> None:
+        """``scene_flow``: points with velocity over ground."""
+        self.cloud("scene_flow", stamp_ns, point_cloud2.encode_flow(cloud, flow))
+
+    def moving_points(self, stamp_ns: int, cloud: PointCloud) -> None:
+        """``moving_points``."""
+        self.cloud("moving_points", stamp_ns, point_cloud2.encode_points(cloud))
+
+    def depth(self, stamp_ns: int, depth: DepthMap) -> None:
+        """``stereo/depth`` or ``mono/depth``: metres, NaN unknown; all of it when not valid."""
+        packed = images.encode_depth(depth)
+        self.image(f"{depth.cue.value}/depth", stamp_ns, packed)
+
+    def disparity(
+        self, stamp_ns: int, depth: DepthMap, baseline: float, disparities: float
+    ) -> None:
+        """``stereo/disparity``."""
+        packed = images.encode_disparity(depth, baseline, disparities)
+        message = self.message(
+            "stereo_msgs/msg/DisparityImage",
+            header=self._header(stamp_ns, packed.image.frame),
+            image=self._image(stamp_ns, packed.image),
+            f=packed.f,
+            t=packed.t,
+            valid_window=self._whole_image(),
+            min_disparity=packed.min_disparity,
+            max_disparity=packed.max_disparity,
+            delta_d=packed.delta_d,
+        )
+        self.write("stereo/disparity", stamp_ns, message)
+
+    def obstacle_distance(self, stamp_ns: int, scan: ObstacleScan) -> None:
+        """``obstacle_distance``: LaserScan, REP 117."""
+        ranges = scan.ranges
+        message = self.message(
+            "sensor_msgs/msg/LaserScan",
+            header=self._header(stamp_ns, scan.frame),
+            angle_min=scan.angle_min,
+            angle_max=scan.angle_min + scan.angle_increment * (len(ranges) - 1),
+            angle_increment=scan.angle_increment,
+            time_increment=0.0,
+            scan_time=0.0,
+            range_min=scan.range_min,
+            range_max=scan.range_max,
+            ranges=ranges,
+            intensities=np.empty(0, np.float32),
+        )
+        self.write("obstacle_distance", stamp_ns, message)
+
+    # sensors, truth, and whatever else
+
+    def cloud(self, topic: str, stamp_ns: int, packed: point_cloud2.PackedCloud) -> None:
+        """A PointCloud2; ``encode_points`` and ``encode_flow`` pack one."""
+        field_type = self._types["sensor_msgs/msg/PointField"]
+        message = self.message(
+            "sensor_msgs/msg/PointCloud2",
+            header=self._header(stamp_ns, packed.frame),
+            height=packed.height,
+            width=packed.width,
+            fields=[field_type(f.name, f.offset, f.datatype, f.count) for f in packed.fields],
+            is_bigendian=packed.is_bigendian,
+            point_step=packed.point_step,
+            row_step=packed.row_step,
+            data=packed.data,
+            is_dense=packed.is_dense,
+        )
+        self.write(topic, stamp_ns, message)
+
+    def image(self, topic: str, stamp_ns: int, packed: images.PackedImage) -> None:
+        """An Image; ``images.encode`` packs one."""
+        self.write(topic, stamp_ns, self._image(stamp_ns, packed))
+
+    def camera_info(
+        self, topic: str, stamp_ns: int, camera: CameraModel, baseline: float = 0.0
+    ) -> None:
+        """The CameraInfo of a rectified camera; the right one of a pair says its baseline, m."""
+        k = np.array([camera.fx, 0, camera.cx, 0, camera.fy, camera.cy, 0, 0, 1.0])
+        p = np.zeros((3, 4))
+        p[:, :3] = k.reshape(3, 3)
+        p[0, 3] = -camera.fx * baseline
+        message = self.message(
+            "sensor_msgs/msg/CameraInfo",
+            header=self._header(stamp_ns, camera.frame),
+            height=camera.height,
+            width=camera.width,
+            distortion_model="plumb_bob",
+            d=np.zeros(5),
+            k=k,
+            r=np.eye(3).reshape(-1),
+            p=p.reshape(-1),
+            binning_x=0,
+            binning_y=0,
+            roi=self._whole_image(),
+        )
+        self.write(topic, stamp_ns, message)
+
+    def odometry(self, topic: str, stamp_ns: int, odometry: Odometry) -> None:
+        """A pose; its covariance and twist are left at zero (unknown)."""
+        position = odometry.world_from_body[:3, 3].tolist()
+        quaternion = Rotation.from_matrix(odometry.world_from_body[:3, :3]).as_quat().tolist()
+        types = self._types
+        vector = types["geometry_msgs/msg/Vector3"]
+        pose = types["geometry_msgs/msg/Pose"](
+            types["geometry_msgs/msg/Point"](*position),
+            types["geometry_msgs/msg/Quaternion"](*quaternion),
+        )
+        twist = types["geometry_msgs/msg/Twist"](vector(0.0, 0.0, 0.0), vector(0.0, 0.0, 0.0))
+        unknown = np.zeros(36)
+        message = self.message(
+            "nav_msgs/msg/Odometry",
+            header=self._header(stamp_ns, odometry.frame),
+            child_frame_id=odometry.child_frame,
+            pose=types["geometry_msgs/msg/PoseWithCovariance"](pose, unknown),
+            twist=types["geometry_msgs/msg/TwistWithCovariance"](twist, unknown),
+        )
+        self.write(topic, stamp_ns, message)
+
+    def message(self, kind: str, **fields: Any) -> Any:
+        """A message of any standard type, e.g. ``message("std_msgs/msg/Float32", data=1.0)``."""
+        return self._types[kind](**fields)
+
+    def write(self, topic: str, stamp_ns: int, message: Any) -> None:
+        """Append a message; bag time is the stamp."""
+        kind = message.__msgtype__
+        name = "/" + topic.lstrip("/")
+        if name not in self._connections:
+            self._connections[name] = self._writer.add_connection(name, kind, typestore=typestore())
+        raw = typestore().serialize_cdr(message, kind)
+        self._writer.write(self._connections[name], stamp_ns, raw)
+
+    def _header(self, stamp_ns: int, frame: str) -> Any:
+        seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+        time = self._types["builtin_interfaces/msg/Time"](seconds, nanoseconds)
+        return self._types["std_msgs/msg/Header"](time, frame)
+
+    def _image(self, stamp_ns: int, packed: images.PackedImage) -> Any:
+        return self.message(
+            "sensor_msgs/msg/Image",
+            header=self._header(stamp_ns, packed.frame),
+            height=packed.height,
+            width=packed.width,
+            encoding=packed.encoding,
+            is_bigendian=packed.is_bigendian,
+            step=packed.step,
+            data=packed.data,
+        )
+
+    def _whole_image(self) -> Any:
+        return self._types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)

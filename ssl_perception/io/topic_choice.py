@@ -1,0 +1,154 @@
+"""Which of a bag's topics to use, when the settings leave it open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ssl_perception.config import Topics
+from ssl_perception.errors import InputError
+
+POINT_CLOUD2 = "sensor_msgs/msg/PointCloud2"
+IMAGE = "sensor_msgs/msg/Image"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+ODOMETRY = "nav_msgs/msg/Odometry"
+
+# What this software itself writes beside the sensors' topics; never taken for a sensor.
+OUR_OUTPUTS = {"scene_flow", "moving_points", "points_accumulated"}
+LEFT_AND_RIGHT = (("left", "right"), ("infra1", "infra2"), ("cam0", "cam1"), ("image_0", "image_1"))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Topic names; empty where there is none. The four stereo names come together or not at all."""
+
+    points: str = ""
+    odom: str = ""
+    left_image: str = ""
+    right_image: str = ""
+    left_info: str = ""
+    right_info: str = ""
+
+    @property
+    def stereo(self) -> bool:
+        return bool(self.left_image)
+
+
+def choose_topics(available: Mapping[str, str], wanted: Topics, bag: str) -> Chosen:
+    """The topics to read, from the settings and, where they are empty, from names and types.
+
+    Points: the only PointCloud2 that isn't this software's own output or truth. Stereo: the only
+    two images whose names differ by left/right, ``image_rect`` before others. camera_info: the
+    one beside each image. Odometry: the only one.
+
+    Args:
+        available: topic -> message type, of topics that hold messages.
+        bag: its name, for errors.
+
+    Raises:
+        InputError: a named topic is missing or of another type, more than one candidate, a stereo
+            pair without camera_info, or neither points nor stereo.
+    """
+    choice = _Choice(available, bag)
+    points = choice.named(wanted.points, POINT_CLOUD2, "points") or choice.only(
+        POINT_CLOUD2, "points"
+    )
+    odoms = choice.of_type(ODOMETRY)
+    odom = choice.named(wanted.odom, ODOMETRY, "odom") or (odoms[0] if len(odoms) == 1 else "")
+    left, right = choice.stereo_images(wanted)
+    left_info = right_info = ""
+    if left:
+        left_info = choice.info(wanted.left_info, "left_info", left)
+        right_info = choice.info(wanted.right_info, "right_info", right)
+    if not points and not left:
+        raise InputError(
+            f"{bag}: no usable topic: needs a {POINT_CLOUD2}, or a left and a right {IMAGE}; "
+            f"there is {choice.listing()}"
+        )
+    return Chosen(points, odom, left, right, left_info, right_info)
+
+
+class _Choice:
+    def __init__(self, available: Mapping[str, str], bag: str) -> None:
+        self.available = available
+        self.bag = bag
+
+    def listing(self) -> str:
+        topics = [f"{topic} ({kind})" for topic, kind in sorted(self.available.items())]
+        return ", ".join(topics) or "nothing"
+
+    def of_type(self, kind: str) -> list[str]:
+        return sorted(
+            topic
+            for topic, have in self.available.items()
+            if have == kind and not _parts(topic) & {*OUR_OUTPUTS, "truth"}
+        )
+
+    def named(self, topic: str, kind: str, setting: str) -> str:
+        """The topic that the setting names, checked; empty when it names none."""
+        if not topic:
+            return ""
+        name = topic if topic in self.available else "/" + topic.lstrip("/")
+        have = self.available.get(name)
+        if have is None:
+            raise InputError(
+                f"{self.bag}: topics.{setting} is {topic!r}, but there is {self.listing()}"
+            )
+        if have != kind:
+            raise InputError(f"{self.bag}: topics.{setting} {topic!r} is {have}, not {kind}")
+        return name
+
+    def only(self, kind: str, setting: str) -> str:
+        candidates = self.of_type(kind)
+        if len(candidates) > 1:
+            raise InputError(
+                f"{self.bag}: {len(candidates)} topics are {kind}: {', '.join(candidates)}; "
+                f"set topics.{setting}"
+            )
+        return candidates[0] if candidates else ""
+
+    def stereo_images(self, wanted: Topics) -> tuple[str, str]:
+        left = self.named(wanted.left_image, IMAGE, "left_image")
+        right = self.named(wanted.right_image, IMAGE, "right_image")
+        if left and right:
+            return left, right
+        images = self.of_type(IMAGE)
+        pairs = [
+            (a, b)
+            for a in images
+            for b in images
+            for one, other in LEFT_AND_RIGHT
+            if a != b and one in a and a.replace(one, other) == b
+        ]
+        pairs = [(a, b) for a, b in pairs if left in ("", a) and right in ("", b)]
+        rectified = [(a, b) for a, b in pairs if a.rsplit("/", 1)[-1].startswith("image_rect")]
+        # image_rect (grey) and image_rect_color of one camera: matching needs the grey one
+        exact = [(a, b) for a, b in rectified if a.endswith("/image_rect")]
+        for candidates in (exact, rectified, pairs):
+            if len(candidates) == 1:
+                return candidates[0]
+            if candidates:
+                names = "; ".join(f"{a} and {b}" for a, b in candidates)
+                raise InputError(
+                    f"{self.bag}: several stereo pairs: {names}; "
+                    "set topics.left_image and topics.right_image"
+                )
+        if left or right:
+            raise InputError(
+                f"{self.bag}: {left or right} has no partner; "
+                "set both topics.left_image and topics.right_image"
+            )
+        return "", ""
+
+    def info(self, topic: str, setting: str, image: str) -> str:
+        beside = image.rsplit("/", 1)[0] + "/camera_info"
+        named = self.named(topic, CAMERA_INFO, setting)
+        if named or self.available.get(beside) == CAMERA_INFO:
+            return named or beside
+        raise InputError(
+            f"{self.bag}: no camera_info for {image}: {beside} is not there; set topics.{setting}"
+        )
+
+
+def _parts(topic: str) -> set[str]:
+    return set(topic.split("/"))
