@@ -1,0 +1,170 @@
+"""A world that runs: ``world.step(command) -> sensors``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssl_perception.obstacles.avoid import Command
+from ssl_perception.types import Odometry
+from ssl_perception_sim import lidar as lidars
+from ssl_perception_sim.camera import Frame, StereoCamera
+from ssl_perception_sim.lidar import Lidar, Sweep
+from ssl_perception_sim.motion import transform
+from ssl_perception_sim.randomness import stream
+from ssl_perception_sim.scene import Rays, Scene
+from ssl_perception_sim.vehicles import Vehicle
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Something a sensor gave, and when the robot's computer got it (s)."""
+
+    arrival: float
+    value: Sweep | Frame | Odometry
+
+
+@dataclass(frozen=True, eq=False)
+class Sensors:
+    """All that arrived during one step, in the order of arrival.
+
+    Attributes:
+        time: end of the step, s.
+        readings: what came.
+        clearance: m between the vehicle's disc and the nearest surface at its height; the truth,
+            for scoring alone. Below 0 the vehicle has touched something.
+    """
+
+    time: float
+    readings: list[Reading]
+    clearance: float
+
+    @property
+    def sweeps(self) -> list[Sweep]:
+        """Lidar sweeps."""
+        return [r.value for r in self.readings if isinstance(r.value, Sweep)]
+
+    @property
+    def frames(self) -> list[Frame]:
+        """Stereo pairs with their truth."""
+        return [r.value for r in self.readings if isinstance(r.value, Frame)]
+
+    @property
+    def odometry(self) -> list[Odometry]:
+        """Poses that the robot believes, drift included."""
+        return [r.value for r in self.readings if isinstance(r.value, Odometry)]
+
+
+class World:
+    """Bodies, one vehicle, its sensors, and a clock.
+
+    Args:
+        seed: of every random choice.
+        scene: what there is.
+        vehicle: what carries the sensors.
+        camera: or None. lidar: or None.
+        tick: s that one step takes.
+        odometry_rate: poses a second.
+        drift: relative error of odometry's speed; its yaw drifts by a hundredth of that, rad/m.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        scene: Scene,
+        vehicle: Vehicle,
+        camera: StereoCamera | None = None,
+        lidar: Lidar | None = None,
+        tick: float = 0.1,
+        odometry_rate: float = 50.0,
+        drift: float = 0.005,
+    ) -> None:
+        self.seed, self.scene, self.vehicle = seed, scene, vehicle
+        self.camera, self.lidar, self.tick = camera, lidar, tick
+        self.odometry_rate = odometry_rate
+        self.steps = 0
+        rng = stream(seed, "odometry")
+        self._scale = 1.0 + rng.normal(0, drift)
+        self._yaw_per_m = rng.normal(0, drift / 100)
+        self._believed: np.ndarray | None = None
+        self._last_true = np.eye(4)
+
+    @property
+    def time(self) -> float:
+        """Now, s."""
+        return self.steps * self.tick
+
+    def step(self, command: Command | None = None) -> Sensors:
+        """Let ``tick`` seconds pass under a command.
+
+        A sweep arrives when its turn is over and is stamped with its start; a frame arrives and is
+        stamped when it is taken.
+        """
+        start, end = self.time, (self.steps + 1) * self.tick
+        self.vehicle.drive(command or Command(), start, end)
+        self.steps += 1
+        readings = [
+            *self._odometry(start, end),
+            *self._sweeps(start, end),
+            *self._frames(start, end),
+        ]
+        readings.sort(key=lambda reading: reading.arrival)
+        return Sensors(end, readings, self._clearance(end))
+
+    def run(self, seconds: float) -> Iterator[Sensors]:
+        """Steps without commands, for worlds whose vehicle has its path set."""
+        for _ in range(round(seconds / self.tick)):
+            yield self.step()
+
+    def _due(self, rate: float, start: float, end: float) -> range:
+        """Numbers k of the events at k / rate within (start, end]."""
+        small = 1e-9
+        return range(int(np.floor(start * rate + small)) + 1, int(np.floor(end * rate + small)) + 1)
+
+    def _odometry(self, start: float, end: float) -> Iterator[Reading]:
+        due = self._due(self.odometry_rate, start, end)
+        if not due:
+            return
+        times = np.array(due) / self.odometry_rate
+        for turn, place, time in zip(*self.vehicle.motion.pose(times), times, strict=True):
+            true = transform(turn, place)
+            if self._believed is None:
+                self._believed = true
+            else:
+                move = np.linalg.inv(self._last_true) @ true
+                length = float(np.linalg.norm(move[:3, 3]))
+                move[:3, 3] *= self._scale
+                error = self._yaw_per_m * length
+                c, s = np.cos(error), np.sin(error)
+                move[:3, :3] = move[:3, :3] @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+                self._believed = self._believed @ move
+            self._last_true = true
+            yield Reading(time, Odometry(self._believed.copy(), time, "odom", "base_link"))
+
+    def _sweeps(self, start: float, end: float) -> Iterator[Reading]:
+        if self.lidar is None:
+            return
+        for k in self._due(self.lidar.rate, start, end):
+            stamp = (k - 1) / self.lidar.rate
+            turn = lidars.sweep(
+                self.lidar, self.scene, self.vehicle.motion, stamp, self.seed, k - 1
+            )
+            yield Reading(k / self.lidar.rate, turn)
+
+    def _frames(self, start: float, end: float) -> Iterator[Reading]:
+        if self.camera is None:
+            return
+        rate = self.camera.rig.rate
+        for k in self._due(rate, start, end):
+            yield Reading(k / rate, self.camera.capture(self.vehicle.motion, k / rate, k))
+
+    def _clearance(self, time: float) -> float:
+        if self.vehicle.radius <= 0:
+            return np.inf
+        _, (place,) = self.vehicle.motion.pose(np.array([time]))
+        azimuth = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+        fan = np.stack([np.cos(azimuth), np.sin(azimuth), np.zeros_like(azimuth)], 1)
+        rays = Rays(np.array([time]), place[None], fan[None].astype(np.float32), 10.0)
+        return float(self.scene.cast(rays).distance.min()) - self.vehicle.radius
