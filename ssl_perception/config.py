@@ -52,7 +52,7 @@ class LidarMount(Section):
 class EgoMotion(Section):
     """Sweep-to-sweep registration (small_gicp)."""
 
-    voxel: float = Field(0.5, ge=0.05, le=5.0, description="down-sampling edge, m")
+    voxel: float = Field(0.35, ge=0.05, le=5.0, description="down-sampling edge, m")
     max_correspondence: float = Field(1.0, gt=0.0, le=10.0, description="match radius, m")
     iterations: int = Field(30, ge=1, le=200, description="at most so many Gauss-Newton steps")
     threads: int = Field(2, ge=1, le=64, description="threads for registration")
@@ -66,6 +66,30 @@ class Ground(Section):
     )
     max_range: float = Field(80.0, gt=1.0, le=500.0, description="ignore points beyond, m")
     min_range: float = Field(1.0, ge=0.0, le=20.0, description="ignore points nearer, m")
+
+
+class Online(Section):
+    """Sweep after sweep."""
+
+    max_range: float = Field(
+        50.0, gt=1.0, le=300.0, description="flow within |x|, |y| of the sensor, m; beyond: unknown"
+    )
+    deskew: bool = Field(
+        True, description="undo the robot's motion inside a sweep where points carry a time"
+    )
+
+
+class Tracks(Section):
+    """Moving objects from sweep to sweep (constant-velocity Kalman filter)."""
+
+    acceleration: float = Field(
+        3.0, gt=0.0, le=100.0, description="how much objects accelerate, m/s² (process noise)"
+    )
+    gate: float = Field(
+        4.0, gt=0.0, le=100.0, description="standard deviations within which a track goes on"
+    )
+    keep: float = Field(0.5, ge=0.0, le=10.0, description="s that a track lives on unseen")
+    confirm: int = Field(3, ge=1, le=20, description="sweeps until an object is fully believed")
 
 
 class NeuralPrior(Section):
@@ -146,6 +170,49 @@ class Stereo(Section):
     max_depth: float = Field(80.0, gt=0.1, le=1000.0, description="m, beyond is unknown")
 
 
+class Student(Section):
+    """The network that learns depth from one image."""
+
+    provider: Literal["cpu", "cuda", "tensorrt"] = Field(
+        "cpu", description="what runs it; refused, not replaced, where it is missing"
+    )
+    threads: int = Field(1, ge=1, le=64, description="threads for inference")
+
+
+class ReplayMemory(Section):
+    """The frames that the student learns from again and again."""
+
+    frames: int = Field(2000, ge=8, le=100_000, description="kept at most")
+    megabytes: float = Field(128.0, ge=1.0, le=65_536.0, description="memory at most, MiB")
+    policy: Literal["coverage", "recent"] = Field(
+        "coverage", description="what stays: the most varied frames, or the newest"
+    )
+
+
+class Learner(Section):
+    """How the student learns from stereo while the robot works."""
+
+    learning_rate: float = Field(1e-3, gt=0.0, le=1.0, description="AdamW step; never decays")
+    weight_decay: float = Field(1e-2, ge=0.0, le=1.0, description="AdamW decay")
+    batch: int = Field(8, ge=2, le=256, description="the newest frame and the rest from memory")
+    huber: float = Field(0.1, gt=0.0, le=10.0, description="log depth error where L2 turns to L1")
+    gradient_weight: float = Field(
+        0.5, ge=0.0, le=100.0, description="weight of the depth gradient term"
+    )
+    clip: float = Field(5.0, gt=0.0, le=1000.0, description="largest gradient norm")
+    gain: float = Field(0.15, ge=0.0, le=0.9, description="random brightness, +- this share")
+    label_min_known: float = Field(
+        0.3, ge=0.0, le=1.0, description="mean confidence a label cell needs"
+    )
+    snapshot_steps: int = Field(
+        100, ge=1, le=100_000, description="steps between good states to roll back to"
+    )
+    save_seconds: float = Field(
+        5.0, gt=0.0, le=3600.0, description="s between generations in the model store"
+    )
+    memory: ReplayMemory = ReplayMemory()
+
+
 class Scan(Section):
     """Obstacle distance in sectors around the robot."""
 
@@ -186,7 +253,11 @@ class Config(Section):
     ego_motion: EgoMotion = EgoMotion()
     ground: Ground = Ground()
     flow: Flow = Flow()
+    online: Online = Online()
+    tracks: Tracks = Tracks()
     stereo: Stereo = Stereo()
+    student: Student = Student()
+    learner: Learner = Learner()
     scan: Scan = Scan()
 
 
