@@ -1,0 +1,89 @@
+"""Middlebury stereo 2014: a folder a scene with ``im0.png``, ``im1.png``, ``calib.txt``.
+
+Truth: ``disp0.png`` (16-bit, pixels = value / 256, 0 unknown) or ``disp0GT.pfm`` / ``disp0.pfm``
+(float pixels, Inf unknown). ``mask0nocc.png``: 255 where both cameras see the point.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_perception.datasets.kitti_stereo import disparity_png
+from ssl_perception.datasets.samples import DepthSample, check_index, stereo_sample
+from ssl_perception.errors import InputError
+from ssl_perception.io.files import load_picture, load_text
+from ssl_perception.types import CameraModel, StereoPair
+
+LAYOUT = (
+    "expected scene folders with im0.png, im1.png, calib.txt, disp0.png or disp0GT.pfm, "
+    "and mask0nocc.png"
+)
+TRUTHS = ("disp0.png", "disp0GT.pfm", "disp0.pfm")
+BOTH_SEE = 255
+
+
+class Middlebury:
+    """See the module."""
+
+    name = "middlebury"
+
+    def __init__(self, path: Path) -> None:
+        folders = [path, *sorted(p for p in path.iterdir() if p.is_dir())] if path.is_dir() else []
+        self._scenes = [
+            folder
+            for folder in folders
+            if (folder / "im0.png").exists() and any((folder / t).exists() for t in TRUTHS)
+        ]
+        if not self._scenes:
+            raise InputError(f"{path}: {LAYOUT}")
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def __getitem__(self, k: int) -> DepthSample:
+        check_index(k, len(self))
+        folder = self._scenes[k]
+        left, right = load_picture(folder / "im0.png"), load_picture(folder / "im1.png")
+        fx, cx, cy, baseline, shift = _calibration(folder / "calib.txt")
+        camera = CameraModel(left.shape[1], left.shape[0], fx, fx, cx, cy, "left_camera_optical")
+        try:
+            pair = StereoPair(left, right, camera, baseline, 0.0, shift)
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from None
+        truth = _truth(next(folder / t for t in TRUTHS if (folder / t).exists()))
+        seen = load_picture(folder / "mask0nocc.png", unchanged=True) == BOTH_SEE
+        if seen.shape != truth.shape:
+            raise InputError(f"{folder}: mask0nocc.png and the disparities differ in size")
+        return stereo_sample(
+            folder.name, pair, truth, seen & np.isfinite(truth), "structured light"
+        )
+
+
+def _truth(path: Path) -> NDArray[np.float32]:
+    if path.suffix == ".png":
+        return disparity_png(path)
+    disparity = np.array(load_picture(path, unchanged=True))
+    if disparity.dtype != np.float32 or disparity.ndim != 2:
+        raise InputError(f"{path}: must hold one float32 a pixel")
+    disparity[~np.isfinite(disparity)] = np.nan
+    return disparity
+
+
+def _calibration(path: Path) -> tuple[float, float, float, float, float]:
+    """fx, cx, cy in pixels, baseline in metres, cx difference (doffs) in pixels."""
+    text = load_text(path)
+    values = dict(re.findall(r"^\s*(\w+)\s*=\s*(.+?)\s*$", text, re.MULTILINE))
+    try:
+        matrix = [float(word) for word in re.findall(r"[-+.\deE]+", values["cam0"])]
+        if len(matrix) != 9:
+            raise ValueError("cam0 must have nine numbers")
+        baseline, shift = float(values["baseline"]) * 1e-3, float(values["doffs"])
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: needs cam0, doffs and baseline (mm): {error}") from None
+    if not np.isfinite((*matrix, baseline, shift)).all() or matrix[0] <= 0:
+        raise InputError(f"{path}: cam0, doffs and baseline must be finite, and f positive")
+    return matrix[0], matrix[2], matrix[5], baseline, shift
