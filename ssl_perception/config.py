@@ -120,7 +120,18 @@ class FastNeuralPrior(Section):
 class RigidCluster(Section):
     """Our solver: static unless a cluster earns its motion."""
 
-    max_range: float = Field(50.0, gt=1.0, le=300.0, description="solve within |x|,|y| <= this, m")
+    max_range: float = Field(
+        50.0, gt=1.0, le=300.0, description="solve within |x|,|y| of the sensor <= this, m"
+    )
+    max_speed: float = Field(
+        30.0, gt=0.0, le=100.0, description="fastest motion over ground searched for, m/s"
+    )
+    match_base: float = Field(
+        0.22, gt=0.0, le=2.0, description="voxels nearer than this to one of the other sweep, m ..."
+    )
+    match_per_metre: float = Field(
+        0.004, ge=0.0, le=0.1, description="... plus so much per metre of range, haven't moved"
+    )
 
 
 class Flow(Section):
@@ -200,6 +211,12 @@ class Learner(Section):
         0.5, ge=0.0, le=100.0, description="weight of the depth gradient term"
     )
     clip: float = Field(5.0, gt=0.0, le=1000.0, description="largest gradient norm")
+    boost: float = Field(
+        1.0, ge=0.0, le=10.0, description="extra step size, as a share, in a new scene"
+    )
+    boost_steps: float = Field(
+        100.0, gt=0.0, le=100_000.0, description="steps in which the boost falls to 37 %"
+    )
     gain: float = Field(0.15, ge=0.0, le=0.9, description="random brightness, +- this share")
     label_min_known: float = Field(
         0.3, ge=0.0, le=1.0, description="mean confidence a label cell needs"

@@ -1,0 +1,136 @@
+"""One eye: the student's depth, by ONNX Runtime, with models exchanged while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ssl_perception.config import Student
+from ssl_perception.depth.architecture import (
+    GRID_HEIGHT,
+    GRID_WIDTH,
+    Weights,
+    grid_camera,
+    shrink,
+)
+from ssl_perception.depth.onnx_graph import FEATURE, IMAGE, LOG_DEPTH, build
+from ssl_perception.errors import InputError
+from ssl_perception.types import CameraModel, Cue, DepthMap, FloatArray
+
+_PROVIDERS = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    "tensorrt": [
+        "TensorrtExecutionProvider",
+        "CUDAExecutionProvider",
+        "CPUExecutionProvider",
+    ],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the student says of one image.
+
+    Attributes:
+        log_depth: (30, 40) float32, natural logarithm of depth in metres.
+        feature: (96,) float32, by which places are told apart.
+        generation: of the model that said it.
+    """
+
+    log_depth: FloatArray
+    feature: FloatArray
+    generation: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    session: onnxruntime.InferenceSession
+    generation: int
+
+
+class MonoDepth:
+    """Runs the student. ``load`` may be called from another thread at any time: frames under way
+    finish on the model that they began with, the next one takes the new model.
+
+    Raises:
+        InputError: a provider that this installation of ONNX Runtime lacks.
+    """
+
+    def __init__(self, options: Student | None = None) -> None:
+        self.options = options or Student()
+        self._loaded: _Loaded | None = None
+        wanted = _PROVIDERS[self.options.provider]
+        available = onnxruntime.get_available_providers()
+        if wanted[0] not in available:
+            raise InputError(
+                f"student.provider {self.options.provider}: this ONNX Runtime has only "
+                f"{', '.join(available)}"
+            )
+
+    @property
+    def generation(self) -> int | None:
+        """Of the model in use; None before the first."""
+        loaded = self._loaded
+        return None if loaded is None else loaded.generation
+
+    @property
+    def providers(self) -> list[str]:
+        """What really runs the model: ONNX Runtime falls back to the CPU with a mere log line."""
+        loaded = self._loaded
+        return [] if loaded is None else list(loaded.session.get_providers())
+
+    def load(self, weights: Weights, generation: int) -> None:
+        """Use these (folded) weights from the next frame on. Takes some milliseconds.
+
+        Raises:
+            InputError: weights that don't fit; the old model stays in use. Or a provider that
+                was asked for and doesn't start.
+        """
+        self.load_model(build(weights), generation)
+
+    def load_model(self, model: bytes, generation: int) -> None:
+        """``load`` for a serialised ONNX model of the same inputs and outputs (int8, say)."""
+        session_options = onnxruntime.SessionOptions()
+        session_options.intra_op_num_threads = self.options.threads
+        session_options.inter_op_num_threads = 1
+        session_options.log_severity_level = 3
+        # Idle threads must not spin: the learner and the matcher want those cycles.
+        session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers = _PROVIDERS[self.options.provider]
+        session = onnxruntime.InferenceSession(model, session_options, providers=providers)
+        if session.get_providers()[0] != providers[0]:
+            raise InputError(
+                f"student.provider {self.options.provider} does not start here; ONNX Runtime "
+                f"fell back to {session.get_providers()[0]}"
+            )
+        session.run(None, {IMAGE: np.zeros(session.get_inputs()[0].shape, np.uint8)})  # warm up
+        self._loaded = _Loaded(session, generation)
+
+    def predict(self, image: NDArray[np.uint8]) -> Prediction | None:
+        """Log depth and feature of an image of any size; None before the first model."""
+        loaded = self._loaded
+        if loaded is None:
+            return None
+        log_depth, feature = loaded.session.run([LOG_DEPTH, FEATURE], {IMAGE: shrink(image)[None]})
+        return Prediction(log_depth[0], feature[0], loaded.generation)
+
+    def depth(self, image: NDArray[np.uint8], camera: CameraModel, stamp: float = 0.0) -> DepthMap:
+        """Depth on the student's 40x30 grid, whose camera comes with it.
+
+        Whether it may be believed is not for the student to say: that is `trust`'s part. Before
+        the first model it is invalid.
+        """
+        return self.to_depth(self.predict(image), camera, stamp)
+
+    @staticmethod
+    def to_depth(prediction: Prediction | None, camera: CameraModel, stamp: float) -> DepthMap:
+        """``depth`` for an image that is predicted already."""
+        if prediction is None:
+            unknown = np.full((GRID_HEIGHT, GRID_WIDTH), np.nan, np.float32)
+            reason = "no model yet"
+            return DepthMap(unknown, grid_camera(camera), stamp, Cue.MONO, False, reason)
+        return DepthMap(np.exp(prediction.log_depth), grid_camera(camera), stamp, Cue.MONO)
