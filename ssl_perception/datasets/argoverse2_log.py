@@ -160,11 +160,14 @@ class Argoverse2Log:
         return raster, rotation, shift, scale
 
 
-def read_feather(file: Path, columns: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Columns of a feather file.
+def read_feather(
+    file: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict[str, NDArray[Any]]:
+    """Columns of a feather file, those of ``optional`` where they are there.
 
     Raises:
-        InputError: not there, not feather, larger than 1 GiB, a column missing, or pyarrow missing.
+        InputError: not there, not feather, larger than 1 GiB, a required column
+            missing, or pyarrow missing.
     """
     try:
         import pyarrow
@@ -183,12 +186,13 @@ def read_feather(file: Path, columns: tuple[str, ...]) -> dict[str, NDArray[Any]
     except OSError as error:
         line = " ".join(str(error.strerror or error).split())
         raise InputError(f"{file}: not a readable feather file: {line}") from None
-    missing = [name for name in columns if name not in table.column_names]
+    missing = [name for name in required if name not in table.column_names]
     if missing:
         raise InputError(
             f"{file}: lacks {', '.join(missing)}; it holds {', '.join(table.column_names)}"
         )
-    return {name: table.column(name).to_numpy() for name in columns}
+    names = [*required, *(name for name in optional if name in table.column_names)]
+    return {name: table.column(name).to_numpy() for name in names}
 
 
 def _transform(pose: tuple[float, ...], file: Path) -> NDArray[np.float64]:

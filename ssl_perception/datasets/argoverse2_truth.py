@@ -46,6 +46,7 @@ CATEGORIES = (
     "WHEELED_DEVICE",
     "WHEELED_RIDER",
 )
+CATEGORY_COLUMNS = ("category_indices", "classes_0", "classes")
 # metres on length, width, height; av2-api: "the boxes are a little too tight"
 MARGINS = np.array([0.2, 0.2, 0.0])
 
@@ -101,7 +102,8 @@ def truth_from_boxes(
 def truth_from_labels(file: Path, count: int, kept: BoolArray) -> Truth:
     """Labels of the scene-flow challenge, a row a point of the sweep or a row a point kept.
 
-    ``flow_tx_m flow_ty_m flow_tz_m``; ``is_valid``; ``category_indices`` or ``classes_0``.
+    Columns: ``flow_tx_m flow_ty_m flow_tz_m``, ego motion included; ``category_indices``,
+    ``classes_0`` or ``classes``; ``is_valid`` where some rows aren't.
 
     Args:
         count: points in the sweep.
@@ -111,12 +113,11 @@ def truth_from_labels(file: Path, count: int, kept: BoolArray) -> Truth:
         InputError: missing columns, NaN in valid flow, or a row count that fits neither.
     """
     flow_columns = ("flow_tx_m", "flow_ty_m", "flow_tz_m")
-    try:
-        columns = read_feather(file, (*flow_columns, "is_valid", "category_indices"))
-        category = columns["category_indices"]
-    except InputError:
-        columns = read_feather(file, (*flow_columns, "is_valid", "classes_0"))
-        category = columns["classes_0"]
+    columns = read_feather(file, flow_columns, (*CATEGORY_COLUMNS, "is_valid"))
+    named = next((name for name in CATEGORY_COLUMNS if name in columns), None)
+    if named is None:
+        raise InputError(f"{file}: lacks a column {' or '.join(CATEGORY_COLUMNS)}")
+    category = columns[named]
     rows = len(category)
     if rows not in (count, int(kept.sum())):
         raise InputError(
@@ -128,7 +129,7 @@ def truth_from_labels(file: Path, count: int, kept: BoolArray) -> Truth:
         np.zeros((count, 3), np.float32), np.zeros(count, np.bool_), np.zeros(count, np.uint8)
     )
     truth.flow[where] = np.stack([columns[name].astype(np.float32) for name in flow_columns], 1)
-    truth.valid[where] = columns["is_valid"].astype(np.bool_)
+    truth.valid[where] = columns.get("is_valid", np.ones(rows)) != 0
     # some writers mark background with -1
     truth.category[where] = np.where(category > 0, category, 0).astype(np.uint8)
     if not np.isfinite(truth.flow[truth.valid]).all():

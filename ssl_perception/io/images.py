@@ -235,7 +235,7 @@ def decode_depth(message: Image) -> NDArray[np.float32]:
     if message.encoding == "32FC1":
         return np.where(np.isfinite(image) & (image > 0), image, np.float32(np.nan))
     if message.encoding == "16UC1":
-        return np.where(image > 0, image * np.float32(1e-3), np.float32(np.nan))
+        return np.where(image > 0, image / np.float32(1000), np.float32(np.nan))
     raise InputError(f"depth image is {message.encoding}; 32FC1 or 16UC1 can be used")
 
 

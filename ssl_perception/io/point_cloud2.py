@@ -96,8 +96,15 @@ class FlowCloud(NamedTuple):
 
 
 def stamp_ns(stamp: Any) -> int:
-    """A builtin_interfaces/Time as integer nanoseconds (a float64 epoch would lose 200 ns)."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    """A builtin_interfaces/Time as integer nanoseconds (a float64 epoch would lose 200 ns).
+
+    Raises:
+        InputError: negative seconds, or a whole second of nanoseconds and more.
+    """
+    seconds, nanoseconds = int(stamp.sec), int(stamp.nanosec)
+    if seconds < 0 or not 0 <= nanoseconds < 1_000_000_000:
+        raise InputError(f"stamp of {seconds} s and {nanoseconds} ns is no time")
+    return seconds * 1_000_000_000 + nanoseconds
 
 
 def decode(message: PointCloud2) -> PointCloud:

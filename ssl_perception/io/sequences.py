@@ -27,6 +27,7 @@ from ssl_perception.io.log import Log, OnBad, Recorded
 from ssl_perception.types import CameraModel, PointCloud, StereoPair
 
 PERIOD_NS = 100_000_000
+LATEST = 2.0**31  # seconds; what a ROS 2 stamp can hold
 PACKED_UNIT = np.float32(0.004)  # metres a count in packed sweeps
 EXPECTED = (
     "expected a rosbag2 recording (metadata.yaml, .mcap, .db3), lidar sweeps (NNNNNN.npz with "
@@ -223,9 +224,9 @@ def _regular(count: int) -> list[int]:
 
 def _sweep_stamp(file: Path) -> int:
     stamp = load_arrays(file, ("xyz", "stamp"))["stamp"]
-    if stamp.size != 1 or not np.isfinite(float(stamp)):
-        raise InputError(f"{file}: stamp must be one number of seconds")
-    return round(float(stamp) * 1e9)
+    if stamp.size != 1 or stamp.dtype.kind not in "fiu" or not 0 <= stamp.item() < LATEST:
+        raise InputError(f"{file}: stamp must be one number of seconds, 0 to {LATEST:g}")
+    return round(float(stamp.item()) * 1e9)
 
 
 def _kitti_times(folder: Path, count: int) -> list[int]:
@@ -244,6 +245,8 @@ def _kitti_times(folder: Path, count: int) -> list[int]:
         stamps = _numbers_ns(seconds)
     else:
         return _regular(count)
+    if min(stamps, default=0) < 0:
+        raise InputError(f"{dated}: times before 1970")
     if len(stamps) < count:
         raise InputError(
             f"{dated if dated.exists() else seconds}: {len(stamps)} for {count} sweeps"
@@ -258,6 +261,6 @@ def _numbers_ns(path: Path) -> list[int]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: {error}") from None
-    if not np.isfinite(seconds).all():
-        raise InputError(f"{path}: has NaN or infinite times")
+    if not all(0 <= second < LATEST for second in seconds):
+        raise InputError(f"{path}: times must be within 0 to {LATEST:g} s")
     return [round(second * 1e9) for second in seconds]

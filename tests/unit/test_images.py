@@ -1,0 +1,214 @@
+"""Images and cameras: every encoding, padded rows, both byte orders, and their lies."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssl_perception.errors import InputError
+from ssl_perception.io import images
+from ssl_perception.types import CameraModel, DepthMap
+
+CAMERA = CameraModel(8, 6, 100.0, 100.0, 4.0, 3.0, "optical")
+
+
+def picture(encoding: str, height: int, width: int, seed: int = 0) -> np.ndarray:
+    kind, channels = images.ENCODINGS[encoding]
+    rng = np.random.default_rng(seed)
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    if kind == "f4":
+        return rng.uniform(0.1, 50, shape).astype(np.float32)
+    return rng.integers(0, np.iinfo(kind).max, shape, dtype=kind, endpoint=True)
+
+
+def message(pixels: np.ndarray, encoding: str, padding: int = 0, big_endian: bool = False) -> Any:
+    """An Image as a driver with its own row padding and byte order would send it."""
+    order = ">" if big_endian else "<"
+    rows = [row.astype(order + row.dtype.str[1:]).tobytes() + b"\xee" * padding for row in pixels]
+    return SimpleNamespace(
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        is_bigendian=int(big_endian),
+        step=len(rows[0]),
+        data=array("B", b"".join(rows)),
+    )
+
+
+def info(camera: CameraModel = CAMERA, shift: float = 0.0) -> Any:
+    p = [camera.fx, 0, camera.cx, shift, 0, camera.fy, camera.cy, 0, 0, 0, 1, 0]
+    header = SimpleNamespace(frame_id=camera.frame)
+    return SimpleNamespace(header=header, width=camera.width, height=camera.height, p=p)
+
+
+@given(
+    encoding=st.sampled_from(sorted(images.ENCODINGS)),
+    height=st.integers(1, 7),
+    width=st.integers(1, 9),
+    padding=st.integers(0, 5),
+    big_endian=st.booleans(),
+)
+def test_any_layout_gives_the_same_pixels(
+    encoding: str, height: int, width: int, padding: int, big_endian: bool
+) -> None:
+    pixels = picture(encoding, height, width)
+    back = images.decode(message(pixels, encoding, padding, big_endian))
+    np.testing.assert_array_equal(back, pixels)
+    assert back.dtype == pixels.dtype
+
+
+@given(
+    encoding=st.sampled_from(sorted(images.ENCODINGS)),
+    height=st.integers(1, 7),
+    width=st.integers(1, 9),
+)
+def test_encode_then_decode(encoding: str, height: int, width: int) -> None:
+    pixels = picture(encoding, height, width)
+    packed = images.encode(pixels, encoding, "optical")
+    assert packed.frame == "optical"
+    np.testing.assert_array_equal(images.decode(packed), pixels)
+
+
+def test_decoding_copies_nothing() -> None:
+    sent = message(picture("bgr8", 4, 5), "bgr8", padding=3)
+    view = images.decode(sent)
+    assert np.shares_memory(view, np.frombuffer(sent.data, np.uint8))
+    assert not view.flags.writeable
+
+
+def test_camera_images_come_out_grey_or_bgr() -> None:
+    bgr = picture("bgr8", 4, 5)
+    alpha = np.full((4, 5, 1), 9, np.uint8)
+    rgb = bgr[..., ::-1]
+    for encoding, sent in {
+        "bgr8": bgr,
+        "8UC3": bgr,
+        "rgb8": rgb,
+        "bgra8": np.concatenate([bgr, alpha], 2),
+        "rgba8": np.concatenate([rgb, alpha], 2),
+    }.items():
+        got = images.camera_image(message(sent, encoding, padding=2))
+        np.testing.assert_array_equal(got, bgr, err_msg=encoding)
+        assert got.flags.c_contiguous
+    grey = picture("mono8", 4, 5)
+    np.testing.assert_array_equal(images.camera_image(message(grey, "mono8", 1)), grey)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"encoding": "yuv422"}, "'yuv422' is not one of"),
+        ({"encoding": "bgr8"}, "step 5 is less than the 15 bytes"),
+        ({"step": 4}, "step 4 is less than the 5 bytes"),
+        ({"height": 5}, "data holds 20 bytes, but height 5"),
+        ({"height": 3}, "data holds 20 bytes, but height 3"),
+        ({"height": 0}, "size 5x0"),
+        ({"width": 1 << 31}, "size 2147483648x4"),
+        ({"data": b""}, "data holds 0 bytes"),
+    ],
+)
+def test_lying_images(change: dict[str, Any], line: str) -> None:
+    sent = message(picture("mono8", 4, 5), "mono8")
+    for name, value in change.items():
+        setattr(sent, name, value)
+    with pytest.raises(InputError, match=line):
+        images.decode(sent)
+
+
+def test_deep_grey_is_no_camera_image() -> None:
+    with pytest.raises(InputError, match="camera image is mono16"):
+        images.camera_image(message(picture("mono16", 4, 5), "mono16"))
+
+
+def test_encode_wants_the_right_array() -> None:
+    with pytest.raises(InputError, match="needs uint8"):
+        images.encode(np.zeros((2, 2), np.float32), "mono8")
+    with pytest.raises(InputError, match="needs 3 channels"):
+        images.encode(np.zeros((2, 2), np.uint8), "bgr8")
+    with pytest.raises(InputError, match="not one of"):
+        images.encode(np.zeros((2, 2), np.uint8), "grey")
+
+
+def test_camera_model_is_what_p_says() -> None:
+    assert images.camera_model(info()) == CAMERA
+
+
+def test_stereo_pair_takes_its_baseline_from_the_right_camera() -> None:
+    grey = message(picture("mono8", 6, 8), "mono8")
+    right = info(replace(CAMERA, cx=5.5), shift=-100.0 * 0.25)
+    pair = images.stereo_pair(grey, grey, info(), right, 12.5)
+    assert pair.baseline == pytest.approx(0.25)
+    assert pair.cx_difference == pytest.approx(1.5)
+    assert pair.stamp == 12.5
+    # KITTI gives both cameras' shift from a third one
+    pair = images.stereo_pair(grey, grey, info(shift=10.0), info(shift=-15.0), 0.0)
+    assert pair.baseline == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("right", "line"),
+    [
+        (info(), "baseline must be positive"),
+        (info(shift=25.0), "baseline must be positive"),
+        (info(replace(CAMERA, fx=90.0), shift=-25.0), "not of one rectified pair"),
+        (info(replace(CAMERA, cy=9.0), shift=-25.0), "not of one rectified pair"),
+    ],
+)
+def test_cameras_that_are_no_pair(right: Any, line: str) -> None:
+    grey = message(picture("mono8", 6, 8), "mono8")
+    with pytest.raises(InputError, match=line):
+        images.stereo_pair(grey, grey, info(), right, 0.0)
+
+
+def test_uncalibrated_or_broken_camera_info() -> None:
+    empty = info()
+    empty.p = [0.0] * 12
+    with pytest.raises(InputError, match="holds no calibration"):
+        images.camera_model(empty)
+    for p in ([np.nan] * 12, [1.0] * 9):
+        empty.p = p
+        with pytest.raises(InputError, match="P must be 12 finite numbers"):
+            images.camera_model(empty)
+
+
+def test_images_of_different_size() -> None:
+    left, right = picture("mono8", 6, 8), picture("mono8", 5, 8)
+    with pytest.raises(InputError, match="left image is 8x6 but right image is 8x5"):
+        images.stereo_pair(
+            message(left, "mono8"), message(right, "mono8"), info(), info(shift=-25.0), 0.0
+        )
+    with pytest.raises(InputError, match="images are 8x5 but camera_info says 8x6"):
+        images.stereo_pair(
+            message(right, "mono8"), message(right, "mono8"), info(), info(shift=-25.0), 0.0
+        )
+
+
+def test_depth_round_trip_and_millimetres() -> None:
+    depth = picture("32FC1", 6, 8)
+    depth[0, 0] = np.nan
+    packed = images.encode_depth(DepthMap(depth, CAMERA))
+    assert packed.encoding == "32FC1"
+    assert packed.frame == "optical"
+    np.testing.assert_array_equal(images.decode_depth(packed), depth)
+    millimetres = np.array([[0, 1500]], np.uint16)
+    back = images.decode_depth(message(millimetres, "16UC1"))
+    np.testing.assert_array_equal(back, np.array([[np.nan, 1.5]], np.float32))
+    with pytest.raises(InputError, match="depth image is mono8"):
+        images.decode_depth(message(picture("mono8", 2, 2), "mono8"))
+
+
+def test_disparity_gives_the_depth_back_and_marks_the_unknown() -> None:
+    depth = picture("32FC1", 6, 8)
+    depth[2, 3] = np.nan
+    packed = images.encode_disparity(DepthMap(depth, CAMERA), 0.25, 64.0)
+    disparity = images.decode(packed.image)
+    assert disparity[2, 3] < packed.min_disparity
+    known = np.isfinite(depth)
+    np.testing.assert_allclose(packed.f * packed.t / disparity[known], depth[known], rtol=1e-5)
