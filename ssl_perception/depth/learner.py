@@ -89,7 +89,7 @@ class Learner:
             self.student.parameters(), options.learning_rate, weight_decay=options.weight_decay
         )
         self._health = _Health()
-        self._good = self._copy()
+        self._good = self.state()
 
     @property
     def steps(self) -> int:
@@ -128,7 +128,7 @@ class Learner:
             self._restore(self._good)
         elif self._health.steps % self.options.snapshot_steps == 0:
             self._health.good_memory_loss = self._health.memory_loss
-            self._good = self._copy()
+            self._good = self.state()
         return Step(
             error=error,
             loss=math.nan if trouble else loss,
@@ -140,7 +140,7 @@ class Learner:
         )
 
     def state(self) -> dict[str, NDArray]:
-        """All that training needs to go on, but the memory: weights, optimiser, health."""
+        """A copy of all that training needs to go on, except the memory."""
         arrays = {f"student.{k}": v.numpy() for k, v in self.student.state_dict().items()}
         names = [name for name, _ in self.student.named_parameters()]
         for index, moments in self._optimiser.state_dict()["state"].items():
@@ -148,7 +148,7 @@ class Learner:
                 arrays[f"optimiser.{names[index]}.{key}"] = value.numpy()
         health = [float(getattr(self._health, k)) for k in _Health.__dataclass_fields__]
         arrays["health"] = np.array(health, np.float64)
-        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        return {name: np.array(array, order="C") for name, array in arrays.items()}
 
     def restore(self, arrays: dict[str, NDArray]) -> None:
         """Take up ``state`` again.
@@ -178,7 +178,7 @@ class Learner:
         values = dict(zip(_Health.__dataclass_fields__, numbers.tolist(), strict=True))
         counts = {name: int(values.pop(name)) for name in ("steps", "since_new_scene")}
         self._health = _Health(**values, **counts)
-        self._good = self._copy()
+        self._good = self.state()
 
     @torch.no_grad()
     def _look(self, image: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
@@ -255,9 +255,6 @@ class Learner:
             return f"predictions all alike: spread {health.spread:.3f} of the labels'"
         return ""
 
-    def _copy(self) -> dict[str, NDArray]:
-        return {name: array.copy() for name, array in self.state().items()}
-
     def _restore(self, arrays: dict[str, NDArray]) -> None:
         """Back to a good state, but the count of steps goes on."""
         steps = self._health.steps
@@ -308,4 +305,6 @@ def _tensor(arrays: dict[str, NDArray], name: str, shape: tuple[int, ...]) -> Te
         raise InputError(f"learner state: {name} must be {tuple(shape)}, not {array.shape}")
     if not np.isfinite(array).all():
         raise InputError(f"learner state: {name} has NaN or infinite numbers")
-    return torch.from_numpy(array.copy())
+    tensor = torch.from_numpy(array.copy())
+    # Moments must lie as their weights do, or every step pays for the difference.
+    return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor

@@ -61,6 +61,21 @@ def obstacle_scan(depth: DepthMap, options: Scan, frame: str | None = None) -> O
     )
 
 
+def nearest_ahead(scan: ObstacleScan, half_angle: float) -> float:
+    """Distance of the nearest obstacle within ``half_angle`` (radians) of straight ahead, metres.
+
+    Returns:
+        -Inf nearer than ``range_min``, +Inf clear; NaN when nothing is known there, or when what
+        is known is clear but not all is known.
+    """
+    ranges = scan.ranges[np.abs(scan.angles) <= half_angle]
+    unknown = np.isnan(ranges)
+    if unknown.all():
+        return float("nan")
+    nearest = float(ranges[~unknown].min())
+    return float("nan") if nearest == np.inf and unknown.any() else nearest
+
+
 @dataclass(frozen=True, eq=False)
 class _Layout:
     """Where a camera's pixels fall; made once per camera.

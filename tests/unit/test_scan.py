@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl_perception.config import Scan
-from ssl_perception.obstacles.scan import obstacle_scan
+from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
 from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
 
 CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5, "left_camera_optical_frame")
@@ -142,3 +142,19 @@ def test_any_sector_count_and_camera(sectors: int, focal: float) -> None:
     scan = obstacle_scan(DepthMap(np.full((30, 40), 1.0), camera), Scan(sectors=sectors, below=1))
     assert len(scan.ranges) == sectors
     assert not (scan.ranges == np.inf).any()
+
+
+@pytest.mark.parametrize(
+    ("ranges", "nearest"),
+    [
+        ([np.inf, np.inf, np.inf], np.inf),
+        ([np.inf, 2.0, 3.0], 2.0),
+        ([np.nan, 2.0, 3.0], 2.0),
+        ([np.nan, np.inf, np.inf], np.nan),
+        ([np.nan] * 3, np.nan),
+        ([5.0, -np.inf, np.nan], -np.inf),
+    ],
+)
+def test_nearest_ahead_is_clear_only_if_all_is_known(ranges: list[float], nearest: float) -> None:
+    scan = ObstacleScan(np.array([0.1, *ranges, 0.1], np.float32), -0.2, 0.1, 0.2, 10.0)
+    np.testing.assert_equal(nearest_ahead(scan, 0.15), nearest)
