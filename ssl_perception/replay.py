@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,10 +24,12 @@ from rich.table import Table
 
 from ssl_perception.config import Config
 from ssl_perception.errors import InputError
-from ssl_perception.evaluation.run_report import RunReport
+from ssl_perception.evaluation.report import write_html
+from ssl_perception.evaluation.run_report import RunReport, latency_rows
 from ssl_perception.flow.online import SweepFlow
 from ssl_perception.io.log import Log, Recorded, open_log
 from ssl_perception.io.output import OutputBag
+from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.pipeline import Perception, StereoDepth
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 
@@ -41,17 +44,17 @@ class Summary:
     sweeps: int = 0
     stereo_pairs: int = 0
     skipped: list[str] = field(default_factory=list)
-    milliseconds: dict[str, list[float]] = field(default_factory=dict)
+    latency: dict[str, dict[str, float]] = field(default_factory=dict)
     ego_motion: list[dict[str, Any]] = field(default_factory=list)
     moving_points: int = 0
     valid_depth: list[float] = field(default_factory=list)
+    report: RunReport = field(default_factory=RunReport)
 
     def add(self, recorded: Recorded, result: Result) -> None:
         """Count one result."""
         if isinstance(result, SweepFlow):
             self.sweeps += 1
             self.moving_points += int(result.flow.moving.sum())
-            kind = "sweep"
             if result.current_from_previous is not None:
                 pose = result.current_from_previous.tolist()
                 self.ego_motion.append(
@@ -60,20 +63,6 @@ class Summary:
         else:
             self.stereo_pairs += 1
             self.valid_depth.append(result.depth.valid_fraction)
-            kind = "stereo pair"
-        spent = 1e3 * sum(result.stages.values())
-        self.milliseconds.setdefault(kind, []).append(spent)
-
-    def latency(self) -> dict[str, dict[str, float]]:
-        """Milliseconds per kind of input: median, 95th percentile, largest."""
-        return {
-            kind: {
-                "p50": float(np.percentile(values, 50)),
-                "p95": float(np.percentile(values, 95)),
-                "max": float(np.max(values)),
-            }
-            for kind, values in self.milliseconds.items()
-        }
 
     def figures(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -85,7 +74,7 @@ class Summary:
             "depth_messages": self.stereo_pairs,
             "scan_messages": self.stereo_pairs,
             "skipped": self.skipped,
-            "latency_ms": self.latency(),
+            "latency_ms": self.latency,
             "moving_points_per_sweep": self.moving_points / self.sweeps if self.sweeps else None,
             "valid_depth_fraction": float(np.mean(self.valid_depth)) if self.valid_depth else None,
             "ego_motion": self.ego_motion,
@@ -132,6 +121,19 @@ def progress_bar(console: Console) -> Progress:
     )
 
 
+def collect(report: RunReport, recorded: Recorded, result: Result) -> None:
+    """Show a result to the report."""
+    spent = sum(result.stages.values())
+    if isinstance(result, SweepFlow):
+        flow = result.flow
+        report.time("sweep", spent)
+        report.sweep(FlowCloud(result.cloud.points, flow.velocity, flow.moving, flow.confidence))
+    else:
+        assert isinstance(recorded.value, StereoPair)
+        report.time("stereo pair", spent)
+        report.pair(recorded.value.left, result.depth, result.scan)
+
+
 def write_result(bag: OutputBag, recorded: Recorded, result: Result) -> None:
     """One result as messages with the source's own stamp."""
     if isinstance(result, SweepFlow):
@@ -164,7 +166,7 @@ def run_replay(
     log = open_log(path, config.topics)
     perception = Perception(config)
     summary = Summary(str(path))
-    collected = RunReport()
+    collected = summary.report
     live = None
     if viewer is not None:
         from ssl_perception.viewer import Viewer
@@ -176,17 +178,19 @@ def run_replay(
         for recorded, result in replay(log, perception, on_bad):
             write_result(bag, recorded, result)
             summary.add(recorded, result)
-            collected.add(recorded, result)
+            collect(collected, recorded, result)
             if live is not None:
                 live.show(recorded, result)
             bar.advance(task)
         bar.update(task, total=summary.sweeps + summary.stereo_pairs)
         if not summary.sweeps and not summary.stereo_pairs:
             raise InputError(f"{path}: not one usable sweep or stereo pair")
+    summary.latency = collected.latency()
     _print(summary, console)
     console.print(f"results  {output}")
     if report is not None:
-        collected.write(report, f"Replay of {log.name}", summary.latency())
+        lead = f"{summary.sweeps} sweeps, {summary.stereo_pairs} stereo pairs."
+        write_html(report, f"Replay of {log.name}", lead, collected.sections())
         console.print(f"report   {report}")
     if json_file is not None:
         write_json(json_file, summary.figures())
@@ -203,10 +207,9 @@ def _print(summary: Summary, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("input", "results", "p50 ms", "p95 ms", "max ms"):
         table.add_column(heading, justify="left" if heading == "input" else "right")
-    for kind, latency in summary.latency().items():
-        count = len(summary.milliseconds[kind])
-        times = (f"{latency[key]:.0f}" for key in ("p50", "p95", "max"))
-        table.add_row(kind, str(count), *times)
+    counts = {"sweep": summary.sweeps, "stereo pair": summary.stereo_pairs}
+    for kind, *times in latency_rows(summary.latency):
+        table.add_row(kind, str(counts[kind]), *times)
     console.print(table)
     for line in summary.skipped:
-        console.print(f"[yellow]skipped[/] {line}", highlight=False)
+        console.print(f"[yellow]skipped[/] {escape(line)}", highlight=False)

@@ -6,7 +6,7 @@ window, so it works on a robot without a screen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib
@@ -19,14 +19,15 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ssl_perception.types import DepthMap, ObstacleScan, PointCloud
+from ssl_perception.io.point_cloud2 import FlowCloud
+from ssl_perception.types import DepthMap, ObstacleScan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.projections.polar import PolarAxes
 
-STATIC = "#9aa3ad"
-GROUND = "#dfe3e8"
+STATIC = (0.36, 0.40, 0.45)
+GROUND = (0.89, 0.91, 0.93)
 UNKNOWN = "#e8d9f0"
 ROBOT = "#d1495b"
 SPEED_MAP = "turbo"
@@ -35,41 +36,37 @@ FULL_SPEED = 15.0  # m/s, end of the colour scale
 
 
 def bird_eye(
-    cloud: PointCloud,
-    velocity: NDArray[np.float32],
-    moving: NDArray[np.bool_],
-    ground: NDArray[np.bool_] | None = None,
+    flow: FlowCloud,
     radius: float = 50.0,
     title: str = "",
     truth: NDArray[np.float32] | None = None,
 ) -> Figure:
-    """A sweep from above, what moves coloured by speed, an arrow per patch of moving points.
+    """A sweep from above: static points grey, darker the higher; moving ones coloured by speed.
 
     Args:
-        cloud: N points in the sensor's frame (x forward, drawn upwards).
-        velocity: (N, 3) m/s over ground; NaN where unknown.
-        moving: (N,) points on something that moves.
-        ground: (N,) drawn paler; None: none.
+        flow: N points in the sensor's frame (x forward, drawn upwards) and what is known of them.
         radius: metres shown around the robot.
         truth: (N, 3) true velocities, m/s, drawn as thin black arrows; None: not drawn.
     """
     figure = Figure(figsize=(8.2, 7.2), layout="constrained")
     axes = figure.subplots()
-    x, y = cloud.points[:, 0], cloud.points[:, 1]
+    points, velocity = flow.points, flow.velocity
+    x, y, z = points.T
     seen = (np.abs(x) <= radius) & (np.abs(y) <= radius)
-    ground = np.zeros(len(cloud), np.bool_) if ground is None else ground
-    for mask, colour, size in ((ground, GROUND, 0.3), (~ground & ~moving, STATIC, 0.4)):
-        drawn = seen & mask
-        axes.scatter(-y[drawn], x[drawn], s=size, c=colour, linewidths=0, rasterized=True)
+    still = np.flatnonzero(seen & ~flow.moving)
+    low, high = np.percentile(z[still], [5, 98]) if len(still) else (0.0, 1.0)
+    shade = np.clip((z[still] - low) / max(high - low, 0.5), 0.0, 1.0)
+    greys = np.array(GROUND) + shade[:, None] * (np.array(STATIC) - np.array(GROUND))
+    axes.scatter(-y[still], x[still], s=0.4, c=greys, linewidths=0, rasterized=True)
     colours = ScalarMappable(Normalize(0.0, FULL_SPEED), SPEED_MAP)
-    rows = np.flatnonzero(seen & moving & np.isfinite(velocity).all(axis=1))
+    rows = np.flatnonzero(seen & flow.moving & np.isfinite(velocity).all(axis=1))
     speed = np.linalg.norm(velocity[rows, :2], axis=1)
     axes.scatter(-y[rows], x[rows], s=2.0, c=colours.to_rgba(speed), linewidths=0)
     if truth is not None:
         true_mover = seen & (np.linalg.norm(np.nan_to_num(truth), axis=1) > 0.5)
-        patches = _patches(cloud.points, truth, np.flatnonzero(true_mover))
+        patches = _patches(points, truth, np.flatnonzero(true_mover))
         _arrows(axes, *patches, "black", 0.0022)
-    where, how = _patches(cloud.points, velocity, rows)
+    where, how = _patches(points, velocity, rows)
     _arrows(axes, where, how, colours.to_rgba(np.linalg.norm(how, axis=1)), 0.0042)
     axes.plot(0, 0, marker="^", color=ROBOT, markersize=9)
     axes.set(xlim=(-radius, radius), ylim=(-radius, radius), xlabel="right, m", ylabel="ahead, m")
@@ -119,26 +116,29 @@ def _arrows(
 
 
 def depth_beside_image(
-    image: NDArray[np.uint8], depth: DepthMap, truth: DepthMap | None = None
+    image: NDArray[np.uint8], depth: DepthMap, truth: NDArray[np.float32] | None = None
 ) -> Figure:
-    """The left image, the depth seen in it, and the true depth where it is known."""
-    panels = 2 if truth is None else 3
-    height = 1.2 + 3.1 * image.shape[0] / image.shape[1] * (1.6 if panels == 2 else 1.0)
-    figure = Figure(figsize=(10.4, height), layout="constrained")
-    axes = figure.subplots(1, panels)
+    """The left image, the depth seen in it, and the true depth (H, W) m where it is known."""
+    maps = [(depth.depth, f"depth from {depth.cue.value}")]
+    if not depth.valid:
+        maps[0] = (depth.depth, f"{maps[0][1]}: not to be trusted ({depth.reason})")
+    if truth is not None:
+        maps.append((truth, "true depth"))
+    wide = image.shape[1] > 1.8 * image.shape[0]  # side by side, or one below the other
+    grid = (len(maps) + 1, 1) if wide else (1, len(maps) + 1)
+    width = 7.6 if wide else 3.6 * grid[1]
+    height = (width - 1.0) / grid[1] * image.shape[0] / image.shape[1] * grid[0] + 0.3 * grid[0]
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(*grid).ravel()
     axes[0].imshow(image[..., ::-1] if image.ndim == 3 else image, cmap="gray")
     axes[0].set_title("left camera", fontsize=10, loc="left")
     known = depth.depth[np.isfinite(depth.depth)]
     far = float(np.percentile(known, 95)) if len(known) else 1.0
-    maps = [(depth, f"depth from {depth.cue.value}")]
-    if truth is not None:
-        maps.append((truth, "true depth"))
-    for place, (each, name) in zip(axes[1:], maps, strict=True):
+    for place, (values, name) in zip(axes[1:], maps, strict=True):
         place.set_facecolor(UNKNOWN)
-        picture = place.imshow(each.depth, cmap=DEPTH_MAP, vmin=0.0, vmax=far)
-        trust = "" if each.valid else f": not to be trusted, {each.reason}"
-        place.set_title(name + trust, fontsize=10, loc="left")
-    figure.colorbar(picture, ax=axes[1:], label="m (lilac: unknown)", shrink=0.8)
+        picture = place.imshow(values, cmap=DEPTH_MAP, vmin=0.0, vmax=far)
+        place.set_title(name, fontsize=10, loc="left")
+    figure.colorbar(picture, ax=list(axes[1:]), label="m (lilac: unknown)", shrink=0.85)
     for place in axes:
         place.set(xticks=[], yticks=[])
     return figure
@@ -169,7 +169,7 @@ def obstacle_polar(scan: ObstacleScan, title: str = "") -> Figure:
     return figure
 
 
-def latency_histogram(milliseconds: Mapping[str, NDArray[np.float64]]) -> Figure:
+def latency_histogram(milliseconds: Mapping[str, Sequence[float]]) -> Figure:
     """How long each kind of input took, with the median and the 95th percentile marked."""
     figure = Figure(figsize=(7.6, 0.6 + 1.7 * max(len(milliseconds), 1)), layout="constrained")
     all_axes = figure.subplots(len(milliseconds), 1, squeeze=False)[:, 0]
@@ -181,17 +181,4 @@ def latency_histogram(milliseconds: Mapping[str, NDArray[np.float64]]) -> Figure
         axes.set_title(f"{name}: p50 {p50:.0f} ms, p95 {p95:.0f} ms", fontsize=10, loc="left")
         axes.set_ylabel("inputs")
     all_axes[-1].set_xlabel("milliseconds per input")
-    return figure
-
-
-def over_time(
-    seconds: NDArray[np.float64], rows: Mapping[str, NDArray[np.float64]], label: str
-) -> Figure:
-    """Lines over the length of the log, one per row."""
-    figure = Figure(figsize=(7.6, 2.6), layout="constrained")
-    axes = figure.subplots()
-    for name, values in rows.items():
-        axes.plot(seconds, values, linewidth=1.3, label=name)
-    axes.set(xlabel="seconds", ylabel=label, ylim=(0.0, None))
-    axes.legend(fontsize=8, frameon=False)
     return figure
