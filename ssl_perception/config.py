@@ -25,7 +25,10 @@ class Section(BaseModel):
 
 
 class Topics(Section):
-    """Which recorded topics to use. Empty: the only one, or the obvious one, of the right type."""
+    """Which recorded topics to use.
+
+    Empty: the only one, or the obvious one, of the right type. "-": don't use this sensor.
+    """
 
     points: str = Field("", description="sensor_msgs/PointCloud2 with lidar sweeps")
     odom: str = Field("", description="nav_msgs/Odometry; used for ego motion when given")
@@ -74,8 +77,29 @@ class Online(Section):
     max_range: float = Field(
         50.0, gt=1.0, le=300.0, description="flow within |x|, |y| of the sensor, m; beyond: unknown"
     )
+    min_range: float = Field(
+        2.2,
+        ge=0.0,
+        le=50.0,
+        description="nearer is the robot itself, m: unknown (set it to clear the robot's body)",
+    )
     deskew: bool = Field(
         True, description="undo the robot's motion inside a sweep where points carry a time"
+    )
+
+
+class Evidence(Section):
+    """When a claimed motion is believed: what the beams of earlier sweeps went through."""
+
+    sweeps: int = Field(5, ge=1, le=50, description="earlier sweeps that are remembered")
+    min_points: int = Field(
+        5, ge=1, le=1000, description="sampled points that can't have stood still ..."
+    )
+    min_share: float = Field(
+        0.12, ge=0.0, le=1.0, description="... and their share of those sampled (at most 128)"
+    )
+    max_contradicted: float = Field(
+        0.25, ge=0.0, le=1.0, description="share of earlier places that may have been seen free"
     )
 
 
@@ -93,15 +117,18 @@ class Tracks(Section):
 
 
 class NeuralPrior(Section):
-    """NSFP (NeurIPS 2021); defaults as in the authors' code."""
+    """NSFP (NeurIPS 2021); defaults as in the authors' code, on all points."""
 
     hidden: int = Field(128, ge=4, le=1024, description="units per hidden layer")
     layers: int = Field(8, ge=1, le=32, description="hidden layers")
     learning_rate: float = Field(8e-3, gt=0, le=1.0, description="Adam step")
     iterations: int = Field(5000, ge=1, le=100_000, description="at most so many steps")
     patience: int = Field(100, ge=1, le=10_000, description="steps without gain before stopping")
-    min_delta: float = Field(1e-4, ge=0, description="smallest loss change that counts as gain")
-    points: int = Field(0, ge=0, description="random points to fit (0: all)")
+    min_delta: float = Field(1e-4, ge=0, le=1.0, description="least loss change that is gain, m²")
+    points: int = Field(0, ge=0, le=10_000_000, description="random points to fit (0: all)")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where it runs; auto: the GPU where there is one"
+    )
 
 
 class FastNeuralPrior(Section):
@@ -112,9 +139,12 @@ class FastNeuralPrior(Section):
     learning_rate: float = Field(8e-3, gt=0, le=1.0, description="Adam step")
     iterations: int = Field(5000, ge=1, le=100_000, description="at most so many steps")
     patience: int = Field(30, ge=1, le=10_000, description="steps without gain before stopping")
-    min_delta: float = Field(5e-5, ge=0, description="smallest loss change that counts as gain")
+    min_delta: float = Field(5e-5, ge=0, le=1.0, description="least loss change that is gain, m")
     cell: float = Field(0.1, gt=0.01, le=2.0, description="edge of a distance-transform cell, m")
-    points: int = Field(0, ge=0, description="random points to fit (0: all)")
+    points: int = Field(0, ge=0, le=10_000_000, description="random points to fit (0: all)")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where it runs; auto: the GPU where there is one"
+    )
 
 
 class RigidCluster(Section):
@@ -230,6 +260,61 @@ class Learner(Section):
     memory: ReplayMemory = ReplayMemory()
 
 
+class Trust(Section):
+    """When the student may drive."""
+
+    trigger: float = Field(1.0, gt=0.0, le=100.0, description="an obstacle is nearer than this, m")
+    ahead: float = Field(
+        0.35, gt=0.0, le=3.15, description="rad either side of ahead that the tests look at"
+    )
+    target_tpr: float = Field(
+        0.95, gt=0.0, le=1.0, description="true positive rate that calibration aims at"
+    )
+    threshold_cap: float = Field(
+        1.6, gt=0.0, le=200.0, description="m; calibration goes no farther"
+    )
+    min_tpr: float = Field(0.8, ge=0.0, le=1.0, description="lower bound of TPR to earn trust")
+    max_fpr: float = Field(0.2, ge=0.0, le=1.0, description="upper bound of FPR to earn trust")
+    hysteresis: float = Field(
+        0.1, ge=0.0, le=1.0, description="by how much a bound may slip before trust is lost"
+    )
+    z: float = Field(1.645, gt=0.0, le=5.0, description="of the Wilson bounds (1.645: 95 %)")
+    min_positives: int = Field(
+        20, ge=1, le=10_000, description="near obstacles seen before anything is judged"
+    )
+    window: int = Field(1000, ge=50, le=100_000, description="tests kept per driver")
+    sample_interval: float = Field(
+        0.3, ge=0.0, le=60.0, description="s between tests; closer frames are one and the same"
+    )
+    max_age: float = Field(
+        3600.0, gt=0.0, le=1e6, description="s since the last test beyond which trust lapses"
+    )
+    recover_frames: int = Field(
+        5, ge=1, le=1000, description="valid stereo frames in a row before stereo counts again"
+    )
+    bias_jump: float = Field(
+        0.25, gt=0.0, le=5.0, description="sudden change of log(mono / stereo) that is a fault"
+    )
+    novelty: float = Field(
+        0.5, gt=0.0, le=2.0, description="feature distance to memory beyond which mono is no use"
+    )
+    drift_slack: float = Field(
+        0.1, ge=0.0, le=5.0, description="error above its mean that is no drift, log depth"
+    )
+    drift_limit: float = Field(
+        8.0, gt=0.0, le=1000.0, description="accumulated excess error that is drift"
+    )
+    override: float = Field(
+        0.6, gt=0.0, le=100.0, description="m; stereo may override mono nearer than this"
+    )
+    override_sum: float = Field(
+        3.0, ge=0.0, le=1000.0, description="accumulated override / distance that overrides"
+    )
+    mono_drives: bool = Field(
+        True, description="let a trusted student drive while stereo guards it"
+    )
+
+
 class Scan(Section):
     """Obstacle distance in sectors around the robot."""
 
@@ -271,10 +356,12 @@ class Config(Section):
     ground: Ground = Ground()
     flow: Flow = Flow()
     online: Online = Online()
+    evidence: Evidence = Evidence()
     tracks: Tracks = Tracks()
     stereo: Stereo = Stereo()
     student: Student = Student()
     learner: Learner = Learner()
+    trust: Trust = Trust()
     scan: Scan = Scan()
 
 

@@ -249,7 +249,7 @@ def _kitti_times(folder: Path, count: int) -> list[int]:
         raise InputError(f"{dated}: times before 1970")
     if len(stamps) < count:
         raise InputError(
-            f"{dated if dated.exists() else seconds}: {len(stamps)} for {count} sweeps"
+            f"{dated if dated.exists() else seconds}: {len(stamps)} times for {count} sweeps"
         )
     return stamps[:count]
 

@@ -13,6 +13,7 @@ IMAGE = "sensor_msgs/msg/Image"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 ODOMETRY = "nav_msgs/msg/Odometry"
 
+NONE = "-"  # in the settings: don't use this sensor
 # What this software itself writes beside the sensors' topics; never taken for a sensor.
 OUR_OUTPUTS = {"scene_flow", "moving_points", "points_accumulated"}
 LEFT_AND_RIGHT = (("left", "right"), ("infra1", "infra2"), ("cam0", "cam1"), ("image_0", "image_1"))
@@ -50,12 +51,16 @@ def choose_topics(available: Mapping[str, str], wanted: Topics, bag: str) -> Cho
             pair without camera_info, or neither points nor stereo.
     """
     choice = _Choice(available, bag)
-    points = choice.named(wanted.points, POINT_CLOUD2, "points") or choice.only(
-        POINT_CLOUD2, "points"
-    )
-    odoms = choice.of_type(ODOMETRY)
-    odom = choice.named(wanted.odom, ODOMETRY, "odom") or (odoms[0] if len(odoms) == 1 else "")
-    left, right = choice.stereo_images(wanted)
+    points = odom = left = right = ""
+    if wanted.points != NONE:
+        points = choice.named(wanted.points, POINT_CLOUD2, "points")
+        points = points or choice.only(POINT_CLOUD2, "points")
+    if wanted.odom != NONE:
+        odoms = choice.of_type(ODOMETRY)
+        odom = choice.named(wanted.odom, ODOMETRY, "odom")
+        odom = odom or (odoms[0] if len(odoms) == 1 else "")
+    if NONE not in (wanted.left_image, wanted.right_image):
+        left, right = choice.stereo_images(wanted)
     left_info = right_info = ""
     if left:
         left_info = choice.info(wanted.left_info, "left_info", left)

@@ -1,0 +1,104 @@
+"""Which topics of a bag are used when the settings leave it open."""
+
+from __future__ import annotations
+
+import pytest
+
+from ssl_perception.config import Topics
+from ssl_perception.errors import InputError
+from ssl_perception.io.topic_choice import (
+    CAMERA_INFO,
+    IMAGE,
+    ODOMETRY,
+    POINT_CLOUD2,
+    Chosen,
+    choose_topics,
+)
+
+STEREO = {
+    "/stereo/left/image_rect": IMAGE,
+    "/stereo/left/camera_info": CAMERA_INFO,
+    "/stereo/right/image_rect": IMAGE,
+    "/stereo/right/camera_info": CAMERA_INFO,
+}
+
+UNCALIBRATED = {name: kind for name, kind in STEREO.items() if name != "/stereo/right/camera_info"}
+REAR = {name.replace("stereo", "rear"): kind for name, kind in STEREO.items()}
+
+
+def choose(available: dict[str, str], **wanted: str) -> Chosen:
+    return choose_topics(available, Topics(**wanted), "log.mcap")
+
+
+def test_the_only_ones_are_taken() -> None:
+    chosen = choose({**STEREO, "/velodyne_points": POINT_CLOUD2, "/odom": ODOMETRY})
+    assert chosen == Chosen(
+        "/velodyne_points",
+        "/odom",
+        *[
+            f"/stereo/{side}/{what}"
+            for what in ("image_rect", "camera_info")
+            for side in ("left", "right")
+        ],
+    )
+    assert chosen.stereo
+
+
+def test_what_we_publish_and_the_truth_are_not_sensors() -> None:
+    clouds = ("/points", "/scene_flow", "/moving_points", "/truth/scene_flow")
+    available = {**dict.fromkeys(clouds, POINT_CLOUD2), "/truth/odom": ODOMETRY}
+    assert choose(available) == Chosen("/points")
+    assert choose(available, points="truth/scene_flow").points == "/truth/scene_flow"
+
+
+def test_rectified_grey_before_others() -> None:
+    extra = {
+        name.replace("image_rect", other): IMAGE
+        for name in list(STEREO)
+        if "image" in name
+        for other in ("image_raw", "image_rect_color")
+    }
+    assert choose({**STEREO, **extra}).left_image == "/stereo/left/image_rect"
+
+
+def test_realsense_names() -> None:
+    available = {f"/camera/infra{k}/image_rect_raw": IMAGE for k in (1, 2)}
+    available |= {f"/camera/infra{k}/camera_info": CAMERA_INFO for k in (1, 2)}
+    chosen = choose(available)
+    assert chosen.left_image == "/camera/infra1/image_rect_raw"
+    assert chosen.right_info == "/camera/infra2/camera_info"
+
+
+def test_settings_win_and_need_no_leading_slash() -> None:
+    available = {"/front": POINT_CLOUD2, "/rear": POINT_CLOUD2}
+    assert choose(available, points="rear").points == "/rear"
+
+
+def test_a_sensor_can_be_switched_off() -> None:
+    available = {**UNCALIBRATED, "/points": POINT_CLOUD2, "/odom": ODOMETRY}
+    assert choose(available, left_image="-", odom="-") == Chosen("/points")
+    assert choose({**STEREO, "/a": POINT_CLOUD2, "/b": POINT_CLOUD2}, points="-").points == ""
+
+
+def test_one_camera_is_no_stereo_but_no_error_beside_a_lidar() -> None:
+    chosen = choose({"/points": POINT_CLOUD2, "/camera/image_raw": IMAGE})
+    assert not chosen.stereo
+
+
+@pytest.mark.parametrize(
+    ("available", "wanted", "line"),
+    [
+        ({}, {}, "no usable topic.*there is nothing"),
+        ({"/imu": "sensor_msgs/msg/Imu"}, {}, "no usable topic.*/imu"),
+        (dict.fromkeys(("/a", "/b"), POINT_CLOUD2), {}, "2 topics .*: /a, /b; set topics.points"),
+        ({"/a": POINT_CLOUD2}, {"points": "/b"}, "topics.points is '/b', but there is /a"),
+        ({"/a": IMAGE}, {"points": "/a"}, "topics.points '/a' is sensor_msgs/msg/Image"),
+        (UNCALIBRATED, {}, "no camera_info for /stereo/right/image_rect"),
+        ({**STEREO, **REAR}, {}, "several stereo pairs: /rear/left"),
+        ({"/left/image_rect": IMAGE}, {"left_image": "/left/image_rect"}, "has no partner"),
+        ({"/left/image_rect": IMAGE}, {}, "no usable topic"),
+    ],
+)
+def test_clear_refusals(available: dict[str, str], wanted: dict[str, str], line: str) -> None:
+    with pytest.raises(InputError, match=rf"log\.mcap: .*{line}"):
+        choose(available, **wanted)
