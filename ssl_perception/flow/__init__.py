@@ -15,6 +15,7 @@ from ssl_perception.types import PointCloud, SceneFlow
 # use: a robot that runs `rigid_cluster` never imports torch.
 METHODS: dict[str, tuple[str, str]] = {
     "nsfp": ("ssl_perception.flow.solvers.neural_prior", "nsfp"),
+    "rigid_cluster": ("ssl_perception.flow.solvers.rigid_cluster", "rigid_cluster"),
     "fast_nsf": ("ssl_perception.flow.solvers.fast_neural_prior", "fast_nsf"),
 }
 

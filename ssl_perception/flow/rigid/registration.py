@@ -1,0 +1,373 @@
+"""Rigid registration of one cluster: robust point-to-point ICP, then generalised ICP.
+
+The unknowns are q = (t_x, t_y, t_z, psi): translation of the body over the interval T, and yaw
+about the cluster's centre c. Both clouds are brought to the target's stamp (times as fractions
+of T, see ``Sample``):
+
+    x^ = R(psi)(x - c) + t (1 - s/T)        y^ = y - c - t u/T   (x and y only)
+
+so that a body seen by several beams, or at different moments of a rotating lidar's sweep, is in
+one place. Velocity along z and yaw rate are not worth their freedom over 0.1 s: priors pull both
+towards zero.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ssl_perception.flow.rigid.sampling import MAX_SOURCE, MAX_TARGET, Sample
+
+TAU = 0.5  # m, pairs farther apart are dropped
+GICP_TAU = 0.4  # m
+_NEIGHBOURHOOD = 0.5  # m, of a covariance
+_FAR = np.int32(0x7F000000)  # bits of a huge float32
+_INDEX_BITS = np.int32(0xFF)  # room for MAX_TARGET and MAX_SOURCE indices
+
+
+class Matching(NamedTuple):
+    """Both clouds at the target's stamp, and who is nearest to whom.
+
+    Attributes:
+        x: (3, 128) float32.   y: (3, 256) float32.
+        forward: (128,) int32, nearest y of each x.   forward_square: (128,) float32, m^2.
+        backward: (256,) int32, nearest x of each y.   backward_square: (256,) float32, m^2.
+        row: (256,) float32 and row_bits: the same memory as int32; scratch.
+        column: (256,) int32, scratch.
+        covariance_x, covariance_y: (128 | 256, 6) float64: xx xy xz yy yz zz, m^2.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    forward: NDArray[np.int32]
+    forward_square: NDArray[np.float32]
+    backward: NDArray[np.int32]
+    backward_square: NDArray[np.float32]
+    row: NDArray[np.float32]
+    row_bits: NDArray[np.int32]
+    column: NDArray[np.int32]
+    covariance_x: NDArray[np.float64]
+    covariance_y: NDArray[np.float64]
+
+
+def empty_matching() -> Matching:
+    """Room for one cluster."""
+    row = np.zeros(MAX_TARGET, np.float32)
+    return Matching(
+        np.zeros((3, MAX_SOURCE), np.float32),
+        np.zeros((3, MAX_TARGET), np.float32),
+        np.zeros(MAX_SOURCE, np.int32),
+        np.zeros(MAX_SOURCE, np.float32),
+        np.zeros(MAX_TARGET, np.int32),
+        np.zeros(MAX_TARGET, np.float32),
+        row,
+        row.view(np.int32),
+        np.zeros(MAX_TARGET, np.int32),
+        np.zeros((MAX_SOURCE, 6)),
+        np.zeros((MAX_TARGET, 6)),
+    )
+
+
+@njit(cache=True, nogil=True)
+def move(sample: Sample, matching: Matching, q: NDArray[np.float64]) -> None:
+    """Bring both clouds to the target's stamp under motion ``q`` (4,)."""
+    cos, sin = np.float32(np.cos(q[3])), np.float32(np.sin(q[3]))
+    tx, ty, tz = np.float32(q[0]), np.float32(q[1]), np.float32(q[2])
+    for i in range(sample.size[0]):
+        rest = np.float32(1.0) - sample.x_time[i]
+        matching.x[0, i] = cos * sample.x[0, i] - sin * sample.x[1, i] + tx * rest
+        matching.x[1, i] = sin * sample.x[0, i] + cos * sample.x[1, i] + ty * rest
+        matching.x[2, i] = sample.x[2, i] + tz
+    for j in range(sample.size[1]):
+        matching.y[0, j] = sample.y[0, j] - tx * sample.y_time[j]
+        matching.y[1, j] = sample.y[1, j] - ty * sample.y_time[j]
+        matching.y[2, j] = sample.y[2, j]
+
+
+@njit(cache=True, nogil=True)
+def match(matching: Matching, m: int, n: int) -> None:
+    """Nearest neighbours both ways, exhaustively: m n distances, vectorised.
+
+    The bits of a positive float sort like an integer; its lowest eight carry the partner's index,
+    so one integer minimum finds distance and partner. Costs 2^-15 of the distance's precision in
+    the choice, and breaks ties by the lowest index.
+    """
+    keep = ~_INDEX_BITS
+    for j in range(n):
+        matching.column[j] = _FAR
+    for i in range(m):
+        x, y, z = matching.x[0, i], matching.x[1, i], matching.x[2, i]
+        for j in range(n):
+            dx = matching.y[0, j] - x
+            dy = matching.y[1, j] - y
+            dz = matching.y[2, j] - z
+            matching.row[j] = dx * dx + dy * dy + dz * dz
+        best = np.int32(_FAR)
+        for j in range(n):
+            bits = matching.row_bits[j] & keep
+            best = min(best, np.int32(bits | np.int32(j)))
+            matching.column[j] = min(matching.column[j], np.int32(bits | np.int32(i)))
+        matching.forward[i] = best & _INDEX_BITS
+        matching.forward_square[i] = matching.row[best & _INDEX_BITS]
+    for j in range(n):
+        i = int(matching.column[j] & _INDEX_BITS)
+        matching.backward[j] = i
+        dx = matching.y[0, j] - matching.x[0, i]
+        dy = matching.y[1, j] - matching.x[1, i]
+        dz = matching.y[2, j] - matching.x[2, i]
+        matching.backward_square[j] = dx * dx + dy * dy + dz * dz
+
+
+@njit(cache=True, nogil=True)
+def solve4(a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
+    """Solve the symmetric positive definite 4 x 4 system a d = b in place; d ends in ``b``."""
+    for col in range(4):
+        pivot = 1.0 / a[col, col]
+        for row in range(col + 1, 4):
+            factor = a[row, col] * pivot
+            for k in range(col, 4):
+                a[row, k] -= factor * a[col, k]
+            b[row] -= factor * b[col]
+    for row in range(3, -1, -1):
+        for k in range(row + 1, 4):
+            b[row] -= a[row, k] * b[k]
+        b[row] /= a[row, row]
+
+
+@njit(cache=True, nogil=True)
+def _add_point_pair(
+    sample: Sample,
+    matching: Matching,
+    q: NDArray[np.float64],
+    i: int,
+    j: int,
+    square: float,
+    weight: float,
+    sigma_square: float,
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+) -> float:
+    """Add one pair to the normal equations of the point-to-point cost; returns its weight k.
+
+    e = y^ - x^, r = R(psi)(x - c), f = 1 + (u - s)/T, k = w (sigma^2 / (sigma^2 + d^2))^2;
+    the Jacobian of x^ - y^ is J = [f 0 0 -r_y; 0 f 0 r_x; 0 0 1 0].
+    """
+    k = weight * (sigma_square / (sigma_square + square)) ** 2
+    ex = float(matching.y[0, j]) - matching.x[0, i]
+    ey = float(matching.y[1, j]) - matching.x[1, i]
+    ez = float(matching.y[2, j]) - matching.x[2, i]
+    rest = 1.0 - sample.x_time[i]
+    f = rest + sample.y_time[j]
+    rx = matching.x[0, i] - q[0] * rest
+    ry = matching.x[1, i] - q[1] * rest
+    a[0, 0] += k * f * f
+    a[1, 1] += k * f * f
+    a[2, 2] += k
+    a[0, 3] -= k * f * ry
+    a[1, 3] += k * f * rx
+    a[3, 3] += k * (rx * rx + ry * ry)
+    b[0] += k * f * ex
+    b[1] += k * f * ey
+    b[2] += k * ez
+    b[3] += k * (rx * ey - ry * ex)
+    return k
+
+
+@njit(cache=True, nogil=True)
+def robust_icp(
+    sample: Sample,
+    matching: Matching,
+    q: NDArray[np.float64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+) -> int:
+    """Point-to-point ICP from ``q`` (4,), in place; returns the number of iterations.
+
+    (sum k J'J + diag(1e-3, 1e-3, K, 0.5 K + 1e-3)) d = sum k J'e - (0, 0, K t_z, 0.5 K psi) with
+    K = sum k + 1e-3; sigma = 0.25 m for three iterations, then 0.125 m.
+    """
+    m, n = sample.size[0], sample.size[1]
+    backward_weight = sample.thinning[1] / sample.thinning[0]
+    for iteration in range(12):
+        sigma_square = 0.25**2 if iteration < 3 else 0.125**2
+        move(sample, matching, q)
+        match(matching, m, n)
+        a[:] = 0.0
+        b[:] = 0.0
+        total = 1e-3
+        for i in range(m):
+            square = matching.forward_square[i]
+            if square < TAU * TAU:
+                total += _add_point_pair(
+                    sample, matching, q, i, matching.forward[i], square, 1.0, sigma_square, a, b
+                )
+        for j in range(n):
+            square = matching.backward_square[j]
+            if square < TAU * TAU:
+                total += _add_point_pair(
+                    sample,
+                    matching,
+                    q,
+                    matching.backward[j],
+                    j,
+                    square,
+                    backward_weight,
+                    sigma_square,
+                    a,
+                    b,
+                )
+        a[3, 0] = a[0, 3]
+        a[3, 1] = a[1, 3]
+        a[0, 0] += 1e-3
+        a[1, 1] += 1e-3
+        a[2, 2] += total
+        a[3, 3] += 0.5 * total + 1e-3
+        b[2] -= total * q[2]
+        b[3] -= 0.5 * total * q[3]
+        solve4(a, b)
+        for axis in range(4):
+            q[axis] += b[axis]
+        if b[0] * b[0] + b[1] * b[1] < 0.002**2:
+            return iteration + 1
+    return 12
+
+
+@njit(cache=True, nogil=True)
+def covariances(points: NDArray[np.float32], count: int, covariance: NDArray[np.float64]) -> None:
+    """Covariance of the neighbours within 0.5 m of each of ``points`` (3, count), + 4e-4 m^2 I.
+
+    Fewer than five neighbours (the point itself counts): 0.02 m^2 I. ``covariance`` (>= count, 6).
+    """
+    for i in range(count):
+        sx = sy = sz = sxx = sxy = sxz = syy = syz = szz = 0.0
+        neighbours = 0
+        for j in range(count):
+            dx = float(points[0, j] - points[0, i])
+            dy = float(points[1, j] - points[1, i])
+            dz = float(points[2, j] - points[2, i])
+            if dx * dx + dy * dy + dz * dz < _NEIGHBOURHOOD**2:
+                neighbours += 1
+                sx += dx
+                sy += dy
+                sz += dz
+                sxx += dx * dx
+                sxy += dx * dy
+                sxz += dx * dz
+                syy += dy * dy
+                syz += dy * dz
+                szz += dz * dz
+        if neighbours < 5:
+            covariance[i, :] = 0.0
+            covariance[i, 0] = covariance[i, 3] = covariance[i, 5] = 0.02
+            continue
+        w = 1.0 / neighbours
+        sx, sy, sz = sx * w, sy * w, sz * w
+        covariance[i, 0] = sxx * w - sx * sx + 4e-4
+        covariance[i, 1] = sxy * w - sx * sy
+        covariance[i, 2] = sxz * w - sx * sz
+        covariance[i, 3] = syy * w - sy * sy + 4e-4
+        covariance[i, 4] = syz * w - sy * sz
+        covariance[i, 5] = szz * w - sz * sz + 4e-4
+
+
+@njit(cache=True, nogil=True)
+def _add_distribution_pair(
+    sample: Sample,
+    matching: Matching,
+    q: NDArray[np.float64],
+    i: int,
+    j: int,
+    weight: float,
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+) -> float:
+    """Add one pair to the normal equations of the GICP cost; returns its weight k.
+
+    M = (C_x + C_y)^-1, k = w (9 / (9 + e'Me))^2; J as for points.
+    """
+    ex = float(matching.y[0, j]) - matching.x[0, i]
+    ey = float(matching.y[1, j]) - matching.x[1, i]
+    ez = float(matching.y[2, j]) - matching.x[2, i]
+    cx, cy = matching.covariance_x[i], matching.covariance_y[j]
+    xx, xy, xz = cx[0] + cy[0], cx[1] + cy[1], cx[2] + cy[2]
+    yy, yz, zz = cx[3] + cy[3], cx[4] + cy[4], cx[5] + cy[5]
+    m00, m01, m02 = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
+    m11, m12, m22 = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
+    scale = 1.0 / (xx * m00 + xy * m01 + xz * m02)
+    m00, m01, m02 = m00 * scale, m01 * scale, m02 * scale
+    m11, m12, m22 = m11 * scale, m12 * scale, m22 * scale
+    gx = m00 * ex + m01 * ey + m02 * ez
+    gy = m01 * ex + m11 * ey + m12 * ez
+    gz = m02 * ex + m12 * ey + m22 * ez
+    k = weight * (9.0 / (9.0 + ex * gx + ey * gy + ez * gz)) ** 2
+    rest = 1.0 - sample.x_time[i]
+    f = rest + sample.y_time[j]
+    rx = matching.x[0, i] - q[0] * rest
+    ry = matching.x[1, i] - q[1] * rest
+    turn_x, turn_y = -m00 * ry + m01 * rx, -m01 * ry + m11 * rx  # M times J's yaw column
+    a[0, 0] += k * f * f * m00
+    a[0, 1] += k * f * f * m01
+    a[0, 2] += k * f * m02
+    a[0, 3] += k * f * turn_x
+    a[1, 1] += k * f * f * m11
+    a[1, 2] += k * f * m12
+    a[1, 3] += k * f * turn_y
+    a[2, 2] += k * m22
+    a[2, 3] += k * (-m02 * ry + m12 * rx)
+    a[3, 3] += k * (-ry * turn_x + rx * turn_y)
+    b[0] += k * f * gx
+    b[1] += k * f * gy
+    b[2] += k * gz
+    b[3] += k * (rx * gy - ry * gx)
+    return k
+
+
+@njit(cache=True, nogil=True)
+def generalised_icp(
+    sample: Sample,
+    matching: Matching,
+    q: NDArray[np.float64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+) -> int:
+    """Distribution-to-distribution refinement of ``q`` (4,), in place; returns the iterations.
+
+    Covariances are taken once, at the start. With S = sum k:
+    (sum k J'MJ + diag(.1 S, .1 S, 50 S, 50 S) + 1e-3 I) d = sum k J'Me - (0, 0, 50 S t_z, 50 S psi)
+    """
+    m, n = sample.size[0], sample.size[1]
+    backward_weight = sample.thinning[1] / sample.thinning[0]
+    move(sample, matching, q)
+    covariances(matching.x, m, matching.covariance_x)
+    covariances(matching.y, n, matching.covariance_y)
+    for iteration in range(8):
+        move(sample, matching, q)
+        match(matching, m, n)
+        a[:] = 0.0
+        b[:] = 0.0
+        total = 0.0
+        for i in range(m):
+            if matching.forward_square[i] < GICP_TAU**2:
+                total += _add_distribution_pair(
+                    sample, matching, q, i, matching.forward[i], 1.0, a, b
+                )
+        for j in range(n):
+            if matching.backward_square[j] < GICP_TAU**2:
+                total += _add_distribution_pair(
+                    sample, matching, q, matching.backward[j], j, backward_weight, a, b
+                )
+        for row in range(4):
+            for col in range(row):
+                a[row, col] = a[col, row]
+            a[row, row] += (0.1 if row < 2 else 50.0) * total + 1e-3
+        b[2] -= 50.0 * total * q[2]
+        b[3] -= 50.0 * total * q[3]
+        solve4(a, b)
+        for axis in range(4):
+            q[axis] += b[axis]
+        if b[0] * b[0] + b[1] * b[1] < 0.002**2:
+            return iteration + 1
+    return 8

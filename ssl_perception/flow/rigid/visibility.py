@@ -1,0 +1,116 @@
+"""What a sensor could see: the nearest return in each direction, and what it hides."""
+
+from __future__ import annotations
+
+from math import pi
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ssl_perception.flow.rigid.workspace import Workspace
+
+COLUMNS = 900  # 0.4 degrees
+ROW_ANGLE = 0.0125  # rad
+ROWS = int(pi / ROW_ANGLE) + 2  # the whole sphere
+_NOTHING = np.float32(np.inf)
+
+
+class RangeImage(NamedTuple):
+    """Nearest return per direction, seen from ``origin`` (3,); ``nearest`` (COLUMNS, ROWS), m.
+
+    Infinite where nothing returned. Ground was removed before, so it hides nothing.
+    """
+
+    origin: NDArray[np.float32]
+    nearest: NDArray[np.float32]
+
+
+def range_image(
+    points: NDArray[np.float32], origin: NDArray[np.float32], workspace: Workspace, name: str
+) -> RangeImage:
+    """Range image of (N, 3) points."""
+    nearest = workspace.array(f"{name}.nearest", (COLUMNS, ROWS), np.float32)
+    _render(points, origin, nearest)
+    return RangeImage(origin, nearest)
+
+
+@njit(cache=True, nogil=True)
+def _arctan(y: np.float32, x: np.float32) -> np.float32:
+    """atan2 to 1e-4 rad (a hundredth of a cell), several times faster than the library's."""
+    ax, ay = abs(x), abs(y)
+    small, large = min(ax, ay), max(ax, ay)
+    a = small / max(large, np.float32(1e-12))
+    s = a * a
+    # Abramowitz and Stegun 4.4.49, odd polynomial on [0, 1].
+    r = a * (
+        np.float32(0.9998660)
+        + s
+        * (
+            np.float32(-0.3302995)
+            + s * (np.float32(0.1801410) + s * (np.float32(-0.0851330) + s * np.float32(0.0208351)))
+        )
+    )
+    if ay > ax:
+        r = np.float32(0.5 * pi) - r
+    if x < 0:
+        r = np.float32(pi) - r
+    return -r if y < 0 else r
+
+
+@njit(cache=True, nogil=True)
+def direction(x: np.float32, y: np.float32, z: np.float32) -> tuple[int, int]:
+    """Column and row of a direction."""
+    azimuth = _arctan(y, x)
+    elevation = _arctan(z, np.sqrt(x * x + y * y))
+    column = int((azimuth + np.float32(pi)) * np.float32(COLUMNS / (2 * pi)))
+    row = int((elevation + np.float32(0.5 * pi)) * np.float32(1.0 / ROW_ANGLE))
+    return min(max(column, 0), COLUMNS - 1), min(max(row, 0), ROWS - 1)
+
+
+@njit(cache=True, nogil=True)
+def _render(
+    points: NDArray[np.float32], origin: NDArray[np.float32], nearest: NDArray[np.float32]
+) -> None:
+    nearest[:] = _NOTHING
+    for p in range(len(points)):
+        x, y, z = points[p, 0] - origin[0], points[p, 1] - origin[1], points[p, 2] - origin[2]
+        distance = np.sqrt(x * x + y * y + z * z)
+        column, row = direction(x, y, z)
+        nearest[column, row] = min(nearest[column, row], distance)
+
+
+@njit(cache=True, nogil=True)
+def occluded(image: RangeImage, x: np.float32, y: np.float32, z: np.float32) -> bool:
+    """Whether something seen from ``image.origin`` stands before (x, y, z).
+
+    Any of the 3 x 3 directions around counts (azimuth wraps), if nearer by 0.5 m and 3 %.
+    """
+    x -= image.origin[0]
+    y -= image.origin[1]
+    z -= image.origin[2]
+    distance = np.sqrt(x * x + y * y + z * z)
+    before = distance - max(np.float32(0.5), np.float32(0.03) * distance)
+    column, row = direction(x, y, z)
+    for dc in range(-1, 2):
+        c = column + dc
+        c = c + COLUMNS if c < 0 else (c - COLUMNS if c >= COLUMNS else c)
+        for r in range(max(row - 1, 0), min(row + 2, ROWS)):
+            if image.nearest[c, r] < before:
+                return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def find_novel(
+    centroid: NDArray[np.float32],
+    unmatched: NDArray[np.bool_],
+    image: RangeImage,
+    novel: NDArray[np.bool_],
+) -> None:
+    """Novel: unmatched, though the other sensor position would have seen it. (V,) bool, written."""
+    for v in range(len(centroid)):
+        novel[v] = unmatched[v] and not occluded(
+            image, centroid[v, 0], centroid[v, 1], centroid[v, 2]
+        )

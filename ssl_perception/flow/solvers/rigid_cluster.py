@@ -1,0 +1,285 @@
+"""Rigid-cluster scene flow: static unless a cluster earns its motion.
+
+    voxels ─► unmatched? ─► hidden? ─► clusters ─► hypotheses ─► ICP ─► energy ─► GICP ─► fragments
+
+Nothing is learnt and nothing is smooth: what both sweeps explain without motion has exactly zero
+flow; what doesn't, and could have been seen, must find a rigid motion (x, y, z, yaw) that explains
+clearly more than standing still. The parts live in ``ssl_perception.flow.rigid``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_perception.config import RigidCluster
+from ssl_perception.flow.deadline import Deadline
+from ssl_perception.flow.rigid.cluster_motion import (
+    Motions,
+    Scene,
+    find_candidates,
+    register_clusters,
+    scratch,
+    write_flow,
+)
+from ssl_perception.flow.rigid.components import connected_components
+from ssl_perception.flow.rigid.hypothesis_search import cost_field
+from ssl_perception.flow.rigid.propagation import STATIC, propagate
+from ssl_perception.flow.rigid.static_test import find_unmatched
+from ssl_perception.flow.rigid.visibility import find_novel, range_image
+from ssl_perception.flow.rigid.voxel_grid import grid_bounds, local_points, voxel_grid
+from ssl_perception.flow.rigid.workspace import Workspace
+from ssl_perception.types import FloatArray, PointCloud, SceneFlow
+
+_CHUNK = 4  # clusters between two looks at the clock
+_USUAL_INTERVAL = 0.1  # s, taken where the stamps say nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Guesses:
+    """Regions thought to move, for example from tracks: tried beside the solver's own hypotheses.
+
+    Attributes:
+        lower, upper: (G, 3) float32, boxes at the source's stamp, metres, in the clouds' frame.
+        velocity: (G, 3) float32, m/s over ground.
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+    velocity: FloatArray
+
+
+NO_GUESSES = Guesses(
+    np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32)
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterFlow:
+    """The clusters of the source cloud and their motion over the interval T.
+
+    Attributes:
+        label: (N,) int32, cluster of each point; -1 outside the solver's range.
+        state: (K,) int8: 0 static, 1 registered, 2 took the motion of a registered neighbour.
+        translation: (K, 3) float32, metres over T; of the body at its pivot.
+        yaw: (K,) float32, radians over T, about the pivot.
+        pivot: (K, 2) float32, x, y in the clouds' frame.
+        lower, upper: (K, 3) float32, corners of the cluster's points as captured.
+        energy, energy_still: (K,) float32, cost per sampled point of the motion, and of none.
+        support: (K,) int32, sampled points; 0 where no motion was tried.
+        points: (K,) int32.
+        unmatched: (K,) int32, voxels that the target doesn't explain without motion.
+        flow: SceneFlow per point.
+        stages: seconds per stage.
+    """
+
+    label: NDArray[np.int32]
+    state: NDArray[np.int8]
+    translation: FloatArray
+    yaw: FloatArray
+    pivot: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    energy: FloatArray
+    energy_still: FloatArray
+    support: NDArray[np.int32]
+    points: NDArray[np.int32]
+    unmatched: NDArray[np.int32]
+    flow: SceneFlow
+    stages: dict[str, float]
+
+
+def solve(
+    source: PointCloud,
+    target: PointCloud,
+    options: RigidCluster,
+    deadline: Deadline,
+    seed: int,
+) -> SceneFlow:
+    """As ``ssl_perception.flow.Solver`` asks. Nothing here is random: the seed is idle."""
+    return cluster_flow(source, target, options, deadline).flow
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.stages[stage] = now - self._last
+        self._last = now
+
+
+def cluster_flow(
+    source: PointCloud,
+    target: PointCloud,
+    options: RigidCluster | None = None,
+    deadline: Deadline | None = None,
+    guesses: Guesses = NO_GUESSES,
+    workspace: Workspace | None = None,
+) -> ClusterFlow:
+    """Clusters of the source and their motion to the target.
+
+    Args:
+        source, target: N and M points, ego-compensated and ground-free, in one frame, which may
+            be the sensor's own or a levelled one; z up. The target may be the earlier sweep.
+        options: settings; None: defaults.
+        deadline: when it passes, the remaining clusters stay static with confidence 0 and
+            ``flow.converged`` is False. Near and large clusters come first.
+        guesses: further hypotheses per region. They never replace the search.
+        workspace: keep one per thread between calls; the result holds no view of it.
+    """
+    options = options or RigidCluster()
+    deadline = deadline or Deadline()
+    workspace = workspace or Workspace()
+    watch = _Stopwatch()
+
+    # Everything below counts from the source's sensor: range is a norm, float32 is precise.
+    origin = source.origin
+    here, corners = local_points(source.points, origin, workspace, "source")
+    there, others = local_points(target.points, origin, workspace, "target")
+    corners[0] = np.minimum(corners[0], others[0])
+    corners[1] = np.maximum(corners[1], others[1])
+    interval = target.stamp - source.stamp
+    times = _relative_times(source, target, interval, workspace)
+    longest = options.max_speed * abs(interval or _USUAL_INTERVAL)
+
+    middle = float(np.median(here[:: 1 + len(here) // 1024, 2]))
+    lower, shape = grid_bounds(corners, middle, options.max_range, longest + 1.0)
+    grid = voxel_grid(here, lower, shape, options.max_range, workspace, "source_grid")
+    other = voxel_grid(
+        there, lower, shape, options.max_range + longest + 1.0, workspace, "target_grid"
+    )
+    watch.lap("voxels")
+
+    unmatched = workspace.array("unmatched", (len(grid.cell),), np.bool_)
+    unexplained = workspace.array("unexplained", (len(other.cell),), np.bool_)
+    find_unmatched(grid, other, options.match_base, options.match_per_metre, unmatched)
+    find_unmatched(other, grid, options.match_base, options.match_per_metre, unexplained)
+    watch.lap("static test")
+
+    own_view = range_image(here, np.zeros(3, np.float32), workspace, "source_view")
+    target_view = range_image(there, target.origin - origin, workspace, "target_view")
+    novel = workspace.array("novel", (len(other.cell),), np.bool_)
+    find_novel(other.centroid, unexplained, own_view, novel)
+    watch.lap("visibility")
+
+    parts = connected_components(grid, here, unmatched, workspace)
+    watch.lap("components")
+
+    field = cost_field(other, longest, workspace)
+    watch.lap("cost field")
+
+    scene = Scene(grid, here, times[0], other, there, times[1], novel, target_view, field, parts)
+    count = len(parts.points)
+    found = Motions(
+        np.zeros(count, np.int8),
+        np.zeros((count, 4)),
+        parts.centre.copy(),
+        np.ones((count, 2)),
+        np.zeros(count, np.int32),
+        np.zeros(count, np.int32),
+    )
+    candidate = workspace.array("candidate", (count,), np.int8)
+    find_candidates(scene, candidate)
+    watch.lap("candidates")
+
+    queue = _most_important_first(parts.points, parts.centre, candidate)
+    boxes, shifts = _local_guesses(guesses, origin, interval)
+    memory = scratch(field.reach)
+    done = 0
+    while done < len(queue) and not deadline.passed:
+        chunk = queue[done : done + _CHUNK]
+        register_clusters(scene, chunk, candidate, boxes, shifts, memory, found)
+        done += len(chunk)
+    watch.lap("registration")
+
+    propagate(grid, here, other, there, parts, found.state, found.motion, found.pivot)
+    watch.lap("propagation")
+
+    flow = np.zeros((len(here), 3), np.float32)
+    moving = np.zeros(len(here), np.bool_)
+    write_flow(scene, found, flow, moving)
+    label = np.full(len(here), -1, np.int32)
+    inside = grid.voxel >= 0
+    label[inside] = parts.label[grid.voxel[inside]]
+    certainty = _confidence(found, candidate, queue[done:])
+    confidence = np.where(inside, certainty[label], np.float32(0.0))
+    watch.lap("write")
+
+    return ClusterFlow(
+        label,
+        found.state,
+        found.motion[:, :3].astype(np.float32),
+        found.motion[:, 3].astype(np.float32),
+        found.pivot + origin[:2],
+        parts.box[:, 0] + origin,
+        parts.box[:, 1] + origin,
+        found.energy[:, 0].astype(np.float32),
+        found.energy[:, 1].astype(np.float32),
+        found.support,
+        parts.points.copy(),
+        parts.unmatched.copy(),
+        SceneFlow(
+            flow,
+            moving,
+            confidence,
+            interval,
+            deadline.elapsed,
+            int(found.iterations.sum()),
+            done == len(queue),
+        ),
+        watch.stages,
+    )
+
+
+def _relative_times(
+    source: PointCloud, target: PointCloud, interval: float, workspace: Workspace
+) -> tuple[FloatArray, FloatArray]:
+    """Capture times in fractions of the interval; zero unless both clouds have them."""
+    known = source.time is not None and target.time is not None and interval != 0.0
+    fractions = []
+    for name, cloud in (("source.time", source), ("target.time", target)):
+        fraction = workspace.array(name, (len(cloud),), np.float32)
+        if known and cloud.time is not None:
+            np.divide(cloud.time, np.float32(interval), out=fraction)
+        else:
+            fraction.fill(0.0)
+        fractions.append(fraction)
+    return fractions[0], fractions[1]
+
+
+def _local_guesses(
+    guesses: Guesses, origin: FloatArray, interval: float
+) -> tuple[FloatArray, FloatArray]:
+    """Boxes (G, 2, 3) in the solver's coordinates and displacements (G, 2) over the interval."""
+    boxes = np.stack([guesses.lower - origin, guesses.upper - origin], axis=1)
+    shifts = guesses.velocity[:, :2] * np.float32(interval)
+    return boxes.astype(np.float32), np.ascontiguousarray(shifts, np.float32)
+
+
+def _most_important_first(
+    points: NDArray[np.int32], centre: FloatArray, candidate: NDArray[np.int8]
+) -> NDArray[np.int32]:
+    """Candidates by what they mean for the robot: near before far, large before small."""
+    queue = np.flatnonzero(candidate)
+    distance = np.hypot(centre[queue, 0], centre[queue, 1])
+    urgency = distance / np.sqrt(points[queue])
+    return queue[np.argsort(urgency, kind="stable")].astype(np.int32)
+
+
+def _confidence(found: Motions, candidate: NDArray[np.int8], left: NDArray[np.int32]) -> FloatArray:
+    """(K,) in [0, 1]: how sure the state of each cluster is."""
+    confidence = np.ones(len(found.state), np.float32)
+    gain = 1.0 - found.energy[:, 0] / np.maximum(found.energy[:, 1], 1e-9)
+    support = np.minimum(1.0, found.support / 64.0)
+    moved = found.state != STATIC
+    confidence[moved] = (gain * np.sqrt(support))[moved]
+    doubtful = ~moved & (candidate == 2)
+    confidence[doubtful] = 0.5
+    confidence[left] = 0.0
+    return np.clip(confidence, 0.0, 1.0).astype(np.float32)
