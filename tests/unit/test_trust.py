@@ -1,0 +1,271 @@
+"""The student drives only on evidence, and the teacher is not believed blindly either."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssl_perception.config import Trust as Options
+from ssl_perception.depth.trust import (
+    Driver,
+    Evidence,
+    Outcome,
+    Trust,
+    calibrate,
+    from_json,
+    fuse,
+    rates,
+    to_json,
+    update,
+    wilson,
+)
+from ssl_perception.types import Cue, ObstacleScan
+
+OPTIONS = Options()
+DT = 0.3
+
+
+class Flight:
+    """Feeds frames; stereo sees an obstacle at 0.7 m in one frame of four, else at 3 m."""
+
+    def __init__(self, options: Options = OPTIONS, seed: int = 0) -> None:
+        self.options = options
+        self.trust = Trust()
+        self.now = 0.0
+        self.random = np.random.default_rng(seed)
+
+    def frame(self, **fields: float | bool) -> Trust:
+        self.now += DT
+        values = {"stereo_valid": True, "stereo": 3.0, "mono": 3.0, "bias": 0.0, **fields}
+        self.trust = update(self.trust, Evidence(self.now, **values), self.options)  # type: ignore[arg-type]
+        return self.trust
+
+    def fly(self, frames: int, tpr: float = 1.0, fpr: float = 0.0) -> Trust:
+        for k in range(frames):
+            near = k % 4 == 0
+            said = self.random.random() < (tpr if near else fpr)
+            self.frame(stereo=0.7 if near else 3.0, mono=0.7 if said else 3.0)
+        return self.trust
+
+
+def test_a_good_student_earns_trust_and_drives_guarded() -> None:
+    flight = Flight()
+    assert flight.fly(40).driver is Driver.STEREO
+    trust = flight.fly(400)
+    assert trust.trusted and trust.driver is Driver.GUARDED
+
+
+@pytest.mark.parametrize(("tpr", "fpr"), [(0.5, 0.0), (1.0, 0.5), (0.0, 0.0), (1.0, 1.0)])
+def test_a_bad_student_never_does(tpr: float, fpr: float) -> None:
+    flight = Flight()
+    for _ in range(20):
+        assert flight.fly(40, tpr, fpr).driver in (Driver.STEREO, Driver.NONE)
+    assert not flight.trust.trusted
+
+
+def test_few_obstacles_are_not_enough_evidence() -> None:
+    flight = Flight()
+    for _ in range(500):
+        flight.frame()
+    assert not flight.trust.trusted
+
+
+def test_frames_in_quick_succession_count_once() -> None:
+    trust = Trust()
+    for k in range(100):
+        trust = update(trust, Evidence(0.01 * k, True, 0.7, 0.7), OPTIONS)
+    assert len(trust.under_stereo) == 4
+
+
+def test_stereo_lost_trusted_student_drives_at_once() -> None:
+    flight = Flight()
+    flight.fly(400)
+    trust = flight.frame(stereo_valid=False, stereo=math.nan)
+    assert trust.driver is Driver.MONO
+
+
+def test_stereo_lost_untrusted_student_nobody_drives() -> None:
+    flight = Flight()
+    flight.fly(40)
+    trust = flight.frame(stereo_valid=False, stereo=math.nan)
+    assert trust.driver is Driver.NONE
+    assert "not earned" in trust.reason
+
+
+def test_stereo_lost_no_model_nobody_drives() -> None:
+    trust = Flight().frame(stereo_valid=False, stereo=math.nan, mono=math.nan)
+    assert trust.driver is Driver.NONE and "no mono depth" in trust.reason
+
+
+def test_stereo_counts_again_only_after_some_good_frames() -> None:
+    flight = Flight()
+    flight.fly(40)
+    flight.frame(stereo_valid=False)
+    drivers = [flight.frame().driver for _ in range(6)]
+    assert drivers[:4] == [Driver.NONE] * 4 and drivers[5] is Driver.STEREO
+
+
+def test_on_policy_failure_takes_trust_away() -> None:
+    """Good marks under stereo don't excuse bad ones on the pictures that it makes itself see."""
+    flight = Flight()
+    flight.fly(400)
+    assert flight.trust.driver is Driver.GUARDED
+    for _ in range(100):
+        before = flight.trust
+        if not flight.fly(4, tpr=0.3).trusted:
+            break
+    assert not flight.trust.trusted and flight.trust.driver is Driver.STEREO
+    stereo, mono = (rates(t, OPTIONS.z) for t in (before.under_stereo, before.under_mono))
+    assert stereo.tpr > 0.9 and mono.tpr < 0.8
+
+
+def test_unknown_places_are_not_for_the_student() -> None:
+    flight = Flight()
+    flight.fly(400)
+    trust = flight.frame(stereo_valid=False, stereo=math.nan, novel=True)
+    assert trust.driver is Driver.NONE and "nothing like this" in trust.reason
+
+
+def test_old_evidence_lapses() -> None:
+    flight = Flight(Options(max_age=60.0))
+    flight.fly(400)
+    assert flight.frame(stereo_valid=False, stereo=math.nan).driver is Driver.MONO
+    flight.now += 61.0
+    assert flight.frame(stereo_valid=False, stereo=math.nan).driver is Driver.NONE
+
+
+def test_sudden_disagreement_in_a_known_place_is_the_teachers_fault() -> None:
+    """A camera turned sideways: stereo still matches well, and is wrong."""
+    flight = Flight()
+    flight.fly(600)
+    drivers = [flight.frame(bias=0.5).driver for _ in range(3)]
+    assert Driver.MONO in drivers[:2] and drivers[-1] is Driver.MONO
+    for _ in range(100):
+        assert flight.frame(bias=0.5).driver is Driver.MONO, "and it must not become usual"
+    for _ in range(20):
+        flight.frame(bias=0.0)
+    assert flight.trust.driver is Driver.GUARDED
+
+
+def test_sudden_disagreement_in_a_new_place_is_the_students() -> None:
+    flight = Flight()
+    flight.fly(600)
+    for _ in range(5):
+        trust = flight.frame(bias=0.5, novel=True)
+    assert trust.driver is Driver.STEREO and not trust.teacher_suspect
+
+
+def test_drift_takes_trust_away() -> None:
+    flight = Flight()
+    flight.fly(400)
+    for _ in range(60):
+        flight.frame(stereo=1.5, mono=0.4)
+    assert not flight.trust.trusted
+    assert flight.trust.driver is Driver.STEREO
+
+
+def test_training_wheels_need_two_frames_for_a_very_near_obstacle_and_more_for_a_marginal() -> None:
+    counts = []
+    for distance in (0.25, 0.55):
+        flight = Flight()
+        flight.fly(400)
+        frames = 0
+        while not flight.trust.overriding:
+            flight.frame(stereo=distance, mono=3.0)
+            frames += 1
+            assert frames < 10
+        counts.append(frames)
+    assert counts[0] == 2 and counts[1] > counts[0]
+
+
+def test_one_wrong_stereo_frame_does_not_override() -> None:
+    flight = Flight()
+    flight.fly(400)
+    for _ in range(10):
+        flight.frame(stereo=0.3, mono=3.0)
+        flight.frame()
+        if not flight.trust.trusted:
+            break
+        assert not flight.trust.overriding and flight.trust.overrides == 0
+
+
+def test_override_ends_when_the_obstacle_is_gone() -> None:
+    flight = Flight()
+    flight.fly(400)
+    for _ in range(3):
+        flight.frame(stereo=0.3, mono=3.0)
+    assert flight.trust.overriding and flight.trust.overrides == 1
+    assert not flight.frame().overriding
+
+
+def test_rates_are_the_textbooks() -> None:
+    tally = (
+        [Outcome(True, True, 0.5)] * 9
+        + [Outcome(True, False, 3.0)] * 1
+        + [Outcome(False, True, 0.5)] * 5
+        + [Outcome(False, False, 3.0)] * 15
+    )
+    marks = rates(tally, OPTIONS.z)
+    assert marks.tpr == pytest.approx(0.9) and marks.fpr == pytest.approx(0.25)
+    assert (marks.positives, marks.negatives) == (10, 20)
+    assert marks.tpr_lower < 0.9 and marks.fpr_upper > 0.25
+
+
+@given(st.integers(0, 500), st.integers(1, 500))
+def test_wilson_contains_the_share_and_shrinks(successes: int, trials: int) -> None:
+    successes = min(successes, trials)
+    low, high = wilson(successes, trials, 1.645)
+    assert 0 <= low <= successes / trials + 1e-9 and successes / trials - 1e-9 <= high <= 1
+    low10, high10 = wilson(10 * successes, 10 * trials, 1.645)
+    assert high10 - low10 < high - low
+
+
+@given(st.lists(st.floats(0.1, 5.0), min_size=20, max_size=80))
+def test_calibrated_threshold_reaches_its_rate_unless_capped(distances: list[float]) -> None:
+    options = Options(threshold_cap=10.0)
+    threshold = calibrate([Outcome(True, False, d) for d in distances], options)
+    called = np.mean([d < threshold for d in distances])
+    assert called >= options.target_tpr
+    assert calibrate([Outcome(True, False, d) for d in distances], OPTIONS) <= OPTIONS.threshold_cap
+
+
+def scan(value: float) -> ObstacleScan:
+    return ObstacleScan(np.array([value, np.nan, value], np.float32), -0.1, 0.1, 0.2, 10.0)
+
+
+def test_nobody_to_trust_means_all_unknown() -> None:
+    fused = fuse(Trust(), scan(np.inf), scan(np.inf), OPTIONS)
+    assert np.isnan(fused.ranges).all() and fused.cue is Cue.NONE
+
+
+def test_guarded_takes_the_nearer_of_both() -> None:
+    trust = replace(Trust(), driver=Driver.GUARDED, threshold=1.0)
+    assert fuse(trust, scan(2.0), scan(3.0), OPTIONS).ranges[0] == pytest.approx(2.0)
+    assert fuse(trust, scan(3.0), scan(2.0), OPTIONS).ranges[0] == pytest.approx(2.0)
+
+
+def test_mono_reads_trigger_at_its_threshold() -> None:
+    trust = replace(Trust(), driver=Driver.MONO, threshold=1.25)
+    fused = fuse(trust, scan(np.nan), scan(1.25), OPTIONS)
+    assert fused.ranges[0] == pytest.approx(OPTIONS.trigger)
+
+
+def test_survives_a_restart() -> None:
+    flight = Flight()
+    flight.fly(600)
+    text = json.dumps(to_json(flight.trust), allow_nan=False)
+    back = from_json(json.loads(text), OPTIONS)
+    assert back.trusted
+    assert back.under_stereo == flight.trust.under_stereo
+    assert back.threshold == flight.trust.threshold
+
+
+@pytest.mark.parametrize("values", [{}, {"threshold": "x"}, {"under_stereo": [[1]]}])
+def test_unreadable_trust_is_no_trust(values: dict[str, object]) -> None:
+    assert from_json(values, OPTIONS) == Trust()
