@@ -8,7 +8,7 @@ from ssl_perception_sim.categories import Category
 from ssl_perception_sim.materials import INDEX
 from ssl_perception_sim.mesh import Mesh, box, ellipsoid, hexahedron, merge, tube
 from ssl_perception_sim.motion import Joint, Motion
-from ssl_perception_sim.scene import Body
+from ssl_perception_sim.scene import Actor, Body
 
 CAR_COLOURS = np.array(
     [
@@ -139,9 +139,7 @@ def bus(rng: np.random.Generator, object_id: int) -> Mesh:
     return merge(parts).labelled(Category.BUS, object_id)
 
 
-def pedestrian(
-    rng: np.random.Generator, object_id: int, motion: Motion, speed: float
-) -> list[Body]:
+def pedestrian(rng: np.random.Generator, object_id: int, motion: Motion, speed: float) -> Actor:
     """A walker of seven rigid parts: trunk with head, two legs with knees, two arms.
 
     Legs and arms swing at the pace that the walking ``speed`` (m/s) asks for.
@@ -173,7 +171,7 @@ def pedestrian(
     shin = merge(
         [limb(0.06 * k, 0.045 * k, 0.42 * k, trousers), shoe.moved((0.05 * k, 0, -0.44 * k))]
     )
-    parts = [Body(trunk.labelled(Category.PEDESTRIAN, object_id), motion, "pedestrian")]
+    parts = [Body(trunk.labelled(Category.PEDESTRIAN, object_id), motion)]
     for side, offset in ((-1, 0.0), (1, np.pi)):
         hip = Joint(
             motion, np.array([0, side * 0.1 * k, 0.88 * k]), 0.0, swing, rate, phase + offset
@@ -191,11 +189,11 @@ def pedestrian(
             (knee, shin),
             (shoulder, limb(0.055 * k, 0.04 * k, 0.62 * k, shirt)),
         ):
-            parts.append(Body(mesh.labelled(Category.PEDESTRIAN, object_id), joint, "limb"))
-    return parts
+            parts.append(Body(mesh.labelled(Category.PEDESTRIAN, object_id), joint))
+    return Actor(motion, parts, "pedestrian")
 
 
-def cyclist(rng: np.random.Generator, object_id: int, motion: Motion, speed: float) -> list[Body]:
+def cyclist(rng: np.random.Generator, object_id: int, motion: Motion, speed: float) -> Actor:
     """A bicycle with a rider; both wheels and both legs turn."""
     frame_colour, shirt = rng.uniform(0.1, 0.9, 3), rng.uniform(0.1, 0.95, 3)
     trousers = rng.uniform(0.08, 0.4, 3)
@@ -232,10 +230,10 @@ def cyclist(rng: np.random.Generator, object_id: int, motion: Motion, speed: flo
     rim = tube(0.34, 0.34, 0.04, INDEX["tyre"], (0.2, 0.2, 0.2), sides=14, caps=False)
     spokes = [box((0.66, 0.01, 0.03), metal).moved((0, 0, -0.015), 0.0)]
     wheel = merge([rim.permuted((0, 2, 1), (0, -0.02, 0)), *spokes])
-    parts = [Body(label(body), motion, "cyclist")]
+    parts = [Body(label(body), motion)]
     for x in (-0.52, 0.52):
         axle = Joint(motion, np.array([x, 0, 0.34]), rate=speed / 0.34, spin=True)
-        parts.append(Body(label(wheel), axle, "wheel"))
+        parts.append(Body(label(wheel), axle))
     phase, cadence = rng.uniform(0, 2 * np.pi), 2 * np.pi * 1.1
     for side, offset in ((-1, 0.0), (1, np.pi)):
         hip = Joint(
@@ -244,5 +242,5 @@ def cyclist(rng: np.random.Generator, object_id: int, motion: Motion, speed: flo
         knee = Joint(hip, np.array([0, 0, -0.42]), 1.1, 0.35, cadence, phase + offset + 0.7)
         thigh = tube(0.06, 0.09, 0.43, cloth, trousers, sides=6).moved((0, 0, -0.43))
         shin = tube(0.045, 0.06, 0.45, cloth, trousers, sides=6).moved((0, 0, -0.45))
-        parts += [Body(label(thigh), hip, "limb"), Body(label(shin), knee, "limb")]
-    return parts
+        parts += [Body(label(thigh), hip), Body(label(shin), knee)]
+    return Actor(motion, parts, "cyclist")

@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from pydantic import Field
 
+from ssl_perception.config import Section
 from ssl_perception.types import CameraModel, StereoPair
 from ssl_perception_sim.materials import INDEX, MATERIALS
-from ssl_perception_sim.motion import Float, Motion, rotation
+from ssl_perception_sim.motion import Float, Motion, Poses, rotation
 from ssl_perception_sim.randomness import stream
 from ssl_perception_sim.scene import Hits, Rays, Scene
 from ssl_perception_sim.textures import Atlas
@@ -23,36 +25,27 @@ SKY = INDEX["sky"]
 BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
-@dataclass(frozen=True)
-class StereoRig:
-    """What the camera is.
+class StereoRig(Section):
+    """What the camera is."""
 
-    Attributes:
-        width, height: px. field_of_view: horizontal, rad. baseline: m. rate: pairs a second.
-        mount: (3,) m, position of the left camera on the vehicle. pitch: rad, positive looks down.
-        exposure: s, shutter time (motion blur). noise: standard deviation at mid-grey, levels of
-        255. vignetting: share of light lost in the corners. blur: px, sigma of the lens.
-        reach: m. shadows: cast the sun's shadows (about doubles the cost).
-    """
-
-    width: int = 320
-    height: int = 240
-    field_of_view: float = float(np.deg2rad(75.0))
-    baseline: float = 0.06
-    rate: float = 10.0
-    mount: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    pitch: float = 0.0
-    exposure: float = 0.004
-    noise: float = 2.0
-    vignetting: float = 0.25
-    blur: float = 0.45
-    reach: float = 150.0
-    shadows: bool = False
+    width: int = Field(320, ge=16, le=4096, description="px")
+    height: int = Field(240, ge=16, le=4096, description="px")
+    field_of_view: float = Field(75.0, ge=10, le=150, description="horizontal, degrees")
+    baseline: float = Field(0.06, gt=0, le=3, description="m")
+    rate: float = Field(10.0, gt=0, le=200, description="pairs a second")
+    mount: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="on the vehicle, m")
+    pitch: float = Field(0.0, ge=-90, le=90, description="degrees, positive looks down")
+    exposure: float = Field(0.004, ge=0, le=0.1, description="s the shutter is open: motion blur")
+    noise: float = Field(2.0, ge=0, le=50, description="levels of 255 (std) at mid-grey")
+    vignetting: float = Field(0.25, ge=0, le=0.9, description="share of light lost in the corners")
+    blur: float = Field(0.45, ge=0, le=5, description="of the lens, px (std)")
+    reach: float = Field(150.0, gt=1, le=1000, description="m seen at most")
+    shadows: bool = Field(False, description="cast the sun's shadows (costs half as much again)")
 
     @property
     def focal(self) -> float:
         """px."""
-        return float(self.width / 2 / np.tan(self.field_of_view / 2))
+        return float(self.width / 2 / np.tan(np.deg2rad(self.field_of_view) / 2))
 
     def model(self, frame: str = "left_optical_frame") -> CameraModel:
         """The left camera's intrinsics; the right one has the same."""
@@ -62,19 +55,13 @@ class StereoRig:
         )
 
 
-@dataclass(frozen=True)
-class Light:
-    """Sun (or lamp far away) and sky.
+class Light(Section):
+    """Sun (or a lamp far away) and sky."""
 
-    Attributes:
-        direction: (3,) unit vector towards the sun. sun, sky: strengths, 1 is a bright day.
-        haze: m, distance at which a third of the contrast is left.
-    """
-
-    direction: tuple[float, float, float] = (0.35, -0.45, 0.82)
-    sun: float = 0.75
-    sky: float = 0.55
-    haze: float = 400.0
+    direction: tuple[float, float, float] = Field((0.35, -0.45, 0.82), description="to the sun")
+    sun: float = Field(0.8, ge=0, le=5, description="strength; 1 is a bright day")
+    sky: float = Field(0.65, ge=0, le=5, description="strength of the light from all around")
+    haze: float = Field(400.0, gt=1, le=1e6, description="m at which a third of contrast is left")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +108,8 @@ def _grain(seed: int, width: int, height: int) -> NDArray[np.float32]:
 
 @njit(cache=True)
 def _look_up(  # type: ignore[no-untyped-def]
-    face, u, v, distance, directions, uv, material, normals, turn_of_face, turns,
-    repeat, corner, size, levels, pixel, sun, sun_strength, sky_strength, shadow, baked, haze,
+    face, body, u, v, distance, directions, local, uv, material, normals, suns, ups,
+    repeat, corner, size, levels, pixel, sun_strength, sky_strength, shadow, baked,
 ):  # fmt: skip
     """Atlas position and light of each pixel."""
     count = len(face)
@@ -143,22 +130,20 @@ def _look_up(  # type: ignore[no-untyped-def]
             c = 1.0 - a - b
             tu = (c * uv[f, 0, 0] + a * uv[f, 1, 0] + b * uv[f, 2, 0]) / repeat[m]
             tv = -(c * uv[f, 0, 1] + a * uv[f, 1, 1] + b * uv[f, 2, 1]) / repeat[m]
-            r = turns[turn_of_face[n]]
-            n0, n1, n2 = normals[f, 0], normals[f, 1], normals[f, 2]
-            nx = r[0, 0] * n0 + r[0, 1] * n1 + r[0, 2] * n2
-            ny = r[1, 0] * n0 + r[1, 1] * n1 + r[1, 2] * n2
-            nz = r[2, 0] * n0 + r[2, 1] * n1 + r[2, 2] * n2
-            facing = nx * dx + ny * dy + nz * dz
+            nx, ny, nz = normals[f, 0], normals[f, 1], normals[f, 2]
+            facing = nx * local[n, 0] + ny * local[n, 1] + nz * local[n, 2]
             if facing > 0:
                 nx, ny, nz = -nx, -ny, -nz
             texels = distance[n] * pixel * size / repeat[m] / np.sqrt(max(abs(facing), 0.05))
             level = int(np.floor(np.log2(max(texels, 1.0)) + 0.35))
             if level > levels - 1:
                 level = levels - 1
-            lambert = nx * sun[0] + ny * sun[1] + nz * sun[2]
+            k = body[n]
+            lambert = nx * suns[k, 0] + ny * suns[k, 1] + nz * suns[k, 2]
+            upward = nx * ups[k, 0] + ny * ups[k, 1] + nz * ups[k, 2]
             lambert = max(lambert, 0.0) * shadow[n]
             ambient = c * baked[f, 0] + a * baked[f, 1] + b * baked[f, 2]
-            light[n] = sun_strength * lambert + sky_strength * (0.72 + 0.28 * nz) * ambient
+            light[n] = sun_strength * lambert + sky_strength * (0.72 + 0.28 * upward) * ambient
         edge = size / 2.0**level
         x[n] = corner[m, level, 0] + (tu - np.floor(tu)) * edge - 0.5
         y[n] = corner[m, level, 1] + (tv - np.floor(tv)) * edge - 0.5
@@ -217,7 +202,7 @@ class StereoCamera:
         self.rig, self.scene, self.atlas, self.light, self.seed = rig, scene, atlas, light, seed
         faces = len(scene.material)
         self.baked = np.ones((faces, 3), np.float32) if baked is None else baked
-        tilt = rotation(0.0, rig.pitch, 0.0)[0]
+        tilt = rotation(0.0, np.deg2rad(rig.pitch), 0.0)[0]
         self.body_from_camera = np.eye(4)
         self.body_from_camera[:3, :3] = tilt @ BODY_FROM_OPTICAL
         self.body_from_camera[:3, 3] = rig.mount
@@ -250,7 +235,7 @@ class StereoCamera:
         gain = float(np.clip((105.0 / max(mean, 1.0)) ** 0.7, 0.4, 2.5))
         kernel = self._shake(vehicle, stamp)
         shape = (rig.height, rig.width)
-        face = self.scene.global_face(hits)
+        face = hits.face
         along = _directions(rig.width, rig.height, rig.focal)[:, 2]
         depth = np.where(face >= 0, hits.distance * along, np.nan).astype(np.float32)
         seen = np.maximum(face, 0)
@@ -279,24 +264,24 @@ class StereoCamera:
         origin = world_from_camera[:3, 3]
         times = np.array([stamp])
         hits = scene.cast(Rays(times, origin[None], directions[None], rig.reach))
-        face = scene.global_face(hits)
-        turns = np.empty((len(scene.bodies), 3, 3), np.float32)
-        seen = np.unique(hits.body)
-        for body in seen[seen >= 0]:
-            turns[body] = scene.bodies[body].motion.pose(times)[0][0]
+        face = hits.face
         sun = np.asarray(self.light.direction, float)
         sun = sun / np.linalg.norm(sun)
         shadow = np.ones(len(face), np.float32)
         if rig.shadows:
             rows = np.flatnonzero(face >= 0)
             start = origin + directions[rows] * (hits.distance[rows] - 0.02)[:, None]
-            shadow[rows] = ~scene.occluded(start, sun, stamp)
+            shadow[rows] = ~scene.occluded(start.astype(np.float32), sun, stamp)
+        suns, ups = (np.empty((len(scene.bodies), 3), np.float32) for _ in range(2))
+        poses = Poses(times)
+        for body in np.unique(hits.body[hits.body >= 0]):
+            (turn,), _ = poses.of(scene.bodies[body].motion)
+            suns[body], ups[body] = sun @ turn, turn[2]
         x, y, light = _look_up(
-            face, hits.u, hits.v, hits.distance, directions, scene.uv, scene.material,
-            scene.normals, np.maximum(hits.body, 0), turns, REPEAT, self.atlas.corner,
-            self.atlas.size, self.atlas.levels, np.float32(1 / rig.focal), sun.astype(np.float32),
-            np.float32(self.light.sun), np.float32(self.light.sky), shadow, self.baked,
-            np.float32(self.light.haze),
+            face, hits.body, hits.u, hits.v, hits.distance, directions, hits.direction, scene.uv,
+            scene.material, scene.normals, suns, ups, REPEAT, self.atlas.corner, self.atlas.size,
+            self.atlas.levels, np.float32(1 / rig.focal), np.float32(self.light.sun),
+            np.float32(self.light.sky), shadow, self.baked,
         )  # fmt: skip
         shape = (rig.height, rig.width)
         texel = cv2.remap(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from ssl_perception.config import Section
 from ssl_perception.types import PointCloud
 from ssl_perception_sim.categories import Category
 from ssl_perception_sim.materials import MATERIALS
@@ -51,31 +54,20 @@ PATTERNS: dict[str, tuple[Head, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Lidar:
-    """What the sensor is.
+class Lidar(Section):
+    """What the sensor is."""
 
-    Attributes:
-        pattern: key of ``PATTERNS``.
-        columns: azimuth steps a turn.
-        rate: turns a second.
-        reach: m.
-        range_noise: standard deviation, m.
-        beam_bias: standard deviation of each beam's fixed range error, m.
-        drop_out: share of pulses lost at random.
-        mixed: share of edge pulses that land between front and back.
-        body_from_sensor: (3,) m, mounting position on the vehicle.
-    """
-
-    pattern: str = "beams64"
-    columns: int = 1024
-    rate: float = 10.0
-    reach: float = 100.0
-    range_noise: float = 0.02
-    beam_bias: float = 0.005
-    drop_out: float = 0.02
-    mixed: float = 0.1
-    body_from_sensor: tuple[float, float, float] = (0.0, 0.0, 1.75)
+    pattern: Literal["beams16", "beams32", "beams64", "beams128", "two_heads"] = Field(
+        "beams64", description="beam elevations"
+    )
+    columns: int = Field(1024, ge=16, le=8192, description="azimuth steps a turn")
+    rate: float = Field(10.0, gt=0.1, le=100, description="turns a second")
+    reach: float = Field(100.0, gt=1, le=500, description="m")
+    range_noise: float = Field(0.02, ge=0, le=1, description="m (std)")
+    beam_bias: float = Field(0.005, ge=0, le=1, description="fixed error of each beam, m (std)")
+    drop_out: float = Field(0.02, ge=0, le=1, description="share of pulses lost at random")
+    mixed: float = Field(0.1, ge=0, le=1, description="share of edge pulses between two surfaces")
+    mount: tuple[float, float, float] = Field((0.0, 0.0, 1.75), description="on the vehicle, m")
 
     @property
     def period(self) -> float:
@@ -90,9 +82,9 @@ class Sweep:
     Attributes:
         cloud: as a driver gives it: each point in the sensor's axes at its own fire time.
         intensity: (N,) float32, 0 to 1. ring: (N,) uint16 beam number from below.
-        seen: (N,) float64 s, when each was measured.
         world: (N, 3) float64 m, the measured points in the world.
-        body: (N,) int16. category: (N,) uint8. object_id: (N,) int32.
+        body: (N,) int16, which body each lies on. local: (N, 3) float32, in that body's axes.
+        category: (N,) uint8. object_id: (N,) int32.
         moving: (N,) bool: its body moves at least 0.05 m in 0.1 s from the stamp.
         true_range: (N,) float32 m, before noise.
         world_from_sensor: (4, 4) at the stamp.
@@ -101,9 +93,9 @@ class Sweep:
     cloud: PointCloud
     intensity: NDArray[np.float32]
     ring: NDArray[np.uint16]
-    seen: Float
     world: Float
     body: NDArray[np.int16]
+    local: NDArray[np.float32]
     category: NDArray[np.uint8]
     object_id: NDArray[np.int32]
     moving: NDArray[np.bool_]
@@ -171,7 +163,7 @@ def sweep(
 
     Args:
         lidar, scene: sensor and world.
-        vehicle: ``world_from_body``; the sensor sits ``lidar.body_from_sensor`` on it.
+        vehicle: ``world_from_body``; the sensor sits at ``lidar.mount``.
         stamp: s.
         seed, index: of the world, and number of the sweep: they choose the noise.
         noise: False gives exact ranges and no losses but those of range.
@@ -187,21 +179,19 @@ def sweep(
     offsets = share * lidar.period
     times = stamp + offsets
     turn, place = vehicle.pose(times)
-    mount = np.asarray(lidar.body_from_sensor)
+    mount = np.asarray(lidar.mount)
     local_origin = np.zeros((columns, 3))
     local_origin[:, 2] = height
     origins = place + np.einsum("cij,cj->ci", turn, mount + local_origin)
     directions = np.matmul(fan, turn.astype(np.float32).transpose(0, 2, 1))
     hits = scene.cast(Rays(times, origins, directions, lidar.reach))
 
-    face = scene.global_face(hits)
-    keep = face >= 0
     true_range = hits.distance
-    rows = np.flatnonzero(keep)
-    seen_face, distance = face[rows], true_range[rows]
+    rows = np.flatnonzero(hits.face >= 0)
+    seen_face, distance = hits.face[rows], true_range[rows]
     column, beam = rows // beams, rows % beams
     material = scene.material[seen_face]
-    cosine = _incidence(scene, hits, rows, column, times, directions, beams)
+    cosine = np.abs(np.einsum("ni,ni->n", scene.normals[seen_face], hits.direction[rows]))
     intensity = REFLECTANCE[material] * (0.3 + 0.7 * cosine)
     measured = distance.copy()
     if noise:
@@ -219,7 +209,6 @@ def sweep(
         intensity = intensity * (1 + 0.08 * rng.standard_normal(len(rows), dtype=np.float32))
     else:
         alive = np.ones(len(rows), bool)
-    ray = directions.reshape(-1, 3)[rows]
     if dead_sector is not None:
         sensor_ray = fan.reshape(-1, 3)[rows]
         azimuth = np.arctan2(sensor_ray[:, 1], sensor_ray[:, 0])
@@ -227,11 +216,12 @@ def sweep(
 
     rows, column, beam = rows[alive], column[alive], beam[alive]
     measured, seen_face = measured[alive], seen_face[alive]
-    world = origins[column] + ray[alive].astype(float) * measured[:, None]
+    world = origins[column] + directions.reshape(-1, 3)[rows] * measured[:, None].astype(float)
     points = fan.reshape(-1, 3)[rows] * measured[:, None]
     points[:, 2] += height[column]
     body = hits.body[rows]
-    speed = scene.displacement(world, body, times[column], stamp, stamp + 0.1)
+    local = hits.origin[rows] + hits.direction[rows] * measured[:, None]
+    speed = scene.displacement(local, body, stamp, stamp + 0.1)
     (r0,), (p0,) = vehicle.pose(np.array([stamp]))
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = r0, p0 + r0 @ mount
@@ -241,26 +231,15 @@ def sweep(
         cloud=PointCloud(points, offsets[column].astype(np.float32), stamp, frame),
         intensity=np.clip(intensity[alive], 0, 1).astype(np.float32),
         ring=(beam + head * beams).astype(np.uint16),
-        seen=times[column],
         world=world,
         body=body,
+        local=local,
         category=scene.category[seen_face],
         object_id=scene.object_id[seen_face],
         moving=np.einsum("ni,ni->n", speed, speed) >= 0.05**2,
         true_range=true_range[rows],
         world_from_sensor=pose,
     )
-
-
-def _incidence(scene, hits, rows, column, times, directions, beams):  # type: ignore[no-untyped-def]
-    """|cos| between ray and surface normal."""
-    normal = scene.normals[scene.global_face(hits)[rows]]
-    for index in np.unique(hits.body[rows]):
-        if index > 0:
-            mine = np.flatnonzero(hits.body[rows] == index)
-            turn, _ = scene.bodies[index].motion.pose(times)
-            normal[mine] = np.einsum("nij,nj->ni", turn[column[mine]], normal[mine])
-    return np.abs(np.einsum("ni,ni->n", normal, directions.reshape(-1, 3)[rows]))
 
 
 def _mix_edges(measured, true_range, rows, beams, share, rng):  # type: ignore[no-untyped-def]

@@ -26,8 +26,8 @@ class Motion(Protocol):
 
 def rotation(roll: ArrayLike, pitch: ArrayLike, yaw: ArrayLike) -> Float:
     """Rz(yaw) Ry(pitch) Rx(roll), (C, 3, 3), from angles of one shape (C,), radians."""
-    roll, pitch, yaw = np.broadcast_arrays(*np.atleast_1d(roll, pitch, yaw))
-    cr, sr, cp, sp, cy, sy = (f(a) for a in (roll, pitch, yaw) for f in (np.cos, np.sin))
+    angles = np.stack(np.broadcast_arrays(*np.atleast_1d(roll, pitch, yaw)))
+    (cr, cp, cy), (sr, sp, sy) = np.cos(angles), np.sin(angles)
     out = np.empty((len(cr), 3, 3))
     out[:, 0, 0], out[:, 0, 1], out[:, 0, 2] = (
         cy * cp,
@@ -147,9 +147,32 @@ class Joint:
     spin: bool = False
 
     def pose(self, times: Float) -> tuple[Float, Float]:
-        base, origin = self.parent.pose(times)
+        return self.on(*self.parent.pose(times), times)
+
+    def on(self, base: Float, origin: Float, times: Float) -> tuple[Float, Float]:
+        """The pose, given the parent's at the same times."""
         cycle = self.rate * times + self.phase
         angle = cycle if self.spin else self.mean + self.amplitude * np.sin(cycle)
-        zero = np.zeros_like(angle)
-        swing = rotation(zero, angle, zero)
-        return base @ swing, origin + base @ np.asarray(self.hinge, float)
+        c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
+        x, z = base[..., 0], base[..., 2]
+        swung = np.stack([x * c - z * s, base[..., 1], x * s + z * c], axis=2)
+        return swung, origin + base @ np.asarray(self.hinge, float)
+
+
+class Poses:
+    """Poses at the same times, each motion asked once: an actor's parts share their parents."""
+
+    def __init__(self, times: Float) -> None:
+        self.times = times
+        self._known: dict[int, tuple[Float, Float]] = {}
+
+    def of(self, motion: Motion) -> tuple[Float, Float]:
+        """As ``motion.pose(times)``."""
+        known = self._known.get(id(motion))
+        if known is None:
+            if isinstance(motion, Joint):
+                known = motion.on(*self.of(motion.parent), self.times)
+            else:
+                known = motion.pose(self.times)
+            self._known[id(motion)] = known
+        return known

@@ -51,7 +51,7 @@ def stamp_ns(seconds: float) -> int:
 def true_flow(world: World, sweep: Sweep, interval: float) -> SceneFlow:
     """The flow over ground of a sweep's points, in the sensor's axes at the stamp."""
     stamp = sweep.cloud.stamp
-    shift = world.scene.displacement(sweep.world, sweep.body, sweep.seen, stamp, stamp + interval)
+    shift = world.scene.displacement(sweep.local, sweep.body, stamp, stamp + interval)
     flow = (shift @ sweep.world_from_sensor[:3, :3]).astype(np.float32)
     return SceneFlow(flow, sweep.moving, np.ones(len(flow), np.float32), interval)
 

@@ -2,7 +2,7 @@
 
 Each rigid body has its own embree scene in its own coordinates. A ray that may meet a moving body
 is carried into the body's frame *at the time the ray is fired*, so a rolling shutter is exact and
-nothing is rebuilt between frames.
+nothing is rebuilt between frames. Actors (a car; a walker of seven bodies) are culled as a whole.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ssl_perception_sim.mesh import Mesh
-from ssl_perception_sim.motion import Float, Motion, Still
+from ssl_perception_sim.motion import Float, Joint, Motion, Poses, Still
 
 NOTHING = -1
 
@@ -37,7 +37,8 @@ class Caster:
     ) -> dict[str, NDArray]:
         """For (N, 3) rays: ``tfar`` (N,), ``primID`` (N,) (-1: none), ``u``, ``v`` (N,).
 
-        Only hits nearer than ``limits`` (N,) count. Directions are unit vectors.
+        Only hits nearer than ``limits`` (N,) count. Directions are unit vectors. embree writes
+        ``tfar`` into ``limits`` itself.
         """
         return self._scene.run(origins, directions, dists=limits, output=1)
 
@@ -49,18 +50,39 @@ class Body:
     Attributes:
         mesh: in body coordinates.
         motion: where it is.
-        name: for people.
-        articulated: its parent moves as a whole but this part has its own motion too.
     """
 
     mesh: Mesh
     motion: Motion
-    name: str = ""
 
     def __post_init__(self) -> None:
         self.caster = Caster(self.mesh)
         self.radius = self.mesh.radius
-        self.moves = not isinstance(self.motion, Still)
+
+
+@dataclass(eq=False)
+class Actor:
+    """Something that moves: one body, or several on joints.
+
+    Attributes:
+        motion: of the whole.
+        parts: its bodies.
+        name: what it is.
+    """
+
+    motion: Motion
+    parts: list[Body]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        self.radius = max(part.radius + _arm(part.motion) for part in self.parts)
+
+
+def _arm(motion: Motion) -> float:
+    """How far a joint can carry a part's origin from the whole's, m."""
+    if isinstance(motion, Joint):
+        return float(np.linalg.norm(motion.hinge)) + _arm(motion.parent)
+    return 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +111,10 @@ class Hits:
     Attributes:
         distance: (N,) float32 m; ``reach`` where nothing was met.
         body: (N,) int16 index into the scene's bodies; -1 nothing.
-        face: (N,) int32 triangle of that body; -1 nothing.
+        face: (N,) int32 row in the scene's per-face tables; -1 nothing.
         u, v: (N,) float32 barycentric.
+        origin, direction: (N, 3) float32, the ray in the coordinates of the body that it met, at
+            the time it was fired: ``origin + range * direction`` is a point of the body.
     """
 
     distance: NDArray[np.float32]
@@ -98,17 +122,70 @@ class Hits:
     face: NDArray[np.int32]
     u: NDArray[np.float32]
     v: NDArray[np.float32]
+    origin: NDArray[np.float32]
+    direction: NDArray[np.float32]
 
 
 @njit(cache=True)
-def _enter_frame(chosen, per_column, origins, directions, rotations, positions, limits):  # type: ignore[no-untyped-def]
-    """Rays ``chosen`` in the coordinates of a body with one pose a column."""
-    count = len(chosen)
+def _cones(directions, per_column):  # type: ignore[no-untyped-def]
+    """Axis (C, 3) and half-angle (C,) of the cone that holds each column's rays."""
+    columns = len(directions) // per_column
+    axes, angles = np.empty((columns, 3), np.float32), np.empty(columns, np.float32)
+    for c in range(columns):
+        mean = np.zeros(3)
+        for n in range(c * per_column, (c + 1) * per_column):
+            for k in range(3):
+                mean[k] += directions[n, k]
+        mean /= max(np.sqrt((mean**2).sum()), 1e-9)
+        least = 1.0
+        for n in range(c * per_column, (c + 1) * per_column):
+            dot = 0.0
+            for k in range(3):
+                dot += directions[n, k] * mean[k]
+            least = min(least, dot)
+        axes[c] = mean
+        angles[c] = np.arccos(max(least, -1.0))
+    return axes, angles
+
+
+@njit(cache=True)
+def _towards(directions, per_column, axes, angles, towards, angle):  # type: ignore[no-untyped-def]
+    """Rays within ``angle`` of ``towards``, and their columns."""
+    cosine = np.cos(angle)
+    x, y, z = towards
+    near = np.empty(len(axes), np.int64)
+    count = 0
+    for c in range(len(axes)):
+        limit = angle + angles[c] + 1e-3
+        if limit >= np.pi or axes[c, 0] * x + axes[c, 1] * y + axes[c, 2] * z > np.cos(limit):
+            near[count] = c
+            count += 1
+    rays = np.empty(count * per_column, np.int32)
+    slots = np.empty(count * per_column, np.int32)
+    columns = np.empty(count, np.int64)
+    total, used = 0, 0
+    for k in range(count):
+        c = near[k]
+        before = total
+        for n in range(c * per_column, (c + 1) * per_column):
+            if directions[n, 0] * x + directions[n, 1] * y + directions[n, 2] * z >= cosine:
+                rays[total] = n
+                slots[total] = used
+                total += 1
+        if total > before:
+            columns[used] = c
+            used += 1
+    return rays[:total], slots[:total], columns[:used]
+
+
+@njit(cache=True)
+def _enter_frame(rays, slots, origins, directions, rotations, positions, limits):  # type: ignore[no-untyped-def]
+    """The chosen rays in the coordinates of a body with one pose a slot."""
+    count = len(rays)
     o, d = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
     limit = np.empty(count, np.float32)
     for k in range(count):
-        n = chosen[k]
-        c = n // per_column
+        n, c = rays[k], slots[k]
         x = origins[c, 0] - positions[c, 0]
         y = origins[c, 1] - positions[c, 1]
         z = origins[c, 2] - positions[c, 2]
@@ -122,34 +199,50 @@ def _enter_frame(chosen, per_column, origins, directions, rotations, positions, 
 
 
 @njit(cache=True)
-def _towards(directions, per_column, centres, angles, all_cosine):  # type: ignore[no-untyped-def]
-    """Indices of rays within a cone about the body's centre, one cone a column."""
-    out = np.empty(len(directions), np.int32)
+def _keep_nearer(rays, found, primitive, first_face, index, us, vs, o, d,  # type: ignore[no-untyped-def]
+                 distance, face, body, u, v, origin, direction):  # fmt: skip
+    """Write the hits of one body over what was there."""
+    for k in range(len(rays)):
+        if primitive[k] >= 0:
+            n = rays[k]
+            distance[n] = found[k]
+            face[n] = first_face + primitive[k]
+            body[n] = index
+            u[n], v[n] = us[k], vs[k]
+            for a in range(3):
+                origin[n, a] = o[k, a]
+                direction[n, a] = d[k, a]
+
+
+@njit(cache=True)
+def _in_tube(starts, towards, centre, radius, dark):  # type: ignore[no-untyped-def]
+    """Lit points whose line to the light passes within ``radius`` of ``centre``."""
+    rows = np.empty(len(starts), np.int64)
     count = 0
-    for c in range(len(centres)):
-        if angles[c] <= -1.0:
-            for n in range(c * per_column, (c + 1) * per_column):
-                out[count] = n
-                count += 1
+    for n in range(len(starts)):
+        if dark[n]:
             continue
-        x, y, z, cosine = centres[c, 0], centres[c, 1], centres[c, 2], angles[c]
-        for n in range(c * per_column, (c + 1) * per_column):
-            if directions[n, 0] * x + directions[n, 1] * y + directions[n, 2] * z > cosine:
-                out[count] = n
-                count += 1
-    return out[:count]
+        x, y, z = centre[0] - starts[n, 0], centre[1] - starts[n, 1], centre[2] - starts[n, 2]
+        along = x * towards[0] + y * towards[1] + z * towards[2]
+        if along > -radius and x * x + y * y + z * z - along * along < radius * radius:
+            rows[count] = n
+            count += 1
+    return rows[:count]
 
 
 class Scene:
-    """All bodies of a world; body 0 is everything that never moves.
+    """All there is in a world.
+
+    Body 0 is everything that never moves; the actors' bodies follow in order.
 
     Args:
         static: the world's fixed mesh.
-        bodies: everything rigid that moves; parts of articulated things are bodies of their own.
+        actors: what moves.
     """
 
-    def __init__(self, static: Mesh, bodies: list[Body]) -> None:
-        self.bodies = [Body(static, Still(), "static"), *bodies]
+    def __init__(self, static: Mesh, actors: list[Actor]) -> None:
+        self.actors = actors
+        self.bodies = [Body(static, Still()), *(part for a in actors for part in a.parts)]
         counts = [len(body.mesh) for body in self.bodies]
         self.first_face = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32)
         meshes = [body.mesh for body in self.bodies]
@@ -163,96 +256,102 @@ class Scene:
     def cast(self, rays: Rays) -> Hits:
         """The nearest surface along each ray at the time the ray is fired."""
         per_column = rays.directions.shape[1]
-        directions = np.ascontiguousarray(rays.directions.reshape(-1, 3), np.float32)
-        count = len(directions)
-        origins32 = np.repeat(rays.origins.astype(np.float32), per_column, axis=0)
-        limit = np.full(count, rays.reach, np.float32)
-        found = self.bodies[0].caster.cast(origins32, directions, limit)
+        direction = np.array(rays.directions.reshape(-1, 3), np.float32)
+        origin = np.repeat(rays.origins.astype(np.float32), per_column, axis=0)
+        limit = np.full(len(direction), rays.reach, np.float32)
+        found = self.bodies[0].caster.cast(origin, direction, limit)
         distance, face, u, v = found["tfar"], found["primID"], found["u"], found["v"]
         body = np.where(face >= 0, 0, NOTHING).astype(np.int16)
-        for index in range(1, len(self.bodies)):
-            part = self.bodies[index]
-            rotations, positions = part.motion.pose(rays.times)
-            away = positions - rays.origins
-            gap = np.linalg.norm(away, axis=1)
-            if gap.min() - part.radius > rays.reach:
+        if self.actors:
+            self._cast_at_actors(rays, distance, face, body, u, v, origin, direction)
+        return Hits(distance, body, face, u, v, origin, direction)
+
+    def _cast_at_actors(self, rays: Rays, *hits: NDArray) -> None:
+        per_column = rays.directions.shape[1]
+        flat = np.ascontiguousarray(rays.directions.reshape(-1, 3), np.float32)
+        axes, angles = _cones(flat, per_column)
+        count = len(rays.times)
+        some = np.unique([0, count // 4, count // 2, 3 * count // 4, count - 1])
+        moments, eyes = rays.times[some], rays.origins[some]
+        index = 1
+        distance = hits[0]
+        for actor in self.actors:
+            first, index = index, index + len(actor.parts)
+            away = actor.motion.pose(moments)[1] - eyes
+            middle = away[len(some) // 2]
+            # the widest that the way from eye to actor differs from the middle one, and a margin
+            # for what it does between the moments looked at
+            wander = np.linalg.norm(away - middle, axis=1).max()
+            gap = float(np.linalg.norm(middle))
+            radius = actor.radius + 1.2 * wander + 0.02
+            if gap - radius > rays.reach:
                 continue
-            sine = np.minimum(part.radius / np.maximum(gap, 1e-6), 1.0)
-            cosine = np.where(sine < 1.0, np.sqrt(1.0 - sine**2) - 1e-4, -1.0)
-            chosen = _towards(
-                directions, per_column, (away / np.maximum(gap, 1e-6)[:, None]).astype(np.float32),
-                cosine.astype(np.float32), 0.0,
-            )  # fmt: skip
+            angle = np.pi if gap <= radius else float(np.arcsin(radius / gap))
+            towards = (middle / max(gap, 1e-9)).astype(np.float32)
+            chosen, slots, columns = _towards(flat, per_column, axes, angles, towards, angle)
             if not len(chosen):
                 continue
-            o, d, near = _enter_frame(
-                chosen, per_column, rays.origins, directions,
-                np.ascontiguousarray(rotations), np.ascontiguousarray(positions), distance,
-            )  # fmt: skip
-            hit = part.caster.cast(o, d, near)
-            won = np.flatnonzero(hit["primID"] >= 0)
-            if not len(won):
-                continue
-            rows = chosen[won]
-            distance[rows] = hit["tfar"][won]
-            face[rows] = hit["primID"][won]
-            u[rows], v[rows] = hit["u"][won], hit["v"][won]
-            body[rows] = index
-        distance[face < 0] = rays.reach
-        return Hits(distance, body, face, u, v)
+            poses, eye = Poses(rays.times[columns]), rays.origins[columns]
+            for number, part in enumerate(actor.parts, first):
+                o, d, near = _enter_frame(
+                    chosen, slots, eye, flat, *poses.of(part.motion), distance
+                )
+                hit = part.caster.cast(o, d, near)
+                _keep_nearer(
+                    chosen, hit["tfar"], hit["primID"], self.first_face[number], number,
+                    hit["u"], hit["v"], o, d, *hits,
+                )  # fmt: skip
 
     def occluded(
-        self, starts: Float, towards: Float, time: float, reach: float = 150.0
+        self, starts: NDArray[np.float32], towards: Float, time: float, reach: float = 150.0
     ) -> NDArray[np.bool_]:
         """Whether something lies between each of ``starts`` (N, 3) and the far light.
 
         Args:
             towards: (3,) unit vector to the light. time: s. reach: m.
         """
-        start = np.ascontiguousarray(starts, np.float32)
-        ray = np.tile(towards.astype(np.float32), (len(start), 1))
-        limit = np.full(len(start), reach, np.float32)
-        dark = self.bodies[0].caster.cast(start, ray, limit)["primID"] >= 0
-        for part in self.bodies[1:]:
-            (turn,), (place,) = part.motion.pose(np.array([time]))
-            away = place.astype(np.float32) - start
-            along = away @ ray[0]
-            aside = np.einsum("ni,ni->n", away, away) - along**2
-            rows = np.flatnonzero((aside < part.radius**2) & (along > -part.radius) & ~dark)
-            if len(rows):
-                local = ((start[rows] - place) @ turn).astype(np.float32)
+        ray = np.tile(towards.astype(np.float32), (len(starts), 1))
+
+        def blocked(body: Body, start: NDArray, direction: NDArray) -> NDArray[np.bool_]:
+            limit = np.full(len(start), reach, np.float32)
+            return body.caster.cast(start, direction, limit)["primID"] >= 0
+
+        dark = blocked(self.bodies[0], starts, ray)
+        poses = Poses(np.array([time]))
+        for actor in self.actors:
+            centre = poses.of(actor.motion)[1][0]
+            rows = _in_tube(starts, ray[0], centre.astype(np.float32), actor.radius, dark)
+            if not len(rows):
+                continue
+            for part in actor.parts:
+                (turn,), (place,) = poses.of(part.motion)
+                local = ((starts[rows] - place) @ turn).astype(np.float32)
                 direction = np.tile((towards @ turn).astype(np.float32), (len(rows), 1))
-                hit = part.caster.cast(local, direction, limit[: len(rows)])
-                dark[rows] = hit["primID"] >= 0
+                dark[rows] |= blocked(part, local, direction)
         return dark
 
-    def global_face(self, hits: Hits) -> NDArray[np.int32]:
-        """(N,) row of each hit in the scene's per-face tables; -1 nothing."""
-        return np.where(hits.body >= 0, hits.face + self.first_face[hits.body], NOTHING)
-
     def displacement(
-        self, points: Float, body: NDArray[np.int16], seen: Float, start: float, end: float
+        self, local: NDArray[np.float32], body: NDArray[np.int16], start: float, end: float
     ) -> Float:
-        """How far the body under each point moves from ``start`` to ``end``, in world axes.
+        """How far each point of a body moves from ``start`` to ``end`` (s), in world axes.
 
         Args:
-            points: (N, 3) m, world, as measured at the times ``seen``.
-            body: (N,) index of the body that each lies on.
-            seen: (N,) s.
-            start, end: s.
+            local: (N, 3) m, points in the coordinates of their bodies.
+            body: (N,) which body each belongs to.
 
         Returns:
-            (N, 3) m: ``B(end) q - B(start) q`` with ``q = B(seen)^-1 p`` for body pose B.
+            (N, 3) m: ``B(end) q - B(start) q`` for body pose B and point q; exactly 0 on what
+            never moves.
         """
-        out = np.zeros((len(points), 3))
-        ends = np.array([start, end])
-        for index in np.unique(body):
-            if index <= 0 or not self.bodies[index].moves:
-                continue
-            rows = np.flatnonzero(body == index)
-            motion = self.bodies[index].motion
-            turn, place = motion.pose(seen[rows])
-            local = np.einsum("nji,nj->ni", turn, points[rows] - place)
-            (r0, r1), (p0, p1) = motion.pose(ends)
-            out[rows] = (local @ r1.T + p1) - (local @ r0.T + p0)
+        out = np.zeros((len(local), 3))
+        moving = np.flatnonzero(body > 0)
+        if not len(moving):
+            return out
+        order = moving[np.argsort(body[moving], kind="stable")]
+        numbers, firsts = np.unique(body[order], return_index=True)
+        poses = Poses(np.array([start, end]))
+        for number, rows in zip(numbers, np.split(order, firsts[1:]), strict=True):
+            (r0, r1), (p0, p1) = poses.of(self.bodies[number].motion)
+            q = local[rows].astype(float)
+            out[rows] = (q @ r1.T + p1) - (q @ r0.T + p0)
         return out

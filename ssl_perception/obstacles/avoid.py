@@ -47,7 +47,7 @@ class AvoidSettings:
     turn_rate: float = 0.8
     trigger: float = 1.1
     clear: float = 1.4
-    corridor: float = 0.45
+    corridor: float = 0.35
     extra_turn: float = 0.8
     settle: float = 0.4
 
@@ -84,7 +84,7 @@ class Avoid:
         )  # fmt: skip
         # what decides lies within the distance that the vehicle has to stop in
         near = settings.clear
-        matters = ahead & (np.minimum(reach, near) * np.cos(angle) > 0.5 * near)
+        matters = ahead & (np.minimum(reach, near) * np.cos(angle) > 0.55 * near)
         if not matters.any():
             return 0.0
         ranges = np.where(np.isnan(scan.ranges), 0.0, scan.ranges)
