@@ -168,7 +168,7 @@ class Flow(Section):
     """Scene flow on raw sweeps."""
 
     method: Literal["nsfp", "fast_nsf", "scoop", "rigid_cluster", "neural_prior"] = Field(
-        "fast_nsf", description="solver for what is not static"
+        "rigid_cluster", description="solver for what is not static"
     )
     deadline: float = Field(0.0, ge=0.0, le=3600.0, description="s per sweep (0: none)")
     max_gap: float = Field(
