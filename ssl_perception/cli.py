@@ -120,14 +120,17 @@ def evaluate_flow(
 def evaluate_depth(
     path: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
     dataset: Annotated[str, typer.Option(help="kitti-stereo, kitti-lidar, middlebury or sim.")],
+    student: Annotated[
+        Path | None, typer.Option(help="Model store of a student to score as well.")
+    ] = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Stereo depth against ground truth."""
+    """Depth against ground truth: stereo, a student, and the best constant."""
     from ssl_perception.evaluation.depth import run_evaluate_depth
 
-    run_evaluate_depth(dataset, path, _config(config_file, settings), json_file, out)
+    run_evaluate_depth(dataset, path, _config(config_file, settings), json_file, out, student)
 
 
 @app.command()

@@ -187,7 +187,7 @@ class Stereo(Section):
     )
     block: int = Field(5, ge=3, le=21, description="window edge, px (odd)")
     mode: Literal["sgbm", "3way", "hh"] = Field("3way", description="OpenCV SGBM mode")
-    uniqueness: int = Field(10, ge=0, le=100, description="margin of the best match, percent")
+    uniqueness: int = Field(15, ge=0, le=100, description="margin of the best match, percent")
     speckle_window: int = Field(100, ge=0, le=10_000, description="px, smaller islands dropped")
     speckle_range: int = Field(2, ge=0, le=100, description="px, disparity step within an island")
     min_valid_fraction: float = Field(
