@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
-from ssl_perception.types import CameraModel, DepthMap, StereoPair
+from ssl_perception.types import CameraModel, DepthMap, FloatArray, StereoPair
 
 MAX_SIDE = 32_768  # pixels
 
@@ -221,8 +221,11 @@ def stereo_pair(
 
 
 def encode_depth(depth: DepthMap) -> PackedImage:
-    """Depth as 32FC1 in metres, NaN unknown (REP 118)."""
-    return encode(depth.depth, "32FC1", depth.camera.frame)
+    """Depth as 32FC1 in metres, NaN unknown (REP 118).
+
+    An Image can't say that it isn't valid, so a depth map that isn't is unknown everywhere.
+    """
+    return encode(_known(depth), "32FC1", depth.camera.frame)
 
 
 def decode_depth(message: Image) -> NDArray[np.float32]:
@@ -245,15 +248,19 @@ def encode_disparity(
     """Depth as the disparity that a stereo_image_proc would publish.
 
     Args:
-        depth: metres; unknown pixels become ``min_disparity - 1``, which readers take as invalid.
+        depth: metres; unknown pixels (all, when it isn't valid) become ``min_disparity - 1``, which readers take as invalid.
         baseline: metres.
         disparities: search range, pixels.
         step: smallest step, pixels (OpenCV's matchers: 1/16).
     """
-    disparity = np.float32(depth.camera.fx * baseline) / depth.depth
+    disparity = np.float32(depth.camera.fx * baseline) / _known(depth)
     disparity[~np.isfinite(disparity)] = -1.0
     image = encode(disparity, "32FC1", depth.camera.frame)
     return PackedDisparity(image, depth.camera.fx, baseline, 0.0, disparities, step)
+
+
+def _known(depth: DepthMap) -> FloatArray:
+    return depth.depth if depth.valid else np.full_like(depth.depth, np.nan)
 
 
 def _projection(info: CameraInfo) -> NDArray[np.float64]:

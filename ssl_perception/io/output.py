@@ -63,6 +63,8 @@ class OutputBag:
         self._writer = Writer(
             self._folder / "bag", version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP
         )
+        # chunks are compressed: a true flow is mostly zeros, and clouds halve
+        self._writer.set_compression(Writer.CompressionMode.STORAGE, Writer.CompressionFormat.ZSTD)
         self._writer.open()
         return self
 
@@ -92,7 +94,7 @@ class OutputBag:
         self.cloud("moving_points", stamp_ns, point_cloud2.encode_points(cloud))
 
     def depth(self, stamp_ns: int, depth: DepthMap) -> None:
-        """``stereo/depth`` or ``mono/depth``: metres, NaN unknown; all of it when not valid."""
+        """``stereo/depth`` or ``mono/depth``: metres, NaN unknown."""
         packed = images.encode_depth(depth)
         self.image(f"{depth.cue.value}/depth", stamp_ns, packed)
 

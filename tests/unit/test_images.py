@@ -204,6 +204,14 @@ def test_depth_round_trip_and_millimetres() -> None:
         images.decode_depth(message(picture("mono8", 2, 2), "mono8"))
 
 
+def test_depth_that_is_not_valid_is_unknown_everywhere() -> None:
+    depth = DepthMap(picture("32FC1", 6, 8), CAMERA, valid=False, reason="blank wall")
+    assert np.isnan(images.decode(images.encode_depth(depth))).all()
+    packed = images.encode_disparity(depth, 0.25, 64.0)
+    assert (images.decode(packed.image) < packed.min_disparity).all()
+    assert np.isfinite(depth.depth).all(), "the map itself is left alone"
+
+
 def test_disparity_gives_the_depth_back_and_marks_the_unknown() -> None:
     depth = picture("32FC1", 6, 8)
     depth[2, 3] = np.nan
