@@ -248,7 +248,8 @@ def encode_disparity(
     """Depth as the disparity that a stereo_image_proc would publish.
 
     Args:
-        depth: metres; unknown pixels (all, when it isn't valid) become ``min_disparity - 1``, which readers take as invalid.
+        depth: metres; unknown pixels (all, when it isn't valid) become ``min_disparity - 1``,
+            which readers take as invalid.
         baseline: metres.
         disparities: search range, pixels.
         step: smallest step, pixels (OpenCV's matchers: 1/16).

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from scipy.spatial.transform import Rotation
 
 from ssl_perception.errors import InputError
@@ -64,7 +64,7 @@ class OutputBag:
             self._folder / "bag", version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP
         )
         # chunks are compressed: a true flow is mostly zeros, and clouds halve
-        self._writer.set_compression(Writer.CompressionMode.STORAGE, Writer.CompressionFormat.ZSTD)
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
         return self
 
