@@ -260,6 +260,20 @@ class Learner(Section):
     memory: ReplayMemory = ReplayMemory()
 
 
+class Textons(Section):
+    """The baseline: texton histograms and a regressor (van Hecke et al., arXiv 1603.08047)."""
+
+    words: int = Field(30, ge=2, le=1000, description="per dictionary (intensity, gradient)")
+    dictionary_frames: int = Field(
+        30, ge=1, le=10_000, description="images from which the dictionaries are made"
+    )
+    samples: int = Field(4500, ge=10, le=1_000_000, description="frames remembered")
+    regressor: Literal["knn", "ridge"] = Field("ridge", description="what maps textons to distance")
+    neighbours: int = Field(5, ge=1, le=1000, description="k of knn")
+    ridge: float = Field(0.1, gt=0.0, le=1000.0, description="regularisation of ridge")
+    far: float = Field(5.0, gt=0.1, le=1000.0, description="m; farther counts as this")
+
+
 class Trust(Section):
     """When the student may drive."""
 
@@ -362,6 +376,7 @@ class Config(Section):
     student: Student = Student()
     learner: Learner = Learner()
     trust: Trust = Trust()
+    textons: Textons = Textons()
     scan: Scan = Scan()
 
 
