@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from ssl_perception.datasets.argoverse2_log import Argoverse2Log
 from ssl_perception.datasets.argoverse2_truth import Truth, truth_from_boxes, truth_from_labels
-from ssl_perception.datasets.samples import DYNAMIC_SPEED, FlowSample, check_index
+from ssl_perception.datasets.pair import near
+from ssl_perception.datasets.samples import DYNAMIC_SPEED, FlowDataset, FlowSample
 from ssl_perception.errors import InputError
 from ssl_perception.types import BoolArray, FloatArray
 
@@ -36,7 +37,7 @@ LAYOUT = (
 )
 
 
-class Argoverse2:
+class Argoverse2(FlowDataset):
     """See the module.
 
     Args:
@@ -71,8 +72,7 @@ class Argoverse2:
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def __getitem__(self, k: int) -> FlowSample:
-        check_index(k, len(self))
+    def _read(self, k: int) -> FlowSample:
         number = bisect_right(self._ends, k)
         log = self._logs[number]
         first = k - (self._ends[number - 1] if number else 0)
@@ -81,8 +81,8 @@ class Argoverse2:
         motion = np.linalg.inv(log.city_from_ego(end)) @ log.city_from_ego(start)
 
         ground = [log.ground(cloud.points, t) for cloud, t in ((source, start), (target, end))]
-        keep = _near(source.points, self.max_range)
-        keep_target = _near(target.points, self.max_range + self.margin if self.max_range else 0)
+        keep = near(source.points, self.max_range)
+        keep_target = near(target.points, self.max_range + self.margin if self.max_range else 0)
         ground_free = ground[0] is not None and ground[1] is not None
         if ground[0] is not None and ground[1] is not None:
             keep &= ~ground[0]
@@ -128,9 +128,3 @@ class Argoverse2:
         if not boxes[0] and not boxes[1]:
             return None
         return truth_from_boxes(points, *boxes, motion)
-
-
-def _near(points: FloatArray, limit: float) -> BoolArray:
-    if not limit:
-        return np.ones(len(points), np.bool_)
-    return (np.abs(points[:, 0]) <= limit) & (np.abs(points[:, 1]) <= limit)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.datasets.kitti_stereo import camera_from, disparity_png
-from ssl_perception.datasets.samples import DepthSample, check_index
+from ssl_perception.datasets.samples import DepthDataset, DepthSample
 from ssl_perception.errors import InputError
 from ssl_perception.io.files import load_picture, load_text
 from ssl_perception.io.sequences import read_packed
@@ -29,7 +29,7 @@ LAYOUT = (
 NEAREST = 0.5  # metres; nearer returns are the vehicle itself
 
 
-class KittiLidar:
+class KittiLidar(DepthDataset):
     """See the module."""
 
     name = "kitti-lidar"
@@ -46,8 +46,7 @@ class KittiLidar:
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, k: int) -> DepthSample:
-        check_index(k, len(self))
+    def _read(self, k: int) -> DepthSample:
         file = self._images[k]
         image = load_picture(file)
         name = file.stem.removesuffix("_left")

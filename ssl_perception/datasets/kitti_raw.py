@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_perception.datasets.samples import FlowSample, check_index
+from ssl_perception.datasets.samples import FlowDataset, FlowSample
 from ssl_perception.errors import InputError
 from ssl_perception.io.sequences import SequenceLog, open_sequence
 from ssl_perception.types import PointCloud
@@ -23,7 +23,7 @@ LAYOUT = (
 )
 
 
-class KittiRaw:
+class KittiRaw(FlowDataset):
     """See the module. ``sweep(k, ahead)`` reaches further along the same drive."""
 
     name = "kitti-raw"
@@ -42,8 +42,7 @@ class KittiRaw:
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def __getitem__(self, k: int) -> FlowSample:
-        check_index(k, len(self))
+    def _read(self, k: int) -> FlowSample:
         source, target = self.sweep(k), self.sweep(k, 1)
         assert source is not None and target is not None  # each sample has a successor
         drive, number = self._place(k)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.datasets.kitti_stereo import camera_from, disparity_png, projections
-from ssl_perception.datasets.samples import FlowSample, check_index
+from ssl_perception.datasets.samples import FlowDataset, FlowSample
 from ssl_perception.errors import InputError
 from ssl_perception.io.files import load_array, load_arrays, load_picture, require_finite
 from ssl_perception.types import FloatArray, PointCloud
@@ -39,7 +39,7 @@ PERIOD = 0.1  # seconds; KITTI records at 10 Hz
 Clouds = tuple[FloatArray, FloatArray, FloatArray]
 
 
-class KittiSceneFlow:
+class KittiSceneFlow(FlowDataset):
     """See the module. ``furthest`` in metres ahead; 0 keeps all."""
 
     name = "kitti-scene-flow"
@@ -60,8 +60,7 @@ class KittiSceneFlow:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, k: int) -> FlowSample:
-        check_index(k, len(self))
+    def _read(self, k: int) -> FlowSample:
         place = self._places[k]
         if place.is_dir():
             source, target, flow = _matched(*_hplflownet(place))

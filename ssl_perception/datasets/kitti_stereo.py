@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.datasets.samples import DepthSample, check_index, stereo_sample
+from ssl_perception.datasets.samples import DepthDataset, DepthSample, stereo_sample
 from ssl_perception.errors import InputError
 from ssl_perception.io.files import load_picture, load_text
 from ssl_perception.types import CameraModel, StereoPair
@@ -57,7 +57,7 @@ class _Scene:
     projections: tuple[str, str]
 
 
-class KittiStereo:
+class KittiStereo(DepthDataset):
     """See the module."""
 
     name = "kitti-stereo"
@@ -70,8 +70,7 @@ class KittiStereo:
     def __len__(self) -> int:
         return len(self._scenes)
 
-    def __getitem__(self, k: int) -> DepthSample:
-        check_index(k, len(self))
+    def _read(self, k: int) -> DepthSample:
         scene = self._scenes[k]
         left, right = load_picture(scene.left), load_picture(scene.right)
         p, q = projections(scene.calibration, scene.projections)

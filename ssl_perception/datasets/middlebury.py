@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.datasets.kitti_stereo import disparity_png
-from ssl_perception.datasets.samples import DepthSample, check_index, stereo_sample
+from ssl_perception.datasets.samples import DepthDataset, DepthSample, stereo_sample
 from ssl_perception.errors import InputError
 from ssl_perception.io.files import load_picture, load_text
 from ssl_perception.types import CameraModel, StereoPair
@@ -26,7 +26,7 @@ TRUTHS = ("disp0.png", "disp0GT.pfm", "disp0.pfm")
 BOTH_SEE = 255
 
 
-class Middlebury:
+class Middlebury(DepthDataset):
     """See the module."""
 
     name = "middlebury"
@@ -44,8 +44,7 @@ class Middlebury:
     def __len__(self) -> int:
         return len(self._scenes)
 
-    def __getitem__(self, k: int) -> DepthSample:
-        check_index(k, len(self))
+    def _read(self, k: int) -> DepthSample:
         folder = self._scenes[k]
         left, right = load_picture(folder / "im0.png"), load_picture(folder / "im1.png")
         fx, cx, cy, baseline, shift = _calibration(folder / "calib.txt")

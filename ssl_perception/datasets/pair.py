@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.datasets.samples import DYNAMIC_SPEED, FlowSample, check_index
+from ssl_perception.datasets.samples import DYNAMIC_SPEED, FlowDataset, FlowSample
 from ssl_perception.errors import InputError
 from ssl_perception.io.files import load_array, load_arrays, require_finite
 from ssl_perception.types import PointCloud
@@ -37,7 +37,7 @@ LAYOUT = "expected an .npz with p0 and p1, a folder of them, or a folder with p0
 Arrays = dict[str, NDArray[Any]]
 
 
-class Pairs:
+class Pairs(FlowDataset):
     """See the module. ``max_range`` and ``margin`` in metres; 0 keeps all points."""
 
     name = "pair"
@@ -55,8 +55,7 @@ class Pairs:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, k: int) -> FlowSample:
-        check_index(k, len(self))
+    def _read(self, k: int) -> FlowSample:
         place = self._places[k]
         if place.is_dir():
             arrays = {file.stem: load_array(file) for file in sorted(place.glob("*.npy"))}
@@ -86,8 +85,8 @@ def sample_from_arrays(
     if not 0 < abs(end - start) < 60:
         raise InputError(f"{place}: timestamp_ns are {end - start:g} s apart")
 
-    keep = pair.usable("0", n) & _near(p0, max_range)
-    keep_target = pair.usable("1", m) & _near(p1, max_range + margin if max_range else 0.0)
+    keep = pair.usable("0", n) & near(p0, max_range)
+    keep_target = pair.usable("1", m) & near(p1, max_range + margin if max_range else 0.0)
     default = ARGOVERSE_ORIGIN if "city_from_ego0" in arrays else (0.0, 0.0, 0.0)
     origin0, origin1 = (_or(pair.get(f"origin{k}", (3,)), default) for k in "01")
     source = PointCloud(p0, pair.times("0", n), start, "frame_1", origin0)
@@ -165,7 +164,8 @@ class _Pair:
         return None if nanoseconds is None else (nanoseconds * 1e-9).astype(np.float32)
 
 
-def _near(points: NDArray[np.float32], limit: float) -> NDArray[np.bool_]:
+def near(points: NDArray[np.float32], limit: float) -> NDArray[np.bool_]:
+    """(N,) bool, |x| and |y| up to ``limit`` metres; 0: all."""
     if not limit:
         return np.ones(len(points), np.bool_)
     return (np.abs(points[:, 0]) <= limit) & (np.abs(points[:, 1]) <= limit)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
 from ssl_perception.types import BoolArray, CameraModel, FloatArray, PointCloud, StereoPair
+
+Sample = TypeVar("Sample")
 
 # Argoverse calls a point dynamic when it moves 0.05 m over ground within 0.1 s.
 DYNAMIC_SPEED = 0.5  # m/s
@@ -104,24 +108,33 @@ class DepthSample:
                 )
 
 
-class FlowDataset(Protocol):
-    """Samples are read when asked for; nothing else is kept in memory."""
+class Dataset(ABC, Generic[Sample]):
+    """Samples by number or one after the other, read when asked for; nothing is kept in memory."""
 
     name: str
 
+    @abstractmethod
     def __len__(self) -> int: ...
 
-    def __getitem__(self, k: int) -> FlowSample: ...
+    @abstractmethod
+    def _read(self, k: int) -> Sample:
+        """Sample k, 0 <= k < len(self).
+
+        Raises:
+            InputError: a file is missing or broken.
+        """
+
+    def __getitem__(self, k: int) -> Sample:
+        if not 0 <= k < len(self):
+            raise IndexError(k)
+        return self._read(k)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self._read(k) for k in range(len(self)))
 
 
-class DepthDataset(Protocol):
-    """Samples are read when asked for; nothing else is kept in memory."""
-
-    name: str
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, k: int) -> DepthSample: ...
+FlowDataset = Dataset[FlowSample]
+DepthDataset = Dataset[DepthSample]
 
 
 def stereo_sample(
@@ -140,13 +153,3 @@ def stereo_sample(
     return DepthSample(
         name, pair.left, pair.camera, depth, pair, disparity, non_occluded, ground_truth
     )
-
-
-def check_index(k: int, length: int) -> None:
-    """Make ``for sample in dataset`` end.
-
-    Raises:
-        IndexError: k is not within the dataset.
-    """
-    if not 0 <= k < length:
-        raise IndexError(k)

@@ -59,13 +59,19 @@ class OutputBag:
             )
         except OSError as error:
             raise InputError(f"{self.path}: {error.strerror or error}") from None
-        # rosbags makes a folder with the file and its metadata in it; the file alone is complete
-        self._writer = Writer(
-            self._folder / "bag", version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP
-        )
-        # chunks are compressed: a true flow is mostly zeros, and clouds halve
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        self._writer.open()
+        try:
+            # rosbags makes a folder with the file and its metadata in it; the file alone will do
+            self._writer = Writer(
+                self._folder / "bag",
+                version=Writer.VERSION_LATEST,
+                storage_plugin=StoragePlugin.MCAP,
+            )
+            # chunks are compressed: a true flow is mostly zeros, and clouds halve
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+            self._writer.open()
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
         return self
 
     def __exit__(

@@ -96,7 +96,7 @@ def test_pair_as_one_file_as_many_and_as_a_folder_of_arrays(tmp_path: Path) -> N
     for path, length in (("many", 3), ("many/001.npz", 1), ("arrays", 1)):
         dataset = open_flow("pair", tmp_path / path)
         assert len(dataset) == length
-        samples = list(dataset)  # type: ignore[call-overload]
+        samples = list(dataset)
         assert len(samples) == length
         for sample in samples:
             check_pair(sample)
@@ -498,7 +498,7 @@ def test_kitti_raw_with_two_drives(tmp_path: Path) -> None:
             np.full((4, 4), k + 1, "<f4").tofile(data / f"{k:010d}.bin")
     dataset = KittiRaw(tmp_path)
     assert len(dataset) == 3
-    assert [sample.name for sample in dataset] == [  # type: ignore[attr-defined]
+    assert [sample.name for sample in dataset] == [
         "2011_09_26_drive_0001_sync_000000",
         "2011_09_26_drive_0001_sync_000001",
         "2011_09_26_drive_0002_sync_000000",
