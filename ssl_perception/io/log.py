@@ -90,4 +90,7 @@ def open_log(path: Path, topics: Topics | None = None) -> Log:
         raise InputError(f"{path}: a ROS 1 bag; convert it with: rosbags-convert --src {path}")
     if path.is_file() or (path / "metadata.yaml").exists():
         return BagLog(path, topics or Topics())
+    files = [*path.glob("*.mcap"), *path.glob("*.db3")]
+    if len(files) == 1:  # a recording whose metadata.yaml got lost: the file is complete
+        return BagLog(files[0], topics or Topics())
     return open_sequence(path)

@@ -86,6 +86,8 @@ class OutputBag:
                 (self._folder / "bag" / "bag.mcap").replace(self.path)
             else:
                 self._writer.abort()
+        except OSError as failure:
+            raise InputError(f"{self.path}: {failure.strerror or failure}") from error
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -213,13 +215,20 @@ class OutputBag:
         return self._types[kind](**fields)
 
     def write(self, topic: str, stamp_ns: int, message: Any) -> None:
-        """Append a message; bag time is the stamp."""
+        """Append a message; bag time is the stamp.
+
+        Raises:
+            InputError: the disk is full, or gone.
+        """
         kind = message.__msgtype__
         name = "/" + topic.lstrip("/")
         if name not in self._connections:
             self._connections[name] = self._writer.add_connection(name, kind, typestore=typestore())
         raw = typestore().serialize_cdr(message, kind)
-        self._writer.write(self._connections[name], stamp_ns, raw)
+        try:
+            self._writer.write(self._connections[name], stamp_ns, raw)
+        except OSError as error:  # the disk is full, or gone
+            raise InputError(f"{self.path}: {error.strerror or error}") from None
 
     def _header(self, stamp_ns: int, frame: str) -> Any:
         seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)

@@ -118,6 +118,8 @@ def test_flipped_bytes_never_give_anything_but_input_errors(
 
 
 def test_folder_without_metadata(mcap: Path) -> None:
+    assert len(list(open_log(mcap.parent))) == 4, "one file: no doubt which"
+    shutil.copy(mcap, mcap.with_name("another.mcap"))
     refused(mcap.parent, "expected a rosbag2 recording")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import cv2
@@ -136,6 +137,20 @@ def test_a_failure_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> No
     assert [p.name for p in tmp_path.iterdir()] == ["out.mcap"]
     with AnyReader([path]) as reader:
         assert reader.message_count == 1
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "out.mcap"
+    with pytest.raises(InputError, match=r"out\.mcap: No space left"), OutputBag(path) as bag:
+        monkeypatch.setattr(bag._writer, "write", full)
+        bag.moving_points(START, sweep())
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"out\.mcap: No space left"), OutputBag(path) as bag:
+        monkeypatch.setattr(bag._writer, "close", full)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
