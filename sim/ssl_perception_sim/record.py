@@ -10,6 +10,9 @@
 | ``truth/depth`` | Image 32FC1, m, of the left camera; NaN for the sky |
 | ``truth/category``, ``truth/object_id`` | Images mono8 and mono16 |
 | ``truth/odom`` | where the vehicle really is |
+| ``tf_static`` | from ``base_link`` to ``lidar`` and ``left_optical_frame`` |
+
+A message's bag time is when it arrives: a sweep at the end of its turn, late ones late.
 """
 
 from __future__ import annotations
@@ -20,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
+from scipy.spatial.transform import Rotation
 
 from ssl_perception.errors import InputError
 from ssl_perception.io import images, point_cloud2
@@ -43,6 +48,41 @@ _LABEL_FIELDS = (
 )
 
 
+class SensorBag(OutputBag):
+    """A bag whose messages bear the time at which they arrive, not that of their stamp.
+
+    Attributes:
+        arrival_ns: bag time of what is written next.
+    """
+
+    arrival_ns = EPOCH_NS
+
+    def write(self, topic: str, stamp_ns: int, message: Any) -> None:
+        """Append a message at ``arrival_ns``."""
+        super().write(topic, self.arrival_ns, message)
+
+    def mounts(self, poses: dict[str, NDArray[np.float64]]) -> None:
+        """``tf_static``: (4, 4) ``base_link`` from each named frame."""
+        types = self._types
+        transforms = []
+        for frame, pose in poses.items():
+            x, y, z = pose[:3, 3].tolist()
+            quaternion = Rotation.from_matrix(pose[:3, :3]).as_quat().tolist()
+            transforms.append(
+                types["geometry_msgs/msg/TransformStamped"](
+                    self._header(self.arrival_ns, "base_link"),
+                    frame,
+                    types["geometry_msgs/msg/Transform"](
+                        types["geometry_msgs/msg/Vector3"](x, y, z),
+                        types["geometry_msgs/msg/Quaternion"](*quaternion),
+                    ),
+                )
+            )
+        self.write(
+            "tf_static", EPOCH_NS, self.message("tf2_msgs/msg/TFMessage", transforms=transforms)
+        )
+
+
 def stamp_ns(seconds: float) -> int:
     """Bag time of a world time."""
     return EPOCH_NS + round(seconds * 1e9)
@@ -56,7 +96,7 @@ def true_flow(world: World, sweep: Sweep, interval: float) -> SceneFlow:
     return SceneFlow(flow, sweep.moving, np.ones(len(flow), np.float32), interval)
 
 
-def write_sweep(bag: OutputBag, world: World, sweep: Sweep) -> None:
+def write_sweep(bag: SensorBag, world: World, sweep: Sweep) -> None:
     """A sweep and its truth."""
     assert world.lidar is not None
     ns = stamp_ns(sweep.cloud.stamp)
@@ -72,7 +112,7 @@ def write_sweep(bag: OutputBag, world: World, sweep: Sweep) -> None:
     bag.cloud("truth/labels", ns, packed)
 
 
-def write_frame(bag: OutputBag, frame: Frame) -> None:
+def write_frame(bag: SensorBag, frame: Frame) -> None:
     """A stereo pair and its truth."""
     pair = frame.pair
     ns, name = stamp_ns(pair.stamp), pair.camera.frame
@@ -88,6 +128,15 @@ def write_frame(bag: OutputBag, frame: Frame) -> None:
     )
 
 
+def _mounts(world: World) -> dict[str, NDArray[np.float64]]:
+    poses = {}
+    if world.lidar is not None:
+        poses["lidar"] = transform(np.eye(3), np.array(world.lidar.mount))
+    if world.camera is not None:
+        poses["left_optical_frame"] = world.camera.body_from_camera
+    return poses
+
+
 def record(
     world: World, output: Path, seconds: float, console: Console | None = None
 ) -> dict[str, Any]:
@@ -101,11 +150,14 @@ def record(
     """
     figures = {"sweeps": 0, "pairs": 0, "points": 0, "moving_points": 0}
     started = time.perf_counter()
-    with OutputBag(output) as bag, Progress(console=console, transient=True) as progress:
+    with SensorBag(output) as bag, Progress(console=console, transient=True) as progress:
         task = progress.add_task("simulating", total=seconds)
+        assert isinstance(bag, SensorBag)
+        bag.mounts(_mounts(world))
         for sensors in world.run(seconds):
             for reading in sensors.readings:
                 value = reading.value
+                bag.arrival_ns = stamp_ns(reading.arrival)
                 if isinstance(value, Sweep):
                     write_sweep(bag, world, value)
                     figures["sweeps"] += 1
@@ -132,10 +184,10 @@ def run_simulate(
         InputError: unknown kind of world, or a file that can't be written.
     """
     world = worlds.make(kind, seed, seconds)
-    figures = {"kind": kind, "seed": seed, **record(world, output, seconds, console)}
+    figures = {"kind": kind, "seed": world.seed, **record(world, output, seconds, console)}
     megabytes = output.stat().st_size / 1e6
     console.print(
-        f"{output}: {kind} {seed}, {seconds:g} s: {figures['sweeps']} sweeps, "
+        f"{output}: {kind}, seed {world.seed}, {seconds:g} s: {figures['sweeps']} sweeps, "
         f"{figures['pairs']} stereo pairs, {megabytes:.0f} MB in {figures['wall_seconds']:.1f} s"
     )
     if json_file:

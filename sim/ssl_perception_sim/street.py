@@ -13,21 +13,22 @@ from ssl_perception_sim.mesh import Mesh, merge
 from ssl_perception_sim.motion import Trajectory
 from ssl_perception_sim.randomness import stream
 from ssl_perception_sim.road import LANE, Road, StreetPlan, plan
-from ssl_perception_sim.scene import Scene
+from ssl_perception_sim.scene import Actor
 from ssl_perception_sim.scenery import on_ground
 from ssl_perception_sim.traffic import traffic
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Street:
     """A finished street.
 
     Attributes:
-        scene: to cast rays at. road: its shape. ego: how the own car drives.
-        plan: what kind of street it is.
+        static: all that stands still. actors: all that moves, but for the own car.
+        road: its shape. ego: how the own car drives. plan: what kind of street it is.
     """
 
-    scene: Scene
+    static: Mesh
+    actors: list[Actor]
     road: Road
     ego: Trajectory
     plan: StreetPlan
@@ -133,4 +134,4 @@ def build(seed: int, seconds: float = 0.3, street_plan: StreetPlan | None = None
     moving = traffic(seed, chosen, road, times, ego_s, ids, extent)
     d = -LANE / 2 + 0.1 * np.sin(0.4 * times + rng.uniform(0, 6.3))
     ego = road.drive(times, ego_s, d, sway=0.008)
-    return Street(Scene(static, moving), road, ego, chosen)
+    return Street(static, moving, road, ego, chosen)

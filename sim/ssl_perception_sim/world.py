@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ssl_perception.obstacles.avoid import Command
 from ssl_perception.types import Odometry
+from ssl_perception_sim import faults as wrong
 from ssl_perception_sim import lidar as lidars
 from ssl_perception_sim.camera import Frame, StereoCamera
+from ssl_perception_sim.faults import Fault, Sensor
 from ssl_perception_sim.lidar import Lidar, Sweep
 from ssl_perception_sim.motion import transform
 from ssl_perception_sim.randomness import stream
@@ -68,6 +70,7 @@ class World:
         tick: s that one step takes.
         odometry_rate: poses a second.
         drift: relative error of odometry's speed; its yaw drifts by a hundredth of that, rad/m.
+        faults: what goes wrong with the sensors.
     """
 
     def __init__(
@@ -80,16 +83,19 @@ class World:
         tick: float = 0.1,
         odometry_rate: float = 50.0,
         drift: float = 0.005,
+        faults: Sequence[Fault] = (),
     ) -> None:
         self.seed, self.scene, self.vehicle = seed, scene, vehicle
         self.camera, self.lidar, self.tick = camera, lidar, tick
-        self.odometry_rate = odometry_rate
+        self.odometry_rate, self.faults = odometry_rate, faults
         self.steps = 0
         rng = stream(seed, "odometry")
         self._scale = 1.0 + rng.normal(0, drift)
         self._yaw_per_m = rng.normal(0, drift / 100)
         self._believed: np.ndarray | None = None
         self._last_true = np.eye(4)
+        self._spoiled = wrong.CameraFaults(faults, seed)
+        self._under_way: list[Reading] = []
 
     @property
     def time(self) -> float:
@@ -100,18 +106,18 @@ class World:
         """Let ``tick`` seconds pass under a command.
 
         A sweep arrives when its turn is over and is stamped with its start; a frame arrives and is
-        stamped when it is taken.
+        stamped when it is taken. Faults may delay, lose or mis-stamp either.
         """
         start, end = self.time, (self.steps + 1) * self.tick
         self.vehicle.drive(command or Command(), start, end)
         self.steps += 1
-        readings = [
-            *self._odometry(start, end),
-            *self._sweeps(start, end),
-            *self._frames(start, end),
-        ]
-        readings.sort(key=lambda reading: reading.arrival)
-        return Sensors(end, readings, self._clearance(end))
+        self._under_way += self._odometry(start, end)
+        self._under_way += self._sweeps(start, end)
+        self._under_way += self._frames(start, end)
+        self._under_way.sort(key=lambda reading: reading.arrival)
+        arrived = [r for r in self._under_way if r.arrival <= end + 1e-9]
+        del self._under_way[: len(arrived)]
+        return Sensors(end, arrived, self._clearance(end))
 
     def run(self, seconds: float) -> Iterator[Sensors]:
         """Steps without commands, for worlds whose vehicle has its path set."""
@@ -123,42 +129,65 @@ class World:
         small = 1e-9
         return range(int(np.floor(start * rate + small)) + 1, int(np.floor(end * rate + small)) + 1)
 
+    def _delivered(self, sensor: Sensor, k: int, rate: float) -> tuple[float, float] | None:
+        """When message k of a sensor arrives and how wrong its stamp is, s; None: never."""
+        sent = k / rate
+        fate = wrong.delivery(self.faults, sensor, k, sent, 1.0 / rate, self.seed)
+        return None if fate is None else (sent + fate[0], fate[1])
+
     def _odometry(self, start: float, end: float) -> Iterator[Reading]:
         due = self._due(self.odometry_rate, start, end)
         if not due:
             return
         times = np.array(due) / self.odometry_rate
-        for turn, place, time in zip(*self.vehicle.motion.pose(times), times, strict=True):
+        for k, turn, place in zip(due, *self.vehicle.motion.pose(times), strict=True):
             true = transform(turn, place)
             if self._believed is None:
                 self._believed = true
             else:
                 move = np.linalg.inv(self._last_true) @ true
-                length = float(np.linalg.norm(move[:3, 3]))
+                error = self._yaw_per_m * float(np.linalg.norm(move[:3, 3]))
                 move[:3, 3] *= self._scale
-                error = self._yaw_per_m * length
                 c, s = np.cos(error), np.sin(error)
                 move[:3, :3] = move[:3, :3] @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
                 self._believed = self._believed @ move
             self._last_true = true
-            yield Reading(time, Odometry(self._believed.copy(), time, "odom", "base_link"))
+            fate = self._delivered("odometry", k, self.odometry_rate)
+            if fate is not None:
+                stamp = k / self.odometry_rate + fate[1]
+                yield Reading(fate[0], Odometry(self._believed.copy(), stamp, "odom", "base_link"))
 
     def _sweeps(self, start: float, end: float) -> Iterator[Reading]:
         if self.lidar is None:
             return
-        for k in self._due(self.lidar.rate, start, end):
-            stamp = (k - 1) / self.lidar.rate
+        rate = self.lidar.rate
+        for k in self._due(rate, start, end):
+            fate = self._delivered("lidar", k, rate)
+            if fate is None:
+                continue
+            stamp = (k - 1) / rate
             turn = lidars.sweep(
-                self.lidar, self.scene, self.vehicle.motion, stamp, self.seed, k - 1
-            )
-            yield Reading(k / self.lidar.rate, turn)
+                self.lidar, self.scene, self.vehicle.motion, stamp, self.seed, k - 1,
+                dead_sector=wrong.dead_sector(self.faults, stamp),
+            )  # fmt: skip
+            if fate[1]:
+                turn = replace(turn, cloud=replace(turn.cloud, stamp=stamp + fate[1]))
+            yield Reading(fate[0], turn)
 
     def _frames(self, start: float, end: float) -> Iterator[Reading]:
         if self.camera is None:
             return
         rate = self.camera.rig.rate
         for k in self._due(rate, start, end):
-            yield Reading(k / rate, self.camera.capture(self.vehicle.motion, k / rate, k))
+            fate = self._delivered("camera", k, rate)
+            if fate is None:
+                continue
+            knocked = wrong.decalibration(self.faults, k / rate)
+            frame = self.camera.capture(self.vehicle.motion, k / rate, k, knocked)
+            pair = self._spoiled.apply(frame.pair)
+            if fate[1]:
+                pair = replace(pair, stamp=pair.stamp + fate[1])
+            yield Reading(fate[0], replace(frame, pair=pair))
 
     def _clearance(self, time: float) -> float:
         if self.vehicle.radius <= 0:
