@@ -26,11 +26,13 @@ FLOW = {
     "argoverse2": ("ssl_perception.datasets.argoverse2", "Argoverse2"),
     "kitti-scene-flow": ("ssl_perception.datasets.kitti_scene_flow", "KittiSceneFlow"),
     "kitti-raw": ("ssl_perception.datasets.kitti_raw", "KittiRaw"),
+    "sim": ("ssl_perception.datasets.sim", "SimulatedFlow"),
 }
 DEPTH = {
     "kitti-stereo": ("ssl_perception.datasets.kitti_stereo", "KittiStereo"),
     "kitti-lidar": ("ssl_perception.datasets.kitti_lidar", "KittiLidar"),
     "middlebury": ("ssl_perception.datasets.middlebury", "Middlebury"),
+    "sim": ("ssl_perception.datasets.sim", "SimulatedDepth"),
 }
 
 
