@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ssl_perception.config import Student
 from ssl_perception.depth.architecture import (
+    FEATURES,
     GRID_HEIGHT,
     GRID_WIDTH,
     Weights,
@@ -38,17 +39,21 @@ class Prediction:
     Attributes:
         log_depth: (30, 40) float32, natural logarithm of depth in metres.
         feature: (96,) float32, by which places are told apart.
+        novelty: in [0, sqrt(2)], how far the feature, scaled to unit length, is from the nearest of
+            what the student remembers; 0 when the model came without memory.
         generation: of the model that said it.
     """
 
     log_depth: FloatArray
     feature: FloatArray
+    novelty: float
     generation: int
 
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
     session: onnxruntime.InferenceSession
+    places: FloatArray
     generation: int
 
 
@@ -83,16 +88,21 @@ class MonoDepth:
         loaded = self._loaded
         return [] if loaded is None else list(loaded.session.get_providers())
 
-    def load(self, weights: Weights, generation: int) -> None:
+    def load(self, weights: Weights, generation: int, places: FloatArray | None = None) -> None:
         """Use these (folded) weights from the next frame on. Takes some milliseconds.
+
+        Args:
+            weights: see ``architecture.weight_shapes``.
+            generation: their number.
+            places: (N, 96) unit features of what the student remembers, for ``novelty``.
 
         Raises:
             InputError: weights that don't fit; the old model stays in use. Or a provider that
                 was asked for and doesn't start.
         """
-        self.load_model(build(weights), generation)
+        self.load_model(build(weights), generation, places)
 
-    def load_model(self, model: bytes, generation: int) -> None:
+    def load_model(self, model: bytes, generation: int, places: FloatArray | None = None) -> None:
         """``load`` for a serialised ONNX model of the same inputs and outputs (int8, say)."""
         session_options = onnxruntime.SessionOptions()
         session_options.intra_op_num_threads = self.options.threads
@@ -108,7 +118,9 @@ class MonoDepth:
                 f"fell back to {session.get_providers()[0]}"
             )
         session.run(None, {IMAGE: np.zeros(session.get_inputs()[0].shape, np.uint8)})  # warm up
-        self._loaded = _Loaded(session, generation)
+        if places is None:
+            places = np.zeros((0, FEATURES), np.float32)
+        self._loaded = _Loaded(session, places.copy(), generation)
 
     def predict(self, image: NDArray[np.uint8]) -> Prediction | None:
         """Log depth and feature of an image of any size; None before the first model."""
@@ -116,7 +128,9 @@ class MonoDepth:
         if loaded is None:
             return None
         log_depth, feature = loaded.session.run([LOG_DEPTH, FEATURE], {IMAGE: shrink(image)[None]})
-        return Prediction(log_depth[0], feature[0], loaded.generation)
+        return Prediction(
+            log_depth[0], feature[0], _novelty(feature[0], loaded.places), loaded.generation
+        )
 
     def depth(self, image: NDArray[np.uint8], camera: CameraModel, stamp: float = 0.0) -> DepthMap:
         """Depth on the student's 40x30 grid, whose camera comes with it.
@@ -134,3 +148,11 @@ class MonoDepth:
             reason = "no model yet"
             return DepthMap(unknown, grid_camera(camera), stamp, Cue.MONO, False, reason)
         return DepthMap(np.exp(prediction.log_depth), grid_camera(camera), stamp, Cue.MONO)
+
+
+def _novelty(feature: FloatArray, places: FloatArray) -> float:
+    if len(places) == 0:
+        return 0.0
+    length = max(float(np.linalg.norm(feature)), 1e-12)
+    cosine = float((places @ feature).max()) / length
+    return float(np.sqrt(max(2.0 - 2.0 * cosine, 0.0)))

@@ -1,0 +1,75 @@
+"""Two cues, one answer: what stereo and mono say, weighed by trust, as one obstacle scan."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssl_perception.config import Scan
+from ssl_perception.config import Trust as TrustOptions
+from ssl_perception.depth.label import label
+from ssl_perception.depth.trust import Evidence, Trust, fuse, update
+from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
+from ssl_perception.types import DepthMap, ObstacleScan
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """What the two cues came to.
+
+    Attributes:
+        scan: what the robot may rely on; all unknown when nobody can be trusted.
+        stereo, mono: what each cue says by itself.
+        trust: the state after this frame.
+    """
+
+    scan: ObstacleScan
+    stereo: ObstacleScan
+    mono: ObstacleScan
+    trust: Trust
+
+
+def weigh(
+    trust: Trust,
+    stereo: DepthMap,
+    mono: DepthMap,
+    scan_options: Scan,
+    options: TrustOptions,
+    novelty: float = 0.0,
+) -> Weighed:
+    """One frame of both cues.
+
+    Args:
+        trust: the state so far (``Trust()`` at the start).
+        stereo: of this instant; an invalid one says that there is none.
+        mono: of the same image; an invalid one says that there is no model.
+        scan_options: of the scan.
+        options: of trust.
+        novelty: distance of the image's feature to the student's memory (``Prediction.novelty``).
+    """
+    stereo_scan, mono_scan = (obstacle_scan(depth, scan_options) for depth in (stereo, mono))
+    evidence = Evidence(
+        stamp=stereo.stamp,
+        stereo_valid=stereo.valid,
+        stereo=nearest_ahead(stereo_scan, options.ahead),
+        mono=nearest_ahead(mono_scan, options.ahead),
+        bias=_bias(stereo, mono),
+        novel=novelty > options.novelty,
+    )
+    trust = update(trust, evidence, options)
+    return Weighed(fuse(trust, stereo_scan, mono_scan, options), stereo_scan, mono_scan, trust)
+
+
+def _bias(stereo: DepthMap, mono: DepthMap) -> float:
+    """Median over the image of log(mono / stereo); NaN unless both are there."""
+    if not mono.valid:
+        return math.nan
+    target = label(stereo)
+    if target is None:
+        return math.nan
+    known = np.isfinite(target)
+    if not known.any():
+        return math.nan
+    return float(np.median(np.log(mono.depth[known]) - target[known]))

@@ -1,0 +1,158 @@
+"""The student learns, notices when it goes wrong, and goes back to when it was right."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ssl_perception.config import Learner as Options
+from ssl_perception.config import ReplayMemory
+from ssl_perception.depth.learner import Learner, frame_losses
+from ssl_perception.errors import InputError
+
+SMALL = Options(batch=4, memory=ReplayMemory(frames=64), snapshot_steps=10)
+
+
+def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """An image whose brightness tells depth, cell by cell; and its label."""
+    random = np.random.default_rng(seed)
+    log_depth = cv2.resize(random.uniform(-1, 1.5, (3, 4)).astype(np.float32), (40, 30))
+    bright = 128 + 60 * log_depth + random.normal(0, 3, (30, 40))
+    image = cv2.resize(bright.astype(np.float32), (160, 120)).clip(0, 255).astype(np.uint8)
+    return np.dstack([image] * 3), log_depth
+
+
+def taught(steps: int, options: Options = SMALL, seed: int = 0) -> Learner:
+    learner = Learner(options, seed)
+    for k in range(steps):
+        learner.step(*scene(k))
+    return learner
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, np.ndarray]:
+    """Of a learner after 50 steps; the tests restore from it rather than train again."""
+    return taught(50).state()
+
+
+def restored(state: dict[str, np.ndarray], options: Options = SMALL) -> Learner:
+    learner = Learner(options, seed=1)
+    learner.restore(state)
+    for k in range(10):
+        learner.memory.add(*scene(k), np.random.default_rng(k).random(96).astype(np.float32))
+    return learner
+
+
+def test_error_before_learning_falls() -> None:
+    learner = Learner(SMALL)
+    errors = [learner.step(*scene(k)).error for k in range(50)]
+    assert np.mean(errors[-10:]) < 0.5 * np.mean(errors[:10])
+
+
+def test_error_is_taken_before_the_frame_is_learnt() -> None:
+    """The same frame for ever: the first error is that of an untrained student."""
+    learner = Learner(SMALL)
+    image, _ = scene(0)
+    label = np.full((30, 40), 3.0, np.float32)
+    assert learner.step(image, label).error > 1.5
+
+
+def test_unknown_cells_teach_nothing() -> None:
+    predicted = torch.zeros((1, 30, 40))
+    labels = torch.full((1, 30, 40), 1.0)
+    half = labels.clone()
+    half[:, :15] = torch.nan
+    whole, part = (frame_losses(predicted, t, SMALL) for t in (labels, half))
+    assert torch.isfinite(part).all() and part.item() == pytest.approx(whole.item(), abs=1e-5)
+    garbage = predicted.clone()
+    garbage[:, :15] = 50.0
+    assert frame_losses(garbage, half, SMALL).item() == pytest.approx(part.item(), abs=1e-5)
+
+
+def test_label_without_a_known_cell_is_refused() -> None:
+    with pytest.raises(InputError, match="no known cell"):
+        Learner(SMALL).step(scene(0)[0], np.full((30, 40), np.nan, np.float32))
+
+
+def test_same_seed_same_student() -> None:
+    a, b = (taught(6).weights() for _ in range(2))
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_state_round_trip_is_exact(state: dict[str, np.ndarray]) -> None:
+    again = restored(state).state()
+    assert again.keys() == state.keys()
+    for name in state:
+        np.testing.assert_array_equal(again[name], state[name], err_msg=name)
+
+
+@pytest.mark.parametrize("damage", ["missing", "shape", "nan"])
+def test_state_that_does_not_fit_is_refused(state: dict[str, np.ndarray], damage: str) -> None:
+    name = "student.head.weight"
+    changed = dict(state)
+    if damage == "missing":
+        del changed[name]
+    else:
+        bad = np.zeros(3, np.float32) if damage == "shape" else state[name] * np.nan
+        changed[name] = bad
+    learner = Learner(SMALL)
+    before = learner.state()
+    with pytest.raises(InputError, match=name):
+        learner.restore(changed)
+    np.testing.assert_array_equal(learner.state()[name], before[name])
+
+
+def test_nan_weights_are_rolled_back(state: dict[str, np.ndarray]) -> None:
+    learner = restored(state)
+    with torch.no_grad():
+        learner.student.head.weight.fill_(torch.nan)
+    step = learner.step(*scene(100))
+    assert "loss nan" in step.rollback
+    assert learner.step(*scene(101)).rollback == ""
+    assert all(np.isfinite(w).all() for w in learner.weights().values())
+
+
+def test_divergence_on_remembered_frames_is_rolled_back(state: dict[str, np.ndarray]) -> None:
+    learner = restored(state)
+    for k in range(60, 75):
+        learner.step(*scene(k))
+    assert np.isfinite(learner._health.good_memory_loss)
+    good = learner._good["student.head.weight"].copy()
+    with torch.no_grad():
+        learner.student.head.bias += 4.0
+    rollbacks = [learner.step(*scene(k)).rollback for k in range(75, 90)]
+    first = next(k for k, why in enumerate(rollbacks) if why)
+    assert "remembered frames" in rollbacks[first]
+    assert not any(rollbacks[first + 1 :])
+    assert good.shape == learner._good["student.head.weight"].shape
+
+
+def test_collapse_is_rolled_back(state: dict[str, np.ndarray]) -> None:
+    """A student that says the same everywhere and has stopped learning."""
+    learner = restored(state, SMALL.model_copy(update={"learning_rate": 1e-9, "batch": 2}))
+    learner._health.steps = 500
+    learner._health.spread = 0.1
+    with torch.no_grad():
+        learner.student.head.weight.zero_()
+    whys = [learner.step(*scene(k)).rollback for k in range(20)]
+    assert any("all alike" in why for why in whys)
+    assert learner.student.head.weight.abs().sum() > 0
+
+
+def test_new_scene_is_noticed_and_is_no_reason_to_roll_back(
+    state: dict[str, np.ndarray],
+) -> None:
+    learner = restored(state)
+    for k in range(60, 80):
+        learner.step(*scene(k))
+    learner._health.steps = 500  # settled
+    steps = []
+    for k in range(12):
+        image, label = scene(k)
+        steps.append(learner.step(255 - image, label + 2.0))
+    assert any(step.new_scene for step in steps)
+    assert sum(step.new_scene for step in steps) == 1
+    assert not any(step.rollback for step in steps)

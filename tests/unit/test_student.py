@@ -1,0 +1,237 @@
+"""The student says the same in PyTorch and in ONNX Runtime, and changes models in flight."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ssl_perception.config import Student as Options
+from ssl_perception.depth.architecture import (
+    FEATURES,
+    GRID_HEIGHT,
+    GRID_WIDTH,
+    Weights,
+    grid_camera,
+    shrink,
+    weight_shapes,
+)
+from ssl_perception.depth.label import label
+from ssl_perception.depth.mono import MonoDepth
+from ssl_perception.depth.network import Student, fold
+from ssl_perception.depth.onnx_graph import build, quantise
+from ssl_perception.errors import InputError
+from ssl_perception.types import CameraModel, Cue, DepthMap
+
+CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5, "left_optical_frame")
+
+
+def student(seed: int = 0) -> Student:
+    """With BatchNorm statistics that are not the trivial ones."""
+    torch.manual_seed(seed)
+    network = Student()
+    network.train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randint(0, 255, (4, 3, 120, 160), dtype=torch.uint8))
+        for norm in network.norms.values():
+            norm.weight.uniform_(0.5, 1.5)
+            norm.bias.uniform_(-0.2, 0.2)
+    return network.eval()
+
+
+def image(seed: int = 0, height: int = 240, width: int = 320) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def weights() -> Weights:
+    return fold(student())
+
+
+def constant(log_depth: float) -> Weights:
+    """A student that says the same depth everywhere."""
+    weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes().items()}
+    weights["head.bias"][:] = log_depth
+    return weights
+
+
+def test_about_three_hundred_thousand_weights() -> None:
+    count = sum(p.numel() for p in Student().parameters())
+    assert 250_000 < count < 350_000
+
+
+def test_runtime_and_pytorch_say_the_same(weights: Weights) -> None:
+    mono, network = MonoDepth(), student()
+    mono.load(weights, 1)
+    for seed in range(3):
+        prediction = mono.predict(image(seed))
+        assert prediction is not None
+        small = torch.from_numpy(shrink(image(seed))).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            log_depth, feature = network(small)
+        np.testing.assert_allclose(prediction.log_depth, log_depth[0].numpy(), atol=1e-4)
+        np.testing.assert_allclose(prediction.feature, feature[0].numpy(), atol=1e-4)
+        assert prediction.log_depth.shape == (GRID_HEIGHT, GRID_WIDTH)
+        assert prediction.feature.shape == (FEATURES,)
+
+
+def test_folded_weights_are_named_and_shaped_as_declared(weights: Weights) -> None:
+    assert {name: w.shape for name, w in weights.items()} == weight_shapes()
+
+
+def test_before_the_first_model_it_is_invalid_not_free() -> None:
+    depth = MonoDepth().depth(image(), CAMERA, stamp=3.0)
+    assert not depth.valid and depth.reason == "no model yet"
+    assert np.isnan(depth.depth).all()
+    assert depth.cue is Cue.MONO and depth.stamp == 3.0
+
+
+def test_depth_comes_on_its_own_grid_with_its_camera() -> None:
+    mono = MonoDepth()
+    mono.load(constant(np.log(2.0)), 1)
+    depth = mono.depth(image(), CAMERA)
+    assert depth.valid and depth.depth == pytest.approx(2.0)
+    assert (depth.camera.width, depth.camera.height) == (40, 30)
+    assert depth.camera.frame == CAMERA.frame
+    # The same ray: column 0 of the image's left edge is 1/8 of a cell within the grid's.
+    left = (-0.5 - CAMERA.cx) / CAMERA.fx
+    assert (-0.5 - depth.camera.cx) / depth.camera.fx == pytest.approx(left)
+    assert grid_camera(depth.camera) == depth.camera
+
+
+@pytest.mark.parametrize("shape", [(120, 160), (480, 640, 3), (185, 613), (33, 47, 3)])
+def test_any_image_size_grey_or_colour(weights: Weights, shape: tuple[int, ...]) -> None:
+    mono = MonoDepth()
+    mono.load(weights, 1)
+    prediction = mono.predict(np.zeros(shape, np.uint8))
+    assert prediction is not None and np.isfinite(prediction.log_depth).all()
+
+
+def test_exchange_in_flight_loses_no_frame_and_mixes_no_models() -> None:
+    mono = MonoDepth()
+    mono.load(constant(0.0), 0)
+    seen: list[tuple[int, float]] = []
+    stop = threading.Event()
+
+    def fly() -> None:
+        while not stop.is_set():
+            prediction = mono.predict(image())
+            assert prediction is not None
+            seen.append((prediction.generation, float(prediction.log_depth.mean())))
+
+    pilot = threading.Thread(target=fly)
+    pilot.start()
+    for generation in range(1, 30):
+        mono.load(constant(generation / 10), generation)
+    stop.set()
+    pilot.join()
+    assert mono.generation == 29
+    generations = [g for g, _ in seen]
+    assert generations == sorted(generations) and len(set(generations)) > 3
+    for generation, value in seen:
+        assert value == pytest.approx(generation / 10, abs=1e-5)
+
+
+def poison(weights: Weights, name: str, value: np.ndarray | None) -> Weights:
+    changed = dict(weights)
+    if value is None:
+        del changed[name]
+    else:
+        changed[name] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("head.bias", None, "head.bias is missing"),
+        ("head.bias", np.full(1, np.nan, np.float32), "NaN"),
+        ("head.bias", np.zeros(2, np.float32), "must be"),
+        ("head.bias", np.zeros(1, np.float64), "must be"),
+        ("intruder", np.zeros(1, np.float32), "not a weight"),
+    ],
+)
+def test_bad_weights_are_refused_and_the_old_model_goes_on(
+    weights: Weights, name: str, value: np.ndarray | None, complaint: str
+) -> None:
+    mono = MonoDepth()
+    mono.load(weights, 1)
+    with pytest.raises(InputError, match=complaint):
+        mono.load(poison(weights, name, value), 2)
+    assert mono.generation == 1 and mono.predict(image()) is not None
+
+
+def test_missing_provider_is_refused_not_replaced() -> None:
+    with pytest.raises(InputError, match="cuda: this ONNX Runtime has only"):
+        MonoDepth(Options(provider="cuda"))
+
+
+def test_provider_in_use_is_told(weights: Weights) -> None:
+    mono = MonoDepth()
+    assert mono.providers == []
+    mono.load(weights, 1)
+    assert mono.providers == ["CPUExecutionProvider"]
+
+
+def test_novelty_is_the_distance_to_what_is_remembered(weights: Weights) -> None:
+    mono = MonoDepth()
+    mono.load(weights, 1)
+    prediction = mono.predict(image())
+    assert prediction is not None and prediction.novelty == 0.0
+    unit = prediction.feature / np.linalg.norm(prediction.feature)
+    other = np.zeros_like(unit)
+    other[np.argmin(unit)] = 1.0
+    for places, expected in (
+        (np.stack([other, unit]), 0.0),
+        (other[None], np.linalg.norm(unit - other)),
+    ):
+        mono.load(weights, 2, places)
+        again = mono.predict(image())
+        assert again is not None and again.novelty == pytest.approx(expected, abs=1e-3)
+
+
+def test_int8_stays_close(weights: Weights, tmp_path: Path) -> None:
+    float_file, int_file = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    float_file.write_bytes(build(weights))
+    quantise(float_file, int_file, [shrink(image(seed)) for seed in range(8)])
+    assert int_file.stat().st_size < 0.5 * float_file.stat().st_size
+    exact, coarse = MonoDepth(), MonoDepth()
+    exact.load(weights, 1)
+    coarse.load_model(int_file.read_bytes(), 1)
+    a, b = exact.predict(image(99)), coarse.predict(image(99))
+    assert a is not None and b is not None
+    assert np.abs(a.log_depth - b.log_depth).mean() < 0.05
+    with pytest.raises(InputError, match="images to calibrate"):
+        quantise(float_file, int_file, [])
+
+
+def depth_map(depth: np.ndarray, **fields: object) -> DepthMap:
+    return DepthMap(depth.astype(np.float32), CAMERA, **fields)  # type: ignore[arg-type]
+
+
+def test_label_is_the_log_of_mean_inverse_depth_per_cell() -> None:
+    depth = np.full((240, 320), 2.0)
+    depth[:8, :8] = np.where(np.arange(8) < 4, 1.0, 3.0)  # one cell: half near, half far
+    answer = label(depth_map(depth))
+    assert answer is not None and answer.shape == (GRID_HEIGHT, GRID_WIDTH)
+    assert answer[0, 0] == pytest.approx(np.log(1 / (0.5 * (1 / 1.0 + 1 / 3.0))), abs=1e-5)
+    assert answer[5, 5] == pytest.approx(np.log(2.0), abs=1e-5)
+
+
+def test_label_is_unknown_where_little_is_known_or_believed() -> None:
+    depth = np.full((240, 320), 2.0)
+    depth[:8, :6] = np.nan
+    confidence = np.ones((240, 320), np.float32)
+    confidence[8:16, :8] = 0.1
+    answer = label(depth_map(depth, confidence=confidence), min_known=0.3)
+    assert answer is not None
+    assert np.isnan(answer[0, 0]) and np.isnan(answer[1, 0]) and np.isfinite(answer[2, 2])
+
+
+def test_invalid_depth_never_teaches() -> None:
+    depth = np.full((240, 320), 2.0)
+    assert label(depth_map(depth, valid=False, reason="no texture")) is None
