@@ -115,7 +115,11 @@ def quad(
 ) -> Mesh:
     """A planar quadrilateral from four corners in order, cut into cells of about ``step`` m."""
     a, b, c, d = np.asarray(corners, float)
-    width, height = np.linalg.norm(b - a), np.linalg.norm(d - a)
+    width, height = np.sqrt(((b - a) ** 2).sum()), np.sqrt(((d - a) ** 2).sum())
+    if step >= max(width, height):  # most of them are one cell
+        flat_corners = np.array([(0, 0), (width, 0), (width, height), (0, height)])
+        halves = [[0, 1, 2], [0, 2, 3]]
+        return triangles(np.array([a, b, c, d])[halves], flat_corners[halves], material, tint)
     u = np.linspace(0, 1, max(1, int(np.ceil(width / step))) + 1)[:, None, None]
     v = np.linspace(0, 1, max(1, int(np.ceil(height / step))) + 1)[None, :, None]
     points = (a * (1 - u) + b * u) * (1 - v) + (d * (1 - u) + c * u) * v

@@ -8,9 +8,11 @@ nothing is rebuilt between frames. Actors (a car; a walker of seven bodies) are 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore import EmbreeDevice
 from embreex.rtcore_scene import EmbreeScene
 from numba import njit
 from numpy.typing import NDArray
@@ -21,11 +23,16 @@ from ssl_perception_sim.motion import Float, Joint, Motion, Poses, Still
 NOTHING = -1
 
 
+@cache
+def _device() -> EmbreeDevice:
+    return EmbreeDevice()
+
+
 class Caster:
     """Nearest hits of rays with one mesh (the only place that knows embree)."""
 
     def __init__(self, mesh: Mesh) -> None:
-        self._scene = EmbreeScene()
+        self._scene = EmbreeScene(_device())
         vertices = np.ascontiguousarray(mesh.corners.reshape(-1, 3), np.float32)
         TriangleMesh(self._scene, vertices, np.arange(len(vertices), dtype=np.int32).reshape(-1, 3))
 

@@ -141,8 +141,8 @@ def fence(rng: np.random.Generator, length: float, object_id: int) -> Mesh:
         box((length, 0.04, 0.08), INDEX["wood"], tint).moved((length / 2, 0, z))
         for z in (0.25, high - 0.25)
     ]
-    for x in np.arange(0.1, length, rng.uniform(0.16, 0.3)):
-        parts.append(box((0.07, 0.03, high), INDEX["wood"], tint).moved((x, 0.03, 0)))
+    picket = box((0.07, 0.03, high), INDEX["wood"], tint)
+    parts += [picket.moved((x, 0.03, 0)) for x in np.arange(0.1, length, rng.uniform(0.16, 0.3))]
     return merge(parts).labelled(Category.CLUTTER, object_id)
 
 
