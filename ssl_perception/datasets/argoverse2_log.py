@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
-from ssl_perception.io.files import load_array, load_text, require_finite
+from ssl_perception.io.files import MAX_REASON, load_array, load_text, reason, require_finite
 from ssl_perception.io.odometry import rigid_transform
 from ssl_perception.types import BoolArray, FloatArray, PointCloud
 
@@ -170,7 +170,6 @@ def read_feather(
             missing, or pyarrow missing.
     """
     try:
-        import pyarrow
         from pyarrow import feather
     except ImportError:
         raise InputError(
@@ -180,19 +179,16 @@ def read_feather(
         if file.stat().st_size > MAX_FEATHER_BYTES:
             raise InputError(f"{file}: larger than {MAX_FEATHER_BYTES} bytes")
         table = feather.read_table(file)
-    except pyarrow.ArrowException as error:
-        line = " ".join(str(error).split())
-        raise InputError(f"{file}: not a readable feather file: {line}") from None
-    except OSError as error:
-        line = " ".join(str(error.strerror or error).split())
-        raise InputError(f"{file}: not a readable feather file: {line}") from None
-    missing = [name for name in required if name not in table.column_names]
-    if missing:
-        raise InputError(
-            f"{file}: lacks {', '.join(missing)}; it holds {', '.join(table.column_names)}"
-        )
-    names = [*required, *(name for name in optional if name in table.column_names)]
-    return {name: table.column(name).to_numpy() for name in names}
+        missing = [name for name in required if name not in table.column_names]
+        if missing:
+            have = ", ".join(table.column_names)[:MAX_REASON]
+            raise InputError(f"{file}: lacks {', '.join(missing)}; it holds {have}")
+        names = [*required, *(name for name in optional if name in table.column_names)]
+        return {name: table.column(name).to_numpy() for name in names}
+    except InputError:
+        raise
+    except Exception as error:  # a broken file makes Arrow raise all sorts
+        raise InputError(f"{file}: not a readable feather file: {reason(error)}") from None
 
 
 def _transform(pose: tuple[float, ...], file: Path) -> NDArray[np.float64]:

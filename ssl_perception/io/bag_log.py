@@ -18,6 +18,7 @@ from rosbags.typesys import Stores, get_typestore
 from ssl_perception.config import Topics
 from ssl_perception.errors import InputError
 from ssl_perception.io import images, odometry, point_cloud2
+from ssl_perception.io.files import reason
 from ssl_perception.io.log import Log, OnBad, Recorded
 from ssl_perception.io.stereo_sync import Side, StereoSync
 from ssl_perception.io.topic_choice import Chosen, choose_topics
@@ -141,16 +142,15 @@ class BagLog(Log):
         try:
             return read()
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"{self.path}: not a readable rosbag2 recording: {reason}") from None
+            line = f"{self.path}: not a readable rosbag2 recording: {reason(error)}"
+            raise InputError(line) from None
 
 
 def _deserialise(raw: bytes, kind: str) -> Any:
     try:
         return typestore().deserialize_cdr(raw, kind)
     except Exception as error:  # as above: the generated parsers check little
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"corrupt {kind} message: {reason}") from None
+        raise InputError(f"corrupt {kind} message: {reason(error)}") from None
 
 
 def _length(counts: dict[str, int], names: Chosen) -> int:

@@ -14,6 +14,7 @@ from ssl_perception.errors import InputError
 
 MAX_ARRAY_BYTES = 2 << 30
 MAX_TEXT_BYTES = 16 << 20
+MAX_REASON = 200  # characters; a broken file can make a library quote all of it
 
 
 def load_arrays(path: Path, required: tuple[str, ...] = ()) -> dict[str, NDArray[Any]]:
@@ -39,8 +40,8 @@ def load_arrays(path: Path, required: tuple[str, ...] = ()) -> dict[str, NDArray
         raise
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, MemoryError) as error:
-        raise InputError(f"{path}: not a readable .npz file: {_line(error)}") from None
+    except Exception as error:  # a broken file makes zipfile, zlib and NumPy raise all sorts
+        raise InputError(f"{path}: not a readable .npz file: {reason(error)}") from None
 
 
 def load_array(path: Path) -> NDArray[Any]:
@@ -57,8 +58,8 @@ def load_array(path: Path) -> NDArray[Any]:
         raise
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, MemoryError) as error:
-        raise InputError(f"{path}: not a readable .npy file: {_line(error)}") from None
+    except Exception as error:  # as above
+        raise InputError(f"{path}: not a readable .npy file: {reason(error)}") from None
 
 
 def load_picture(path: Path, unchanged: bool = False) -> NDArray[Any]:
@@ -73,7 +74,7 @@ def load_picture(path: Path, unchanged: bool = False) -> NDArray[Any]:
         flags = cv2.IMREAD_UNCHANGED if unchanged else cv2.IMREAD_ANYCOLOR
         picture = cv2.imread(str(path), flags)
     except cv2.error as error:
-        raise InputError(f"{path}: not a readable picture: {_line(error)}") from None
+        raise InputError(f"{path}: not a readable picture: {reason(error)}") from None
     if picture is None:
         raise InputError(f"{path}: not a readable picture")
     return np.asarray(picture)
@@ -109,5 +110,7 @@ def require_finite(array: NDArray[Any], path: Path, name: str) -> None:
             raise InputError(f"{path}: {name} has {bad} NaN or infinite numbers of {array.size}")
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def reason(error: Exception) -> str:
+    """What a library says is wrong, on one short line."""
+    text = str(getattr(error, "strerror", None) or error)[:MAX_REASON]
+    return " ".join(text.split()) or type(error).__name__
