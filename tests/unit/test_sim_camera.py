@@ -14,9 +14,8 @@ from ssl_perception_sim.world_file import parse
 
 
 def matcher() -> cv2.StereoSGBM:
-    return cv2.StereoSGBM.create(
-        0, 32, 5, 200, 800, 1, 0, 10, 100, 2, cv2.STEREO_SGBM_MODE_SGBM_3WAY
-    )
+    mode = cv2.STEREO_SGBM_MODE_SGBM_3WAY
+    return cv2.StereoSGBM.create(0, 32, 5, 200, 800, 1, 0, 10, 100, 2, mode)
 
 
 def stereo_errors(plan: RoomPlan, seed: int, count: int) -> tuple[np.ndarray, float]:

@@ -64,9 +64,8 @@ def test_a_turning_car_flows_as_the_formula_says(yaw_rate: float) -> None:
     flow = scene.displacement(turn.local, turn.body, 0.0, 0.1)[mine]
     seen, time = turn.world[mine], turn.cloud.time[mine].astype(float)  # type: ignore[index]
     if yaw_rate == 0.0:
-        expected = np.tile(
-            [speed * 0.1 * np.cos(heading), speed * 0.1 * np.sin(heading), 0], (len(seen), 1)
-        )
+        ahead = np.array([np.cos(heading), np.sin(heading), 0.0])
+        expected = np.tile(speed * 0.1 * ahead, (len(seen), 1))
     else:
         # about its centre of rotation: back to the stamp, then on by the whole interval
         centre = start + speed / yaw_rate * np.array([-np.sin(heading), np.cos(heading), 0])
@@ -142,9 +141,8 @@ def test_the_shutter_rolls() -> None:
     raw, deskewed = turn.cloud.points[mine][front], turn.deskewed.points[mine][front]
 
     def thickness(points: np.ndarray) -> float:
-        return (
-            float(np.linalg.svd(points - points.mean(0), compute_uv=False)[2]) / len(points) ** 0.5
-        )
+        spread = np.linalg.svd(points - points.mean(0), compute_uv=False)
+        return float(spread[2]) / len(points) ** 0.5
 
     assert thickness(deskewed) < 1e-3
     assert thickness(raw) > 0.02
