@@ -26,6 +26,10 @@ app = typer.Typer(
 )
 evaluate = typer.Typer(no_args_is_help=True, help="Score methods on a dataset with ground truth.")
 app.add_typer(evaluate, name="evaluate")
+export = typer.Typer(no_args_is_help=True, help="Models as files for other runtimes.")
+app.add_typer(export, name="export")
+bench = typer.Typer(no_args_is_help=True, help="How long things take on this machine.")
+app.add_typer(bench, name="bench")
 
 out = Console()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -145,6 +149,30 @@ def simulate(
     from ssl_perception_sim.record import run_simulate
 
     run_simulate(kind, output, seconds, seed, json_file, out)
+
+
+@export.command("onnx")
+def export_onnx(
+    store: Annotated[Path, typer.Argument(help="Model store that a learner wrote.")],
+    output: Annotated[Path, typer.Option("--out", help="ONNX file to write.")],
+    int8: Annotated[
+        Path | None, typer.Option(help="Quantised ONNX file to write as well, for small boards.")
+    ] = None,
+) -> None:
+    """The newest student of a model store as an ONNX file."""
+    from ssl_perception.depth.export import run_export_onnx
+
+    run_export_onnx(store, output, int8, out)
+
+
+@bench.command("depth")
+def bench_depth(
+    config_file: ConfigFile = None, settings: Settings = None, json_file: JsonFile = None
+) -> None:
+    """Stereo, student, learner, store and hot swap, on one thread."""
+    from ssl_perception.evaluation.bench_depth import run_bench_depth
+
+    run_bench_depth(_config(config_file, settings), json_file, out)
 
 
 @app.command()

@@ -148,7 +148,9 @@ class TextonStudent:
             self.textons.learn(pair.left, distance)
 
     def look(self, pair: StereoPair) -> tuple[ObstacleScan, float]:
-        wide = DepthMap(np.ones((1, 1)), replace(pair.camera, width=1, height=1), pair.stamp)
+        wide = DepthMap(
+            np.ones((1, 1), np.float32), replace(pair.camera, width=1, height=1), pair.stamp
+        )
         empty = obstacle_scan(replace(wide, valid=False), SCAN)
         distance = self.textons.predict(pair.left)
         if math.isnan(distance):
@@ -248,8 +250,8 @@ def run_cell(scheme: str, kind: str, seed: int, plan: Plan) -> Cell:
         elif started and scheme == "dagger" and mono_turn:
             scan = mono
         elif started and scheme == "training_wheels" and depth.valid:
-            ahead = (nearest_ahead(s, trust_options.ahead) for s in (stereo, mono))
-            wheels = guard(wheels, Evidence(pair.stamp, True, *ahead), trust_options)
+            seen, told = (nearest_ahead(s, trust_options.ahead) for s in (stereo, mono))
+            wheels = guard(wheels, Evidence(pair.stamp, True, seen, told), trust_options)
             scan = stereo if wheels.overriding else mono
         flight.command = flight.avoid.command(scan)
         if scheme != "stereo":

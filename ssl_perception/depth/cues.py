@@ -12,7 +12,7 @@ from ssl_perception.config import Trust as TrustOptions
 from ssl_perception.depth.label import label
 from ssl_perception.depth.trust import Evidence, Trust, fuse, update
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
-from ssl_perception.types import DepthMap, ObstacleScan
+from ssl_perception.types import Cue, DepthMap, ObstacleScan
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +49,34 @@ def weigh(
         options: of trust.
         novelty: distance of the image's feature to the student's memory (``Prediction.novelty``).
     """
-    stereo_scan, mono_scan = (obstacle_scan(depth, scan_options) for depth in (stereo, mono))
+    scans = obstacle_scan(stereo, scan_options), obstacle_scan(mono, scan_options)
+    return weigh_scans(trust, *scans, options, _bias(stereo, mono), novelty)
+
+
+def weigh_scans(
+    trust: Trust,
+    stereo: ObstacleScan,
+    mono: ObstacleScan,
+    options: TrustOptions,
+    bias: float = math.nan,
+    novelty: float = 0.0,
+) -> Weighed:
+    """``weigh`` for scans: of a cue that gives no depth image, say.
+
+    Args:
+        stereo, mono: each cue's scan; one with ``Cue.NONE`` says that the cue is invalid.
+        bias: median over the image of log(mono / stereo); NaN unless both are there.
+    """
     evidence = Evidence(
         stamp=stereo.stamp,
-        stereo_valid=stereo.valid,
-        stereo=nearest_ahead(stereo_scan, options.ahead),
-        mono=nearest_ahead(mono_scan, options.ahead),
-        bias=_bias(stereo, mono),
+        stereo_valid=stereo.cue is not Cue.NONE,
+        stereo=nearest_ahead(stereo, options.ahead),
+        mono=nearest_ahead(mono, options.ahead),
+        bias=bias,
         novel=novelty > options.novelty,
     )
     trust = update(trust, evidence, options)
-    return Weighed(fuse(trust, stereo_scan, mono_scan, options), stereo_scan, mono_scan, trust)
+    return Weighed(fuse(trust, stereo, mono, options), stereo, mono, trust)
 
 
 def _bias(stereo: DepthMap, mono: DepthMap) -> float:

@@ -8,10 +8,14 @@ Learning that goes on for days will one day go wrong. Three signs are watched (l
 not finite; loss on *remembered* frames risen far above what it was; predictions all alike) and
 each takes the student back to its last good state. The newest frame's loss is no such sign: it
 rises in every new place, and there the student should learn, not turn back.
+
+The step size never falls to zero, so the weights never come to rest; what flies is their running
+mean, which does.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from dataclasses import dataclass
@@ -86,8 +90,13 @@ class Learner:
         self.memory = ReplayMemory(options.memory, seed)
         self.student = Student().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimiser = torch.optim.AdamW(
-            self.student.parameters(), options.learning_rate, weight_decay=options.weight_decay
+            self.student.parameters(),
+            options.learning_rate,
+            weight_decay=options.weight_decay,
+            fused=True,
         )
+        self._average = copy.deepcopy(self.student).eval()
+        self.student.train()
         self._health = _Health()
         self._good = self.state()
 
@@ -97,8 +106,8 @@ class Learner:
         return self._health.steps
 
     def weights(self) -> Weights:
-        """For inference: BatchNorm folded."""
-        return fold(self.student)
+        """For inference: the running mean of the weights, BatchNorm folded."""
+        return fold(self._average)
 
     def step(self, image: NDArray[np.uint8], label: FloatArray) -> Step:
         """Score, remember and learn one frame.
@@ -142,6 +151,7 @@ class Learner:
     def state(self) -> dict[str, NDArray]:
         """A copy of all that training needs to go on, except the memory."""
         arrays = {f"student.{k}": v.numpy() for k, v in self.student.state_dict().items()}
+        arrays |= {f"average.{k}": v.numpy() for k, v in self._average.state_dict().items()}
         names = [name for name, _ in self.student.named_parameters()]
         for index, moments in self._optimiser.state_dict()["state"].items():
             for key, value in moments.items():
@@ -157,9 +167,10 @@ class Learner:
             InputError: arrays that don't fit this network, or aren't finite; nothing is changed.
         """
         expected = self.student.state_dict()
-        student: dict[str, Tensor] = {}
-        for name, tensor in expected.items():
-            student[name] = _tensor(arrays, f"student.{name}", tensor.shape)
+        student, average = (
+            {name: _tensor(arrays, f"{who}.{name}", old.shape) for name, old in expected.items()}
+            for who in ("student", "average")
+        )
         moments: dict[int, dict[str, Tensor]] = {}
         for index, (name, parameter) in enumerate(self.student.named_parameters()):
             if f"optimiser.{name}.step" not in arrays:
@@ -173,6 +184,7 @@ class Learner:
         if numbers.shape != (len(_Health.__dataclass_fields__),):
             raise InputError(f"learner state: health has shape {numbers.shape}")
         self.student.load_state_dict(student)
+        self._average.load_state_dict(average)
         groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
         values = dict(zip(_Health.__dataclass_fields__, numbers.tolist(), strict=True))
@@ -188,8 +200,7 @@ class Learner:
         if slot is not None:
             stored = self.memory.frames(np.array([slot])).images
             images = np.concatenate([images, stored])
-        self.student.eval()
-        log_depth, features = self.student(_planes(images))
+        log_depth, features = self._average(_planes(images))
         if slot is not None:
             self.memory.refresh(slot, features[1].numpy())
         return log_depth[0].numpy(), features[0].numpy()
@@ -214,7 +225,6 @@ class Learner:
         options, count = self.options, len(batch.images)
         gain = 1 + options.gain * (2 * self._random.random(count) - 1)
         brightness = torch.from_numpy(gain.astype(np.float32))[:, None, None, None]
-        self.student.train()
         predicted, _ = self.student((_planes(batch.images) * brightness).clamp(max=255))
         losses = frame_losses(predicted, torch.from_numpy(batch.labels), options)
         loss = losses.mean()
@@ -225,9 +235,18 @@ class Learner:
             boost = options.boost * math.exp(-self._health.since_new_scene / options.boost_steps)
             self._optimiser.param_groups[0]["lr"] = options.learning_rate * (1 + boost)
             self._optimiser.step()
+            self._follow()
         self._health.steps += 1
         remembered = losses[1:].mean() if count > 1 else loss
         return loss.item(), remembered.item(), norm.item()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the running mean of weights and BatchNorm statistics towards the student."""
+        rate = max(self.options.averaging, 1.0 / (self._health.steps + 1))
+        means, values = self._average.state_dict(), self.student.state_dict()
+        moving = [name for name, value in values.items() if value.is_floating_point()]
+        torch._foreach_lerp_([means[n] for n in moving], [values[n] for n in moving], rate)
 
     def _watch_error(self, error: float) -> bool:
         """Whether the student finds itself in another place: its error has jumped, and stays."""

@@ -278,7 +278,7 @@ def _choose(trust: Trust, evidence: Evidence, teacher: bool, options: Options) -
     mono = trust.trusted and has_mono and age <= options.max_age and not evidence.novel
     if teacher and (trust.good_frames >= options.recover_frames or trust.driver is Driver.STEREO):
         if mono and options.mono_drives:
-            trust = _guard(trust, evidence, options)
+            trust = guard(trust, evidence, options)
             reason = "stereo overrides" if trust.overriding else "mono has earned it"
             return replace(trust, driver=Driver.GUARDED, reason=reason)
         driver, reason = Driver.STEREO, "stereo is valid"
@@ -298,7 +298,7 @@ def _objection(trust: Trust, evidence: Evidence, age: float) -> str:
     return "mono knows nothing like this" if evidence.novel else f"last test {age:.0f} s ago"
 
 
-def _guard(trust: Trust, evidence: Evidence, options: Options) -> Trust:
+def guard(trust: Trust, evidence: Evidence, options: Options) -> Trust:
     """The training wheels: stereo takes over where the student misses an imminent obstacle.
 
     Excess nearness adds up over successive frames in which stereo sees an obstacle within
