@@ -92,7 +92,7 @@ def fly(seed: int, minutes: float, progress: bool = False) -> Flight:
     )
 
 
-def _seeds(text: str) -> list[int]:
+def seeds_from(text: str) -> list[int]:
     """``0..4`` or ``3`` or ``1,5,9``."""
     try:
         if ".." in text:
@@ -113,7 +113,7 @@ def main(
     table = Table("seed", "minutes", "crashes", "least clearance m", "< 0.1 m", "metres", "turns",
                   "stereo refused", "x real time")  # fmt: skip
     flights = []
-    for seed in _seeds(seeds):
+    for seed in seeds_from(seeds):
         flight = fly(seed, minutes, progress=console.is_terminal)
         flights.append(flight)
         table.add_row(

@@ -27,8 +27,8 @@ class StreetPlan(Section):
     vehicles: float = Field(5.0, ge=0, le=20, description="driving vehicles per 100 m")
     pedestrians: float = Field(6.0, ge=0, le=40, description="walkers per 100 m")
     cyclists: float = Field(2.0, ge=0, le=20, description="cyclists per 100 m")
-    trees: float = Field(6.0, ge=0, le=20, description="kerbside trees per 100 m and side")
-    hedges: float = Field(0.6, ge=0, le=1, description="share of front gardens that are green")
+    trees: float = Field(9.0, ge=0, le=20, description="kerbside trees per 100 m and side")
+    hedges: float = Field(0.75, ge=0, le=1, description="share of front gardens that are green")
     slope: float = Field(0.03, ge=0, le=0.15, description="largest grade, m/m")
     bumps: float = Field(0.012, ge=0, le=0.1, description="unevenness of the ground, m (std)")
     slowest: float = Field(5.0, ge=0.5, le=40, description="m/s that the slowest aim at")
@@ -52,8 +52,8 @@ def plan(seed: int) -> StreetPlan:
         vehicles=float(rng.uniform(3, 8)),
         pedestrians=float(rng.uniform(2, 9)),
         cyclists=float(rng.uniform(0.5, 4)),
-        trees=float(rng.uniform(2, 9)),
-        hedges=float(rng.uniform(0.3, 0.9)),
+        trees=float(rng.uniform(5, 14)),
+        hedges=float(rng.uniform(0.5, 1.0)),
         slope=float(rng.uniform(0.0, 0.05)),
         bumps=float(rng.uniform(0.006, 0.02)),
         slowest=float(rng.uniform(2, 6)),

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from ssl_perception_sim.categories import Category
 from ssl_perception_sim.materials import INDEX
-from ssl_perception_sim.mesh import Mesh, box, grid, leaves, merge, quad, tube
+from ssl_perception_sim.mesh import Mesh, box, grid, leaves, merge, quad, triangles, tube
 from ssl_perception_sim.road import KERB, LANE, Road
 
 
@@ -88,6 +88,9 @@ def house(
     for y0, y1 in ((-over, depth / 2), (depth + over, depth / 2)):
         parts.append(quad([(-over, y0, height - 0.1), (width + over, y0, height - 0.1),
                            (width + over, y1, ridge), (-over, y1, ridge)], roof))  # fmt: skip
+    for x in (0.0, width):  # what the roof leaves open above the gable walls
+        gable = np.array([[(x, 0, height), (x, depth, height), (x, depth / 2, ridge)]])
+        parts.append(triangles(gable, gable[..., 1:], wall, tint))
     if rng.random() < 0.35:
         bay = box((cell * 0.9, 0.7, storey * (floors - 1) + 2.2), wall, tint)
         parts.append(bay.moved((cell * (int(rng.integers(columns)) + 0.5), -0.35, 0.3)))
@@ -99,7 +102,7 @@ def house(
 
 def tree(rng: np.random.Generator, object_id: int) -> Mesh:
     """Trunk, a few branches, and a crown of loose leaves that rays partly pass."""
-    height = rng.uniform(1.9, 3.0)
+    height = rng.uniform(1.2, 2.8)
     crown = rng.uniform(1.2, 2.3)
     green = rng.uniform(0.7, 1.1, 3)
     trunk = tube(rng.uniform(0.1, 0.22), 0.09, height + crown, INDEX["bark"], sides=7, caps=False)
@@ -111,7 +114,7 @@ def tree(rng: np.random.Generator, object_id: int) -> Mesh:
         corners = limb.corners @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]], np.float32)
         tilted = Mesh(corners, limb.uv, limb.material, limb.tint, limb.category, limb.object_id)
         parts.append(tilted.moved((0, 0, height), rng.uniform(0, 6.3)))
-    count = int(260 * crown**2)
+    count = int(300 * crown**2)
     foliage = leaves(
         rng,
         count,

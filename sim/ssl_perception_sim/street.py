@@ -38,80 +38,100 @@ def _surroundings(
     seed: int, plan: StreetPlan, road: Road, start: float, end: float, ids: Iterator[int]
 ) -> Mesh:
     """All that stands still."""
-    edge = road.half_width + road.walk
     parts = [scenery.ground(road, start, end)]
     for side in (-1, 1):
-        rng = stream(seed, "houses", side + 1)
-        s = start
-        while s < end - 8:
-            gap = rng.uniform(0.5, 6) if rng.random() < 0.8 else rng.uniform(8, 22)
-            width, depth = rng.uniform(7, 18), rng.uniform(8, 12)
-            setback = rng.uniform(0.3, 2.0) if rng.random() < 0.5 else rng.uniform(3, 8)
-            house = scenery.house(rng, width, depth, int(rng.integers(1, 5)), next(ids))
-            if side > 0:
-                parts.append(on_ground(house, road, s, edge + setback, 0.0).moved((0, 0, -0.15)))
-            else:
-                parts.append(
-                    on_ground(house, road, s + width, -edge - setback, np.pi).moved((0, 0, -0.15))
-                )
-            if setback > 2.5:
-                front = edge + 0.4
-                if rng.random() < plan.hedges:
-                    for x in np.arange(s + 1, s + width - 1, 1.7):
-                        bush = scenery.bush(rng, (1.9, 0.8, rng.uniform(0.9, 1.6)), next(ids))
-                        parts.append(on_ground(bush, road, x, side * front))
-                elif rng.random() < 0.7:
-                    parts.append(
-                        on_ground(
-                            scenery.fence(rng, width - 1, next(ids)), road, s + 0.5, side * front
-                        )
-                    )
-                for _ in range(rng.integers(0, 3)):
-                    where = s + rng.uniform(1, width - 1), side * (edge + rng.uniform(1.5, setback))
-                    if rng.random() < 0.5:
-                        bush = scenery.bush(rng, rng.uniform(0.8, 2.2, 3), next(ids))
-                        parts.append(on_ground(bush, road, *where))
-                    elif setback > 5:
-                        parts.append(on_ground(scenery.tree(rng, next(ids)), road, *where))
-            if gap > 3:
-                for x in np.arange(s + width + 0.8, s + width + gap - 0.8, 1.6):
-                    pick = rng.random()
-                    where = x, side * (edge + rng.uniform(0.5, 9))
-                    if pick < plan.hedges * 0.6:
-                        bush = scenery.bush(rng, rng.uniform(1.0, 2.6, 3), next(ids))
-                        parts.append(on_ground(bush, road, *where))
-                    elif pick < plan.hedges:
-                        parts.append(on_ground(scenery.tree(rng, next(ids)), road, *where))
-            s += width + gap
-
-        rng = stream(seed, "kerbside", side + 1)
-        for density, make, low, high in (
-            (plan.trees, scenery.tree, 0.7, 1.2),
-            (2.5, scenery.lamp, 0.4, 0.6),
-            (2.5, scenery.sign, 0.35, 0.7),
-            (4.0, scenery.furniture, 0.5, road.walk - 0.4),
-        ):
-            for _ in range(rng.poisson(density * (end - start) / 100)):
-                d = road.half_width + rng.uniform(low, high)
-                turn = -side * np.pi / 2 if make is scenery.lamp else float(rng.choice([0, np.pi]))
-                thing = make(rng, next(ids))
-                parts.append(on_ground(thing, road, rng.uniform(start, end), side * d, turn))
-
-        rng = stream(seed, "parked", side + 1)
-        s = start + 3
-        while s < end - 3:
-            if rng.random() < plan.parked:
-                mesh = (
-                    actors.truck(rng, next(ids))
-                    if rng.random() < 0.03
-                    else actors.car(rng, next(ids))
-                )
-                turn = (0 if side < 0 else np.pi) + rng.normal(0, 0.03)
-                d = side * (road.half_width - 1.1 + rng.normal(0, 0.08))
-                parts.append(on_ground(mesh, road, s, d, turn).moved((0, 0, -0.02)))
-                s += rng.uniform(0.2, 1.2)
-            s += rng.uniform(5.2, 6.5)
+        parts += _frontage(stream(seed, "houses", side + 1), plan, road, start, end, side, ids)
+        parts += _kerbside(stream(seed, "kerbside", side + 1), plan, road, start, end, side, ids)
+        parts += _parked(stream(seed, "parked", side + 1), plan, road, start, end, side, ids)
     return merge(parts)
+
+
+def _frontage(
+    rng: np.random.Generator, plan: StreetPlan, road: Road, start: float, end: float, side: int,
+    ids: Iterator[int],
+) -> list[Mesh]:  # fmt: skip
+    """One side's houses with their gardens, and what grows between them."""
+    edge = road.half_width + road.walk
+    parts: list[Mesh] = []
+    s = start
+    while s < end - 8:
+        gap = rng.uniform(0.5, 6) if rng.random() < 0.8 else rng.uniform(8, 22)
+        width, depth = rng.uniform(7, 18), rng.uniform(8, 12)
+        setback = rng.uniform(0.3, 2.0) if rng.random() < 0.5 else rng.uniform(3, 8)
+        house = scenery.house(rng, width, depth, int(rng.integers(1, 5)), next(ids))
+        left, turn = (s, 0.0) if side > 0 else (s + width, np.pi)
+        house = on_ground(house, road, left, side * (edge + setback), turn)
+        parts.append(house.moved((0, 0, -0.15)))  # its base is in the ground
+        if setback > 2.5:
+            front = side * (edge + 0.4)
+            if rng.random() < plan.hedges:
+                for x in np.arange(s + 1, s + width - 1, 1.7):
+                    hedge = scenery.bush(rng, (1.9, 0.8, rng.uniform(0.9, 1.6)), next(ids))
+                    parts.append(on_ground(hedge, road, x, front))
+            elif rng.random() < 0.7:
+                fence = scenery.fence(rng, width - 1, next(ids))
+                parts.append(on_ground(fence, road, s + 0.5, front))
+            for _ in range(rng.integers(0, 5)):
+                x, d = s + rng.uniform(1, width - 1), side * (edge + rng.uniform(1.5, setback))
+                if rng.random() < 0.6:
+                    plant = scenery.bush(rng, rng.uniform(0.8, 2.2, 3), next(ids))
+                    parts.append(on_ground(plant, road, x, d))
+                elif setback > 5:
+                    parts.append(on_ground(scenery.tree(rng, next(ids)), road, x, d))
+        if gap > 3:
+            for x in np.arange(s + width + 0.8, s + width + gap - 0.8, 1.2):
+                pick, d = rng.random(), side * (edge + rng.uniform(0.5, 9))
+                if pick < plan.hedges * 0.6:
+                    plant = scenery.bush(rng, rng.uniform(1.0, 2.6, 3), next(ids))
+                    parts.append(on_ground(plant, road, x, d))
+                elif pick < plan.hedges:
+                    parts.append(on_ground(scenery.tree(rng, next(ids)), road, x, d))
+        s += width + gap
+    return parts
+
+
+def _kerbside(
+    rng: np.random.Generator, plan: StreetPlan, road: Road, start: float, end: float, side: int,
+    ids: Iterator[int],
+) -> list[Mesh]:  # fmt: skip
+    """Trees, lamps, signs, shrubs, bins and benches on one pavement."""
+
+    def shrub(rng: np.random.Generator, object_id: int) -> Mesh:
+        return scenery.bush(rng, rng.uniform(0.5, 1.3, 3), object_id)
+
+    parts = []
+    for density, make, low, high in (
+        (plan.trees, scenery.tree, 0.7, 1.2),
+        (plan.trees, shrub, 0.7, road.walk),
+        (2.5, scenery.lamp, 0.4, 0.6),
+        (2.5, scenery.sign, 0.35, 0.7),
+        (4.0, scenery.furniture, 0.5, road.walk - 0.4),
+    ):
+        for _ in range(rng.poisson(density * (end - start) / 100)):
+            d = road.half_width + rng.uniform(low, high)
+            turn = -side * np.pi / 2 if make is scenery.lamp else float(rng.choice([0, np.pi]))
+            thing = make(rng, next(ids))
+            parts.append(on_ground(thing, road, rng.uniform(start, end), side * d, turn))
+    return parts
+
+
+def _parked(
+    rng: np.random.Generator, plan: StreetPlan, road: Road, start: float, end: float, side: int,
+    ids: Iterator[int],
+) -> list[Mesh]:  # fmt: skip
+    """Cars, and now and then a lorry, along one kerb."""
+    parts = []
+    s = start + 3
+    while s < end - 3:
+        if rng.random() < plan.parked:
+            make = actors.truck if rng.random() < 0.03 else actors.car
+            turn = (0 if side < 0 else np.pi) + rng.normal(0, 0.03)
+            d = side * (road.half_width - 1.1 + rng.normal(0, 0.08))
+            vehicle = on_ground(make(rng, next(ids)), road, s, d, turn)
+            parts.append(vehicle.moved((0, 0, -0.02)))
+            s += rng.uniform(0.2, 1.2)
+        s += rng.uniform(5.2, 6.5)
+    return parts
 
 
 def build(seed: int, seconds: float = 0.3, street_plan: StreetPlan | None = None) -> Street:

@@ -82,9 +82,12 @@ def test_a_world_file_can_put_anything_anywhere() -> None:
             "vehicle": {"kind": "drone", "height": 2.0},
             "things": [{"shape": "cylinder", "size": [1, 1, 5], "position": [5, 5, 0]}],
             "movers": [
-                {"what": what, "position": [6 - 4 * k, -6, 0], "speed": 2.0}
-                for k, what in enumerate(("car", "truck", "bus", "cyclist", "pedestrian"))
-            ],
+                    {"what": "car", "position": [10, -8, 0], "speed": 2.0},
+                    {"what": "truck", "position": [-10, -8, 0], "speed": 2.0},
+                    {"what": "bus", "position": [-4, 12, 0], "speed": 2.0},
+                    {"what": "cyclist", "position": [4, -5, 0], "speed": 2.0},
+                    {"what": "pedestrian", "position": [-4, -5, 0], "speed": 2.0},
+                ],
         })
     )  # fmt: skip
     (sweep,) = world.step().sweeps
