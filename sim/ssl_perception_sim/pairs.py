@@ -34,8 +34,9 @@ def street_pairs(
     plan: StreetPlan | None = None,
     max_range: float = 50.0,
     ego_error: bool = True,
+    per_street: int = 1,
 ) -> Iterator[FlowSample]:
-    """One pair of sweeps from each street, ready for a solver.
+    """Pairs of sweeps from streets, ready for a solver.
 
     Both clouds are in the axes of the car's body at the target's stamp (x ahead, z up, z = 0 on
     the road), without ground. The categories are those of ``categories.Category``, background 0.
@@ -45,16 +46,20 @@ def street_pairs(
         lidar: the sensor. plan: the kind of street; None: chosen by each seed.
         max_range: m, |x| and |y| of the source; the target reaches 1.5 m farther.
         ego_error: move the source by as much as odometry is wrong (1 cm, 0.03 degrees).
+        per_street: so many pairs from each, 1.5 s apart: a street costs more than a sweep.
     """
     for seed in seeds:
-        place = streets.build(seed, 0.3, plan)
+        place = streets.build(seed, 0.3 + 1.5 * (per_street - 1), plan)
         scene = Scene(place.static, place.actors)
-        source, target = (
-            lidars.sweep(lidar, scene, place.ego, lidar.period * k, seed, k) for k in (0, 1)
-        )
-        yield flow_sample(
-            f"street_{seed}", scene, source, target, lidar, max_range, seed if ego_error else None
-        )
+        for number in range(per_street):
+            first = round(1.5 * number * lidar.rate)
+            source, target = (
+                lidars.sweep(lidar, scene, place.ego, lidar.period * k, seed, k)
+                for k in (first, first + 1)
+            )
+            name = f"street_{seed}" if per_street == 1 else f"street_{seed}_{number}"
+            error = seed * per_street + number if ego_error else None
+            yield flow_sample(name, scene, source, target, lidar, max_range, error)
 
 
 def flow_sample(

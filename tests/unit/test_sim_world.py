@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -172,6 +173,27 @@ def test_the_drone_obeys_with_lag_and_tilts_as_it_accelerates() -> None:
     turning = Drone(np.array([0.0, 0, 1]), 0.0)
     turning.drive(Command(0.0, 0.8), 0.0, 2.0)
     assert abs(turning.yaw - 0.8 * (2.0 - 0.25)) < 0.02
+
+
+def test_rotorpy_flies_the_same_commands_or_says_that_it_is_missing() -> None:
+    hall = {"clutter": 0, "size": [20, 20, 4]}
+    vehicle = {"kind": "rotorpy"}
+    values = {"kind": "room", "seed": 4, "camera": None, "room": hall, "vehicle": vehicle}
+    if importlib.util.find_spec("rotorpy") is None:
+        with pytest.raises(InputError, match=r"RotorPy is not installed; pip install"):
+            worlds.build(parse(values))
+        return
+    world = worlds.build(parse(values))
+    for _ in range(20):
+        world.step(Command(0.5))
+    turn, place = world.vehicle.motion.pose(np.array([0.0, 1.0, 2.0]))
+    speed = np.linalg.norm(place[2] - place[1])
+    assert 0.4 < speed < 0.6
+    assert abs(place[2][2] - place[0][2]) < 0.1
+    assert (place[2] - place[0]) @ turn[0][:, 0] > 0.5  # forward
+    for _ in range(20):
+        world.step(Command(0.0, 0.8))
+    assert world.vehicle.motion.pose(np.array([4.0]))[0][0][0, 0] != turn[2][0, 0]
 
 
 def test_a_car_cannot_turn_on_the_spot() -> None:
