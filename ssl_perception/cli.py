@@ -28,6 +28,8 @@ evaluate = typer.Typer(no_args_is_help=True, help="Score methods on a dataset wi
 app.add_typer(evaluate, name="evaluate")
 export = typer.Typer(no_args_is_help=True, help="Models as files for other runtimes.")
 app.add_typer(export, name="export")
+experiment = typer.Typer(no_args_is_help=True, help="Closed-loop experiments in the simulator.")
+app.add_typer(experiment, name="experiment")
 bench = typer.Typer(no_args_is_help=True, help="How long things take on this machine.")
 app.add_typer(bench, name="bench")
 
@@ -139,7 +141,7 @@ def evaluate_depth(
 
 @app.command()
 def simulate(
-    kind: Annotated[str, typer.Argument(help="room or street.")],
+    kind: Annotated[str, typer.Argument(help="room, street, or a world file (.yaml).")],
     output: Annotated[Path, typer.Option("--out", help="Bag to write.")],
     seconds: Annotated[float, typer.Option(min=0.2, max=3600.0, help="Length of the log.")] = 20.0,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
@@ -173,6 +175,41 @@ def bench_depth(
     from ssl_perception.evaluation.bench_depth import run_bench_depth
 
     run_bench_depth(_config(config_file, settings), json_file, out)
+
+
+@experiment.command("persistence")
+def experiment_persistence(
+    folder: Annotated[Path, typer.Option("--out", help="Folder of results; resumes there.")],
+    scheme: Annotated[
+        list[str] | None,
+        typer.Option(help="stereo, cold_turkey, dagger, training_wheels or gated; several times."),
+    ] = None,
+    student: Annotated[
+        list[str] | None, typer.Option(help="network or textons; several times.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Rooms.")] = 5,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Length of a test.")] = 10.0,
+    learn_minutes: Annotated[float, typer.Option(min=0.1, help="Length of learning.")] = 4.0,
+    memory: Annotated[str, typer.Option(help="coverage or recent: an ablation.")] = "coverage",
+    processes: Annotated[int, typer.Option(min=1, help="Cells at a time.")] = 2,
+    json_file: JsonFile = None,
+) -> None:
+    """Stereo teaches, then dies: who flies on best? Hours; stop and resume at will."""
+    from ssl_perception_sim.persistence import SCHEMES, Plan, run_persistence
+
+    plan = Plan.model_validate(
+        {"learn_minutes": learn_minutes, "memory": memory, "test_minutes": minutes}
+    )
+    run_persistence(
+        scheme or list(SCHEMES),
+        student or ["network", "textons"],
+        seeds,
+        plan,
+        folder,
+        processes,
+        json_file,
+        out,
+    )
 
 
 @app.command()

@@ -232,7 +232,7 @@ class StereoCamera:
         right_image, _ = self._light(right, stamp)
         # exposure follows the scene, in part and within bounds, alike in both cameras
         mean = float(left_image.mean())
-        gain = float(np.clip((105.0 / max(mean, 1.0)) ** 0.7, 0.4, 2.5))
+        gain = float(np.clip((118.0 / max(mean, 1.0)) ** 0.7, 0.4, 2.5))
         kernel = self._shake(vehicle, stamp)
         shape = (rig.height, rig.width)
         face = hits.face

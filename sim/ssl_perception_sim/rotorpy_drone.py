@@ -1,8 +1,8 @@
 """A quadrotor with real dynamics (RotorPy: rotors, drag, attitude control); extra ``rotorpy``.
 
 RotorPy's velocity control takes no yaw command, so yaw is added on top: it turns the sensors and
-the commands, and leaves the thrust alone, as yaw does on a quadrotor. Its motor noise is left out: it comes from
-NumPy's global generator, and the same seed would no longer give the same flight.
+the commands, and leaves the thrust alone, as yaw does on a quadrotor. Its motor noise is left out:
+it comes from NumPy's global generator, and the same seed would no longer give the same flight.
 """
 
 from __future__ import annotations

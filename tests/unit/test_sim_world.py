@@ -24,6 +24,7 @@ from ssl_perception_sim.record import record, run_simulate
 from ssl_perception_sim.vehicles import GRAVITY, Car, Drone
 from ssl_perception_sim.world_file import load, parse
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "sim" / "worlds"
 SMALL_STREET = {
     "kind": "street",
     "seed": 21,
@@ -94,6 +95,11 @@ def test_a_world_file_can_put_anything_anywhere() -> None:
     (sweep,) = world.step().sweeps
     assert {10_000, *range(20_000, 20_005)} <= set(sweep.object_id.tolist())
     assert sweep.moving[sweep.object_id == 20_000].all()
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_example_worlds_load(file: Path) -> None:
+    assert load(file).seed is not None
 
 
 def test_time_stamps_and_arrivals() -> None:
