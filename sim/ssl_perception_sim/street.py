@@ -8,6 +8,7 @@ from itertools import count
 
 import numpy as np
 
+from ssl_perception.errors import InputError
 from ssl_perception_sim import actors, scenery
 from ssl_perception_sim.mesh import Mesh, merge
 from ssl_perception_sim.motion import Trajectory
@@ -16,6 +17,8 @@ from ssl_perception_sim.road import LANE, Road, StreetPlan, plan
 from ssl_perception_sim.scene import Actor
 from ssl_perception_sim.scenery import on_ground
 from ssl_perception_sim.traffic import traffic
+
+LONGEST = 3000.0  # m of street: about three million triangles
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +141,9 @@ def build(seed: int, seconds: float = 0.3, street_plan: StreetPlan | None = None
     """The street of ``seed``, with traffic that lasts ``seconds``.
 
     The own car starts at s = 0 at t = 0 in the inner right lane.
+
+    Raises:
+        InputError: the way would be longer than ``LONGEST``.
     """
     chosen = street_plan or plan(seed)
     reach = chosen.length
@@ -148,7 +154,13 @@ def build(seed: int, seconds: float = 0.3, street_plan: StreetPlan | None = None
     ego_s = np.cumsum(speed) * 0.1
     ego_s -= np.interp(0.0, times, ego_s)
     extent = (ego_s.min() - reach, ego_s.max() + reach)
-    road = Road(seed, chosen, extent[0] - 120, extent[1] + 120)
+    if extent[1] - extent[0] > LONGEST:
+        raise InputError(
+            f"{seconds:g} s at {chosen.ego_speed:g} m/s need {extent[1] - extent[0]:.0f} m of "
+            f"street, but {LONGEST:.0f} m is the longest; simulate less or drive more slowly"
+        )
+    beyond = chosen.fastest * (seconds + 2.0) + 30.0
+    road = Road(seed, chosen, extent[0] - beyond, extent[1] + beyond)
     ids = count(1)
     static = _surroundings(seed, chosen, road, *extent, ids)
     moving = traffic(seed, chosen, road, times, ego_s, ids, extent)

@@ -72,13 +72,14 @@ def traffic(
         rng = stream(seed, "lane", lane)
         direction = 1 if lane < plan.lanes else -1
         middle = -direction * (LANE / 2 + (lane % plan.lanes) * LANE)
-        count = max(1, rng.poisson(plan.vehicles * span / 100 / (2 * plan.lanes)))
-        path, lengths = _follow(rng, times, count, plan.slowest, plan.fastest, extent)
+        # those who catch up or come towards us start beyond the stretch that is built
+        entry = (extent[0] - plan.fastest * (times[-1] - times[0]), extent[1])
+        count = rng.poisson(plan.vehicles * (entry[1] - entry[0]) / 100 / (2 * plan.lanes))
+        path, lengths = _follow(rng, times, count, plan.slowest, plan.fastest, entry)
         for k in range(count):
             s = path[:, k] if direction > 0 else extent[0] + extent[1] - path[:, k]
             wander = 0.15 * np.sin(times * rng.uniform(0.2, 0.6) + rng.uniform(0, 6.3))
-            keep = (s > extent[0] - 100) & (s < extent[1] + 100)
-            if not keep.all():
+            if np.abs(s - ego_s).min() > plan.length:
                 continue
             trajectory = road.drive(times, s, middle + wander, sway=0.01)
             track = along(trajectory, lengths[k])

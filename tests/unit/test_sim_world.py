@@ -76,6 +76,11 @@ def test_unknown_kinds_and_materials_are_refused() -> None:
         worlds.build(parse({"kind": "room", "camera": None, "things": [{"material": "cheese"}]}))
 
 
+def test_a_street_without_end_is_refused() -> None:
+    with pytest.raises(InputError, match=r"3600 s at .* m/s need .* m of street"):
+        worlds.make("street", 0, 3600.0)
+
+
 def test_a_world_file_can_put_anything_anywhere() -> None:
     world = worlds.build(
         parse({
