@@ -78,7 +78,7 @@ class Online(Section):
         50.0, gt=1.0, le=300.0, description="flow within |x|, |y| of the sensor, m; beyond: unknown"
     )
     min_range: float = Field(
-        2.2,
+        1.0,
         ge=0.0,
         le=50.0,
         description="nearer is the robot itself, m: unknown (set it to clear the robot's body)",

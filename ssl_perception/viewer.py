@@ -15,10 +15,10 @@ from matplotlib import colormaps
 
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.pictures import FULL_SPEED, SPEED_MAP
+from ssl_perception.flow.online import SweepFlow
 from ssl_perception.types import StereoPair
 
 if TYPE_CHECKING:
-    from ssl_perception.flow.online import SweepFlow
     from ssl_perception.io.log import Recorded
     from ssl_perception.pipeline import StereoDepth
 
@@ -55,7 +55,7 @@ class Viewer:
         """Log one result at its source's stamp."""
         rerun = self._rerun
         rerun.set_time("sensor", timestamp=recorded.stamp_ns * 1e-9)
-        if hasattr(result, "flow"):
+        if isinstance(result, SweepFlow):
             points = result.cloud.points
             colours = np.empty((len(points), 3), np.uint8)
             colours[:] = STATIC_COLOUR

@@ -86,14 +86,15 @@ class EgoMotion:
         if result.num_inliers < MIN_INLIERS * previous.size() or not np.isfinite(start).all():
             return None
         self._twist = _twist(start, interval)
-        return start
+        return np.asarray(start, np.float64)
 
 
 def _twist(current_from_previous: Pose, interval: float) -> NDArray[np.float64]:
     """Sensor velocity in its own axes; rotation and translation apart, as for small motions."""
     previous_from_current = np.linalg.inv(current_from_previous)
     turn = Rotation.from_matrix(previous_from_current[:3, :3]).as_rotvec()
-    return np.concatenate([previous_from_current[:3, 3], turn]) / interval
+    twist = np.concatenate([previous_from_current[:3, 3], turn]) / interval
+    return twist.astype(np.float64)
 
 
 def _motion(twist: NDArray[np.float64], interval: float) -> Pose:
@@ -101,4 +102,5 @@ def _motion(twist: NDArray[np.float64], interval: float) -> Pose:
     previous_from_current = np.eye(4)
     previous_from_current[:3, 3] = twist[:3] * interval
     previous_from_current[:3, :3] = Rotation.from_rotvec(twist[3:] * interval).as_matrix()
-    return np.linalg.inv(previous_from_current)
+    current_from_previous: Pose = np.linalg.inv(previous_from_current)
+    return current_from_previous

@@ -1,32 +1,38 @@
-"""Scene flow sweep after sweep: raw sweep in, motion of every point over ground out."""
+"""Scene flow sweep after sweep: raw sweep in, motion of every point over ground out.
+
+    sweep ─► deskew ─► ego motion ─► ground ─► solver ─► evidence ─► tracks
+                ▲            (beams, meanwhile)   ▲                     │
+                └── velocity                      └── expected motions ─┘
+
+A sweep that comes while another is at work must be dropped by the caller, never queued: the next
+``process`` compares with the last sweep processed, whatever lies between.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.config import Config
 from ssl_perception.errors import InputError
-from ssl_perception.flow import estimate_flow
+from ssl_perception.flow.claims import Claim, Claims, believe, find_claims
 from ssl_perception.flow.deadline import Deadline
 from ssl_perception.flow.deskew import deskew
 from ssl_perception.flow.ego_motion import EgoMotion
+from ssl_perception.flow.evidence import Evidence
 from ssl_perception.flow.ground import GroundSegmenter
-from ssl_perception.flow.segmentation import (
-    LINK,
-    LINK_PER_RANGE,
-    VOXEL,
-    clusters,
-    moving_candidates,
-    voxels,
-)
+from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.flow.tracks import Detection, MovingObject, Tracker
 from ssl_perception.types import BoolArray, FloatArray, PointCloud, SceneFlow
 
-MIN_OBJECT_POINTS = 10
+DOUBTED = (
+    0.25  # confidence in "static" where a motion was claimed but not believed; least in a mover
+)
+MIN_OBJECT_POINTS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,41 +62,44 @@ class SweepFlow:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sweep:
+class _Previous:
     """What the next sweep needs of this one."""
 
     obstacles: PointCloud
-    stamp: float
-    frame: str
     world_from_sensor: NDArray[np.float64] | None
 
 
-@dataclass
 class _Stopwatch:
-    stages: dict[str, float] = field(default_factory=dict)
-    last: float = field(default_factory=time.perf_counter)
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
         now = time.perf_counter()
-        self.stages[stage] = self.stages.get(stage, 0.0) + now - self.last
-        self.last = now
+        self.stages[stage] = now - self._last
+        self._last = now
 
 
 class OnlineFlow:
-    """Feed it raw sweeps in the order of time. One sweep is all it keeps, and the tracks."""
+    """Feed it raw sweeps in the order of time. It keeps the last one, some beam images, tracks."""
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
         self._ego_motion = EgoMotion(self.config.ego_motion)
         self._ground = GroundSegmenter(self.config.ground)
+        self._evidence = Evidence(self.config.evidence)
         self._tracker = Tracker(self.config.tracks)
-        self._previous: _Sweep | None = None
+        self._workspace = Workspace()
+        self._beside = ThreadPoolExecutor(1, "beams")
+        self._previous: _Previous | None = None
+        self._tail = 0.005  # s that what follows the solver took lately
 
     def reset(self) -> None:
         """Forget all sweeps; the next one is a first one."""
         self._previous = None
         self._ego_motion.reset()
         self._ground.reset()
+        self._evidence.reset()
         self._tracker.reset()
 
     def process(
@@ -114,25 +123,30 @@ class OnlineFlow:
         if reset:
             self.reset()
         previous = self._previous
-        interval = sweep.stamp - previous.stamp if previous else 0.0
+        interval = sweep.stamp - previous.obstacles.stamp if previous else 0.0
 
         points = sweep.points
-        if self.config.online.deskew and sweep.time is not None:
-            twist = self._ego_motion.twist
-            if twist is not None:
-                points = deskew(points, sweep.time, twist)
-                clock.lap("deskew")
+        twist = self._ego_motion.twist
+        if self.config.online.deskew and sweep.time is not None and twist is not None:
+            points = deskew(points, sweep.time, twist)
+        rays = points - sweep.origin if sweep.origin.any() else points
+        beams = self._beside.submit(self._evidence.add, rays, sweep.stamp)
+        clock.lap("deskew")
+
         motion = self._motion(points, interval, world_from_sensor)
+        clock.lap("ego motion")
+        ground = self._ground.segment(rays)
+        clock.lap("ground")
+        beams.result()
         if previous is not None and motion is None:
             reset = "ego motion not found"
+            self._evidence.reset()
             self._tracker.reset()
-        clock.lap("ego motion")
+        clock.lap("beams")
 
-        ground = self._ground.segment(points - sweep.origin if sweep.origin.any() else points)
-        clock.lap("ground")
-
-        reach = self.config.online.max_range
-        inside = (np.abs(points[:, :2] - sweep.origin[:2]) <= reach).all(axis=1)
+        distance = np.abs(rays[:, :2]).max(axis=1)
+        inside = distance <= self.config.online.max_range
+        inside &= np.einsum("ij,ij->i", rays, rays) >= self.config.online.min_range**2
         chosen = np.flatnonzero(inside & ~ground)
         obstacles = PointCloud(
             points[chosen],
@@ -141,33 +155,54 @@ class OnlineFlow:
             sweep.frame,
             sweep.origin,
         )
-        self._previous = _Sweep(obstacles, sweep.stamp, sweep.frame, world_from_sensor)
+        self._previous = _Previous(obstacles, world_from_sensor)
 
         flow = np.zeros((len(sweep), 3), np.float32)
         moving = np.zeros(len(sweep), np.bool_)
         confidence = np.zeros(len(sweep), np.float32)
         objects: list[MovingObject] = []
         converged, iterations = True, 0
+        clock.lap("select")
         if previous is not None and motion is not None:
-            solved = self._solve(obstacles, previous.obstacles.transformed(motion), deadline)
-            clock.lap("solver")
-            flow[chosen], moving[chosen] = solved.flow, solved.moving
-            confidence[inside] = 1.0
-            confidence[chosen] = solved.confidence
-            converged, iterations = solved.converged, solved.iterations
-            objects = self._tracker.update(
-                _detections(obstacles, solved, -interval), motion, interval
+            self._evidence.moved(motion)
+            expected = self._tracker.advance(motion, interval)
+            found = find_claims(
+                obstacles,
+                previous.obstacles.transformed(motion),
+                expected,
+                self.config.flow,
+                Deadline(max(deadline.remaining - self._tail, 1e-4)),
+                self._workspace,
             )
+            clock.lap("solver")
+            bodies = believe(found.claims, obstacles, self._evidence, expected)
+            confidence[inside] = 1.0
+            confidence[chosen] = found.confidence
+            for claim in found.claims:
+                confidence[chosen[claim.indices]] = DOUBTED
+            for body in bodies:
+                for claim in body:
+                    at = chosen[claim.indices]
+                    flow[at] = claim.velocity * np.float32(-interval)
+                    moving[at] = True
+                    confidence[at] = np.maximum(found.confidence[claim.indices], DOUBTED)
+            clock.lap("evidence")
+            detections = [_detection(body, obstacles, chosen, found) for body in bodies]
+            objects = self._tracker.update(
+                [d for d in detections if len(d.points) >= MIN_OBJECT_POINTS]
+            )
+            converged, iterations = found.converged, found.iterations
             clock.lap("tracks")
+            self._tail += 0.2 * (clock.stages["evidence"] + clock.stages["tracks"] - self._tail)
         scene_flow = SceneFlow(
             flow, moving, confidence, -interval, deadline.elapsed, iterations, converged
         )
         return SweepFlow(sweep, scene_flow, ground, motion, objects, clock.stages, reset)
 
     def _why_reset(self, sweep: PointCloud) -> str:
-        previous = self._previous
-        if previous is None:
+        if self._previous is None:
             return "first sweep"
+        previous = self._previous.obstacles
         gap = sweep.stamp - previous.stamp
         if gap <= 0.0:
             return "clock went back" if gap < 0.0 else "same stamp twice"
@@ -180,39 +215,14 @@ class OnlineFlow:
     def _motion(
         self, points: FloatArray, interval: float, pose: NDArray[np.float64] | None
     ) -> NDArray[np.float64] | None:
-        previous = self._previous
-        before = None if previous is None else previous.world_from_sensor
-        if pose is not None and before is not None:
-            motion = np.linalg.solve(pose, before)
-            self._ego_motion.observe(motion, interval)
-            return motion
-        return self._ego_motion.register(points, interval)
-
-    def _solve(self, source: PointCloud, target: PointCloud, deadline: Deadline) -> SceneFlow:
-        interval = target.stamp - source.stamp
-        flow = np.zeros_like(source.points)
-        moving = np.zeros(len(source), np.bool_)
-        confidence = np.ones(len(source), np.float32)
-        of_source, of_target = moving_candidates(source, target)
-        confidence[of_source] = 0.0
-        if not of_source.any() or not of_target.any():
-            return SceneFlow(flow, moving, confidence, interval)
-        remaining = deadline.remaining
-        if remaining <= 0.0:
-            return SceneFlow(flow, moving, confidence, interval, converged=False)
-        method = self.config.flow.method
-        solved = estimate_flow(
-            source.select(of_source),
-            target.select(of_target),
-            method,
-            None if np.isinf(remaining) else remaining,
-            options=getattr(self.config.flow, method),
-        )
-        flow[of_source], moving[of_source] = solved.flow, solved.moving
-        confidence[of_source] = solved.confidence
-        return SceneFlow(
-            flow, moving, confidence, interval, solved.seconds, solved.iterations, solved.converged
-        )
+        before = None if self._previous is None else self._previous.world_from_sensor
+        if pose is None or (before is None and self._previous is not None):
+            return self._ego_motion.register(points, interval)
+        if before is None:
+            return None
+        motion: NDArray[np.float64] = np.linalg.inv(pose) @ before
+        self._ego_motion.observe(motion, interval)
+        return motion
 
 
 def _require_usable(sweep: PointCloud) -> None:
@@ -224,17 +234,14 @@ def _require_usable(sweep: PointCloud) -> None:
         raise InputError("sweep has NaN or infinite point times")
 
 
-def _detections(cloud: PointCloud, flow: SceneFlow, interval: float) -> list[Detection]:
-    """Clusters of moving points, each with its mean velocity."""
-    points, velocity = cloud.points[flow.moving], flow.flow[flow.moving] / np.float32(interval)
-    if len(points) == 0:
-        return []
-    centres, voxel_of_point = voxels(points, VOXEL)
-    reach = np.linalg.norm(centres[:, :2] - cloud.origin[:2], axis=1)
-    labels = clusters(centres, LINK + LINK_PER_RANGE * reach)[voxel_of_point]
-    found = []
-    for label in range(int(labels.max()) + 1):
-        mine = labels == label
-        if mine.sum() >= MIN_OBJECT_POINTS:
-            found.append(Detection(points[mine], velocity[mine].mean(axis=0, dtype=np.float64)))
-    return found
+def _detection(
+    body: list[Claim], obstacles: PointCloud, chosen: NDArray[np.intp], found: Claims
+) -> Detection:
+    indices = np.concatenate([claim.indices for claim in body])
+    velocity = np.concatenate([claim.velocity for claim in body])
+    return Detection(
+        obstacles.points[indices],
+        velocity.mean(axis=0, dtype=np.float64),
+        float(found.confidence[indices].mean()),
+        chosen[indices],
+    )

@@ -61,6 +61,17 @@ def _candidates(points: FloatArray, other: FloatArray, origin: FloatArray) -> Bo
     return chosen[labels][voxel_of_point]
 
 
+def moving_clusters(cloud: PointCloud, moving: BoolArray) -> NDArray[np.int32]:
+    """Cluster of each moving point (N,); -1 where nothing moves."""
+    labels = np.full(len(cloud), -1, np.int32)
+    points = cloud.points[moving]
+    if len(points):
+        centres, voxel_of_point = voxels(points, VOXEL)
+        reach = np.linalg.norm(centres[:, :2] - cloud.origin[:2], axis=1)
+        labels[moving] = clusters(centres, LINK + LINK_PER_RANGE * reach)[voxel_of_point]
+    return labels
+
+
 def voxels(points: FloatArray, edge: float) -> tuple[FloatArray, NDArray[np.intp]]:
     """Occupied voxels of a cloud: centroids (V, 3), and each point's voxel (N,)."""
     cells = np.floor(points / np.float32(edge)).astype(np.int64)

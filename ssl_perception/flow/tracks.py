@@ -31,6 +31,7 @@ class MovingObject:
         size: (3,) length along ``yaw``, width, height, metres.
         yaw: heading, radians about z, counter-clockwise from x.
         velocity: (3,) m/s over ground, in the axes of the frame.
+        points: (n,) which points of the sweep it is made of.
         age: seconds since it was first seen moving.
         confidence: in [0, 1]; grows with every sweep that agrees with the ones before.
     """
@@ -40,17 +41,42 @@ class MovingObject:
     size: NDArray[np.float64]
     yaw: float
     velocity: NDArray[np.float64]
+    points: NDArray[np.intp]
     age: float
     confidence: float
 
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """One cluster that moved in the newest sweep: its points (N, 3) and velocity (3,) m/s."""
+    """One body that moved in the newest sweep.
+
+    Attributes:
+        points: (n, 3) metres, in the sweep's frame.
+        velocity: (3,) m/s over ground.
+        confidence: in [0, 1].
+        indices: (n,) which points of the sweep they are.
+    """
 
     points: FloatArray
     velocity: NDArray[np.float64]
-    confidence: float = 1.0
+    confidence: float
+    indices: NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """Where a track should be in the newest sweep, whether or not it is seen there.
+
+    Attributes:
+        lower, upper: (3,) corners of its box, metres.
+        velocity: (3,) m/s over ground.
+        hits: sweeps in which it was seen.
+    """
+
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    hits: int
 
 
 class _Track:
@@ -63,6 +89,12 @@ class _Track:
         self.hits = 1
         self.missed = 0.0
         self.seen = seen
+
+    def expected(self) -> Expected:
+        offset = np.append(self.position - _middle(self.seen), 0.0)
+        low, high = self.seen.points.min(axis=0), self.seen.points.max(axis=0)
+        velocity = np.append(self.velocity, 0.0)
+        return Expected(low + offset, high + offset, velocity, self.hits)
 
     def predict(
         self, current_from_previous: NDArray[np.float64], interval: float, q: float
@@ -99,26 +131,30 @@ class Tracker:
         """Drop all tracks; identities go on counting."""
         self._tracks.clear()
 
-    def update(
-        self,
-        detections: list[Detection],
-        current_from_previous: NDArray[np.float64],
-        interval: float,
-    ) -> list[MovingObject]:
-        """Carry the tracks on to this sweep, and match what moves in it.
+    def advance(
+        self, current_from_previous: NDArray[np.float64], interval: float
+    ) -> list[Expected]:
+        """Carry the tracks on to the newest sweep.
 
         Args:
-            detections: in the newest sweep's frame.
             current_from_previous: (4, 4) ego motion.
             interval: seconds since the sweep before, positive.
+
+        Returns:
+            Where they should be now.
+        """
+        for track in self._tracks:
+            track.predict(current_from_previous, interval, self.options.acceleration)
+            track.missed += interval
+        return [track.expected() for track in self._tracks]
+
+    def update(self, detections: list[Detection]) -> list[MovingObject]:
+        """Match what moves in the newest sweep; ``advance`` comes before.
 
         Returns:
             One object per detection, in their order.
         """
         options = self.options
-        for track in self._tracks:
-            track.predict(current_from_previous, interval, options.acceleration)
-            track.missed += interval
         matched: dict[int, _Track] = {}
         if self._tracks and detections:
             cost = np.array([[self._cost(t, d) for d in detections] for t in self._tracks])
@@ -127,13 +163,13 @@ class Tracker:
                     matched[int(column)] = self._tracks[row]
         objects = []
         for k, seen in enumerate(detections):
-            track = matched.get(k)
-            if track is None:
+            if k in matched:
+                track = matched[k]
+                track.update(seen)
+            else:
                 track = _Track(self._next, seen)
                 self._next += 1
                 self._tracks.append(track)
-            else:
-                track.update(seen)
             objects.append(_object(track, options))
         self._tracks = [t for t in self._tracks if t.missed <= options.keep]
         return objects
@@ -169,6 +205,7 @@ def _object(track: _Track, options: Options) -> MovingObject:
         size=high - low,
         yaw=yaw,
         velocity=velocity,
+        points=track.seen.indices,
         age=track.age,
         confidence=track.seen.confidence * min(1.0, track.hits / options.confirm),
     )

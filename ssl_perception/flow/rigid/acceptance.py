@@ -3,62 +3,105 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.registration import TAU, Matching, match, move
 from ssl_perception.flow.rigid.sampling import Sample
 from ssl_perception.flow.rigid.visibility import RangeImage, occluded
 
-_HIDDEN_COST = 0.25  # most that a point costs which the target couldn't see
+_HIDDEN_COST = 0.25  # most that a point costs which the target couldn't see, having moved ...
+_HIDDEN_COST_STILL = 0.15  # ... and having stood still, which needs no proof
+_FOREIGN_COST = 0.25  # least that a moved point costs where something else stands all along
 _LENGTH_COST = 0.003  # per metre and point
 MIN_LENGTH = 0.05  # m, shorter motions are noise
 
 
-@njit(cache=True, nogil=True)
-def energy(
+@kernel
+def costs(
     sample: Sample,
     matching: Matching,
     q: NDArray[np.float64],
     centre: NDArray[np.float32],
     image: RangeImage,
-) -> tuple[float, float]:
-    """Energy E and its forward part F of motion ``q`` (4,).
+    forward: NDArray[np.float32],
+    backward: NDArray[np.float32],
+) -> None:
+    """What each sampled point costs under motion ``q`` (4,): min(1, d^2 / tau^2), with two limits.
 
-        F = sum_i min(1, d_i^2 / tau^2), at most 0.25 where the moved point is hidden
-        E = F + w_b sum_{j novel} min(1, d_j^2 / tau^2) + 0.003 m |t_xy|
+    A source point that the target couldn't have seen where the motion puts it costs little. One
+    that lands where another cluster stands all along explains nothing, and costs something.
 
     Args:
         sample, matching: see there; ``matching`` is overwritten.
         centre: (2,) float32, the sample's horizontal zero.
         image: ``RangeImage`` of the target.
+        forward: (128,) written, per source point; backward: (256,) written, per novel target
+            point, 0 for the others.
     """
     m, n = sample.size[0], sample.size[1]
     move(sample, matching, q)
     match(matching, m, n)
-    per_square = 1.0 / (TAU * TAU)
+    per_square = np.float32(1.0 / (TAU * TAU))
+    one = np.float32(1.0)
     cos, sin = np.float32(np.cos(q[3])), np.float32(np.sin(q[3]))
-    forward = 0.0
+    moves = q[0] != 0.0 or q[1] != 0.0
+    hidden_cost = np.float32(_HIDDEN_COST if moves else _HIDDEN_COST_STILL)
     for i in range(m):
-        cost = min(1.0, matching.forward_square[i] * per_square)
-        if cost > _HIDDEN_COST:
+        cost = min(one, matching.forward_square[i] * per_square)
+        if moves and sample.foreign[matching.forward[i]]:
+            cost = max(cost, np.float32(_FOREIGN_COST))
+        if cost > hidden_cost:
             x = cos * sample.x[0, i] - sin * sample.x[1, i] + np.float32(q[0]) + centre[0]
             y = sin * sample.x[0, i] + cos * sample.x[1, i] + np.float32(q[1]) + centre[1]
             if occluded(image, x, y, sample.x[2, i] + np.float32(q[2])):
-                cost = _HIDDEN_COST
-        forward += cost
-    backward = 0.0
+                cost = hidden_cost
+        forward[i] = cost
     for j in range(n):
-        if sample.novel[j]:
-            backward += min(1.0, matching.backward_square[j] * per_square)
-    length = np.hypot(q[0], q[1])
-    total = forward + backward * sample.thinning[1] / sample.thinning[0] + _LENGTH_COST * m * length
-    return total, forward
+        cost = min(one, matching.backward_square[j] * per_square)
+        backward[j] = cost if sample.novel[j] else np.float32(0.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def energies(
+    sample: Sample,
+    count: int,
+    candidate: NDArray[np.float64],
+    forward: NDArray[np.float32],
+    backward: NDArray[np.float32],
+    energy: NDArray[np.float64],
+) -> None:
+    """Energy E and its forward part F per source point, of each of ``count`` candidate motions.
+
+        F = sum_i c_i,   E = F + w_b sum_{j novel} c_j + 0.003 m |t_xy|
+
+    Novel points that no candidate brings within reach belong to something else, and don't count.
+
+    Args:
+        candidate: (>= count, 4). forward, backward: (>= count, 128 | 256) as from ``costs``.
+        energy: (>= count, 2) written: E / m, F / m.
+    """
+    m, n = sample.size[0], sample.size[1]
+    for h in range(count):
+        total = 0.0
+        for i in range(m):
+            total += forward[h, i]
+        energy[h, 0] = total + _LENGTH_COST * m * np.hypot(candidate[h, 0], candidate[h, 1])
+        energy[h, 1] = total / m
+    weight = sample.thinning[1] / sample.thinning[0]
+    for j in range(n):
+        within_reach = False
+        for h in range(count):
+            within_reach = within_reach or backward[h, j] < np.float32(1.0)
+        if within_reach:
+            for h in range(count):
+                energy[h, 0] += weight * backward[h, j]
+    for h in range(count):
+        energy[h, 0] /= m
+
+
+@kernel
 def earns_motion(
-    m: int,
     length: float,
     moved: float,
     moved_forward: float,
@@ -69,12 +112,12 @@ def earns_motion(
     """Whether a motion explains enough more than standing still.
 
     Args:
-        m: points in the sample. length: of the motion, horizontally, metres.
-        moved, moved_forward: E and F of the motion. still, still_forward: of no motion.
+        length: of the motion, horizontally, metres.
+        moved, moved_forward: E / m and F / m of the motion. still, still_forward: of no motion.
         active: the cluster has unmatched voxels of its own.
     """
     if length <= 0.04 or moved >= (0.75 if active else 0.70) * still:
         return False
-    if (still - moved) / m <= 0.08 * min(1.0, (length / TAU) ** 2):
+    if still - moved <= 0.08 * min(1.0, (length / TAU) ** 2):
         return False
-    return moved_forward / m < 0.5 and moved_forward / m < 0.9 * still_forward / m + 0.01
+    return moved_forward < 0.5 and moved_forward < 0.9 * still_forward + 0.01

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ssl_perception.flow.rigid.acceptance import MIN_LENGTH, earns_motion, energy
-from ssl_perception.flow.rigid.components import Components
+from ssl_perception.flow.kernel import kernel
+from ssl_perception.flow.rigid.acceptance import MIN_LENGTH, costs, earns_motion, energies
+from ssl_perception.flow.rigid.components import Components, measure
 from ssl_perception.flow.rigid.hypothesis_search import (
     MAX_HYPOTHESES,
     STEP,
@@ -17,7 +17,7 @@ from ssl_perception.flow.rigid.hypothesis_search import (
     search_translations,
     slides,
 )
-from ssl_perception.flow.rigid.propagation import REGISTERED, STATIC
+from ssl_perception.flow.rigid.propagation import PROPAGATED, REGISTERED, STATIC
 from ssl_perception.flow.rigid.registration import (
     Matching,
     empty_matching,
@@ -26,11 +26,14 @@ from ssl_perception.flow.rigid.registration import (
 )
 from ssl_perception.flow.rigid.sampling import (
     DENSE,
+    MAX_SOURCE,
+    MAX_TARGET,
     Sample,
     empty_sample,
     sample_source,
     sample_target,
 )
+from ssl_perception.flow.rigid.split import MAX_DEPTH, disagreement, merge, split, worth_splitting
 from ssl_perception.flow.rigid.visibility import RangeImage
 from ssl_perception.flow.rigid.voxel_grid import VoxelGrid
 
@@ -39,21 +42,25 @@ MAX_EXTENT = 14.0  # m
 MAX_PRE_TEST_EXTENT = 6.0  # m
 MIN_UNMATCHED = 3  # voxels that make a cluster active
 MAX_GUESSES = 4
+MAX_LOSS = 0.06  # mean cost, where its motion fits worse than none, that one rigid body may have
 
 
 class Scene(NamedTuple):
     """All that the registration of a cluster reads. Coordinates: from the source's sensor.
 
-    ``source_time`` and ``target_time`` are fractions of the interval T; ``novel`` is per target
-    voxel, ``image`` the target's range image, ``field`` its cost field.
+    ``source_time`` and ``target_time`` are fractions of the interval T; ``matched`` is per source
+    voxel, ``explained`` and ``novel`` per target voxel, ``image`` the target's range image,
+    ``field`` its cost field.
     """
 
     source: VoxelGrid
     source_points: NDArray[np.float32]
     source_time: NDArray[np.float32]
+    matched: NDArray[np.int32]
     target: VoxelGrid
     target_points: NDArray[np.float32]
     target_time: NDArray[np.float32]
+    explained: NDArray[np.int32]
     novel: NDArray[np.bool_]
     image: RangeImage
     field: CostField
@@ -91,6 +98,11 @@ class Scratch(NamedTuple):
     candidate: NDArray[np.float64]
     a: NDArray[np.float64]
     b: NDArray[np.float64]
+    verdict: NDArray[np.float64]
+    forward: NDArray[np.float32]
+    backward: NDArray[np.float32]
+    energy: NDArray[np.float64]
+    stack: NDArray[np.int32]
 
 
 def scratch(reach: int) -> Scratch:
@@ -100,81 +112,107 @@ def scratch(reach: int) -> Scratch:
         empty_matching(),
         np.zeros((2 * reach + 1, 2 * reach + 1), np.int32),
         np.zeros((1 + MAX_HYPOTHESES + MAX_GUESSES, 2), np.float32),
-        np.zeros((2, 4)),
+        np.zeros((2 + MAX_HYPOTHESES + MAX_GUESSES, 4)),
         np.zeros((4, 4)),
         np.zeros(4),
+        np.zeros(MAX_SOURCE),
+        np.zeros((2 + MAX_HYPOTHESES + MAX_GUESSES, MAX_SOURCE), np.float32),
+        np.zeros((2 + MAX_HYPOTHESES + MAX_GUESSES, MAX_TARGET), np.float32),
+        np.zeros((2 + MAX_HYPOTHESES + MAX_GUESSES, 2)),
+        np.zeros(2 * MAX_DEPTH + 2, np.int32),
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def find_candidates(scene: Scene, candidate: NDArray[np.int8]) -> None:
-    """Mark the clusters that may move at all. (K,) int8, written: 0 no, 1 slides, 2 active."""
-    parts = scene.parts
+    """Mark the clusters that may move at all: (K,) int8, written, see ``_candidate``."""
     for c in range(len(candidate)):
-        candidate[c] = 0
-        extent = max(
-            parts.box[c, 1, 0] - parts.box[c, 0, 0], parts.box[c, 1, 1] - parts.box[c, 0, 1]
-        )
-        if parts.points[c] < MIN_POINTS or extent > MAX_EXTENT:
-            continue
-        if parts.unmatched[c] >= MIN_UNMATCHED:
-            candidate[c] = 2
-        elif extent <= MAX_PRE_TEST_EXTENT:
-            voxels = parts.order[parts.first[c] : parts.first[c + 1]]
-            if slides(scene.source, scene.target, voxels):
-                candidate[c] = 1
+        candidate[c] = _candidate(scene, c)
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def _candidate(scene: Scene, c: int) -> int:
+    """0: can't move. 1: all matched, but matches better when it slides. 2: active."""
+    parts = scene.parts
+    box = parts.box[c]
+    extent = max(box[1, 0] - box[0, 0], box[1, 1] - box[0, 1])
+    if parts.points[c] < MIN_POINTS or extent > MAX_EXTENT:
+        return 0
+    if parts.unmatched[c] >= MIN_UNMATCHED:
+        return 2
+    if extent > MAX_PRE_TEST_EXTENT:
+        return 0
+    voxels = parts.order[parts.begin[c] : parts.end[c]]
+    return 1 if slides(scene.source, scene.target, voxels) else 0
+
+
+@kernel
 def register_clusters(
     scene: Scene,
     queue: NDArray[np.int32],
-    candidate: NDArray[np.int8],
     guess_box: NDArray[np.float32],
     guess_shift: NDArray[np.float32],
     scratch: Scratch,
     found: Motions,
 ) -> None:
-    """Register the clusters in ``queue``, in this order.
+    """Register the clusters in ``queue``, in this order, and what they are split into.
 
     Args:
-        scene: see ``Scene``.
+        scene: see ``Scene``; its ``parts`` grow where clusters are split.
         queue: (n,) int32, cluster numbers.
-        candidate: (K,) int8 as from ``find_candidates``.
         guess_box, guess_shift: (G, 2, 3) and (G, 2) float32: where something is thought to move
             so far over T, as a further hypothesis; metres.
         scratch, found: see there; ``found`` is written for the clusters in the queue.
     """
-    for c in queue:
-        _register(scene, c, candidate[c] == 2, guess_box, guess_shift, scratch, found)
+    stack = scratch.stack
+    for first in queue:
+        stack[0] = first
+        height = 1
+        while height > 0:
+            height -= 1
+            c = stack[height]
+            came_off = scene.parts.sibling[c]
+            if came_off >= 0 and found.state[came_off] == STATIC:
+                merge(scene.parts, c)
+                measure(scene.source, scene.source_points, scene.matched, scene.parts, c)
+            kind = _candidate(scene, c)
+            found.pivot[c] = scene.parts.centre[c]
+            if kind == 0:
+                continue
+            if _register(scene, c, kind == 2, guess_box, guess_shift, scratch, found):
+                stack[height] = c
+                stack[height + 1] = scene.parts.size[0] - 1
+                height += 2
 
 
-@njit(cache=True, nogil=True)
-def _register(
+@kernel
+def _hypotheses(
     scene: Scene,
     c: int,
     active: bool,
     guess_box: NDArray[np.float32],
     guess_shift: NDArray[np.float32],
     scratch: Scratch,
-    found: Motions,
-) -> None:
-    parts, sample, matching = scene.parts, scratch.sample, scratch.matching
-    voxels = parts.order[parts.first[c] : parts.first[c + 1]]
-    centre, box = parts.centre[c], parts.box[c]
-    dense = active and len(voxels) >= DENSE
-    sample_source(
-        sample, scene.source, scene.source_points, scene.source_time, voxels, dense, centre
-    )
-    m = sample.size[0]
+) -> tuple[int, int]:
+    """Fill ``scratch.hypotheses`` with zero, then those searched, then those guessed.
+
+    Returns:
+        How many there are after the searched ones, and in all.
+    """
     hypotheses = scratch.hypotheses
     hypotheses[0, :] = 0.0
     count = 1
     if active:
         count += search_translations(
-            scene.field, sample.x, m, centre, scratch.score, hypotheses[1:]
+            scene.field,
+            scratch.sample.x,
+            scratch.sample.size[0],
+            scene.parts.centre[c],
+            scratch.score,
+            hypotheses[1:],
         )
     searched = count
+    box = scene.parts.box[c]
     for g in range(len(guess_box)):
         if count == len(hypotheses):
             break
@@ -185,6 +223,37 @@ def _register(
         if near:
             hypotheses[count] = guess_shift[g]
             count += 1
+    return searched, count
+
+
+@kernel
+def _register(
+    scene: Scene,
+    c: int,
+    active: bool,
+    guess_box: NDArray[np.float32],
+    guess_shift: NDArray[np.float32],
+    scratch: Scratch,
+    found: Motions,
+) -> bool:
+    """Find the motion of cluster c. Returns True if it was split instead: register both parts."""
+    parts, sample, matching = scene.parts, scratch.sample, scratch.matching
+    voxels = parts.order[parts.begin[c] : parts.end[c]]
+    centre, box = parts.centre[c], parts.box[c]
+    dense = active and len(voxels) >= DENSE
+    sample_source(
+        sample, scene.source, scene.source_points, scene.source_time, voxels, dense, centre
+    )
+    m = sample.size[0]
+    searched, count = _hypotheses(scene, c, active, guess_box, guess_shift, scratch)
+    hypotheses = scratch.hypotheses
+    came_off = parts.sibling[c]
+    borrowed = 0
+    if came_off >= 0 and found.state[came_off] == REGISTERED and count < len(hypotheses):
+        for axis in range(2):
+            hypotheses[count, axis] = found.motion[came_off, axis]
+        count += 1
+        borrowed = count
     largest = 0.0
     for h in range(count):
         for axis in range(2):
@@ -195,6 +264,10 @@ def _register(
         scene.target_points,
         scene.target_time,
         scene.novel,
+        scene.explained,
+        parts.label,
+        found.state,
+        c,
         box,
         max(0.4, 0.5 + largest),
         0.3,
@@ -203,38 +276,80 @@ def _register(
     )
     found.support[c] = m
     if sample.size[1] < 5:
-        return
-    best, trial = scratch.candidate[0], scratch.candidate[1]
-    best[:] = 0.0
-    still, still_forward = energy(sample, matching, best, centre, scene.image)
-    lowest, lowest_forward = still, still_forward
+        return False
+    candidate = scratch.candidate  # the first is standing still
+    candidate[:] = 0.0
     for h in range(count):
-        trial[:] = 0.0
+        q = candidate[h + 1]
         scale = 1.0
         if 0 < h < searched:
             scale = 1.0 / _time_between(sample, box, centre, hypotheses[h])
-        trial[0] = hypotheses[h, 0] * scale
-        trial[1] = hypotheses[h, 1] * scale
-        found.iterations[c] += robust_icp(sample, matching, trial, scratch.a, scratch.b)
-        total, forward = energy(sample, matching, trial, centre, scene.image)
-        if total < lowest:
-            lowest, lowest_forward = total, forward
-            best[:] = trial
-    found.energy[c, 0] = lowest / m
-    found.energy[c, 1] = still / m
-    length = np.hypot(best[0], best[1])
-    if not earns_motion(m, length, lowest, lowest_forward, still, still_forward, active):
-        return
-    trial[:] = best
-    found.iterations[c] += generalised_icp(sample, matching, trial, scratch.a, scratch.b)
-    if np.hypot(trial[0] - best[0], trial[1] - best[1]) < 0.4:
-        best[:] = trial
-    if MIN_LENGTH < np.hypot(best[0], best[1]) <= 1.05 * scene.field.reach * STEP:
+        q[0] = hypotheses[h, 0] * scale
+        q[1] = hypotheses[h, 1] * scale
+        found.iterations[c] += robust_icp(sample, matching, q, scratch.a, scratch.b)
+    for h in range(count + 1):
+        costs(
+            sample,
+            matching,
+            candidate[h],
+            centre,
+            scene.image,
+            scratch.forward[h],
+            scratch.backward[h],
+        )
+    energy = scratch.energy
+    energies(sample, count + 1, candidate, scratch.forward, scratch.backward, energy)
+    best = 0
+    split_by = 0
+    split_score = 0.0
+    for h in range(count + 1):
+        if energy[h, 0] < energy[best, 0]:
+            best = h
+        gain, loss = disagreement(m, scratch.forward[0], scratch.forward[h])
+        if worth_splitting(gain, loss) and gain - 0.2 * loss > split_score:
+            split_by = h
+            split_score = gain - 0.2 * loss
+    found.energy[c, 0] = energy[best, 0]
+    found.energy[c, 1] = energy[0, 0]
+    length = np.hypot(candidate[best, 0], candidate[best, 1])
+    earned = earns_motion(
+        length, energy[best, 0], energy[best, 1], energy[0, 0], energy[0, 1], active
+    )
+    _, loss = disagreement(m, scratch.forward[0], scratch.forward[best])
+    one_body = earned and loss < MAX_LOSS * m
+    two_bodies = active and not one_body and split_by > 0 and parts.depth[c] < MAX_DEPTH
+    if two_bodies and split(
+        scene.source,
+        scene.source_points,
+        scene.matched,
+        parts,
+        c,
+        sample,
+        scratch.forward[0],
+        scratch.forward[split_by],
+        candidate[split_by],
+        scratch.verdict,
+    ):
+        return True
+    if not earned:
+        if borrowed > 0 and energy[borrowed, 0] < 0.9 * energy[0, 0]:
+            found.state[c] = PROPAGATED
+            found.motion[c] = found.motion[came_off]
+            found.pivot[c] = found.pivot[came_off]
+        return False
+    q = candidate[best]
+    refined = candidate[0]
+    refined[:] = q
+    found.iterations[c] += generalised_icp(sample, matching, refined, scratch.a, scratch.b)
+    if np.hypot(refined[0] - q[0], refined[1] - q[1]) < 0.4:
+        q[:] = refined
+    if MIN_LENGTH < np.hypot(q[0], q[1]) <= 1.05 * scene.field.reach * STEP:
         found.state[c] = REGISTERED
-        found.motion[c] = best
+        found.motion[c] = q
+    return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _time_between(
     sample: Sample,
     box: NDArray[np.float32],
@@ -269,7 +384,7 @@ def _time_between(
     return between if between >= 0.4 else 1.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write_flow(
     scene: Scene, found: Motions, flow: NDArray[np.float32], moving: NDArray[np.bool_]
 ) -> None:
@@ -279,11 +394,11 @@ def write_flow(
 
     ``flow`` (N, 3) float32 and ``moving`` (N,) bool come in as zero.
     """
-    for c in range(len(found.state)):
+    for c in range(scene.parts.size[0]):
         if found.state[c] == STATIC:
             continue
         cos, sin = np.cos(found.motion[c, 3]), np.sin(found.motion[c, 3])
-        for a in range(scene.parts.first[c], scene.parts.first[c + 1]):
+        for a in range(scene.parts.begin[c], scene.parts.end[c]):
             v = scene.parts.order[a]
             for b in range(scene.source.first[v], scene.source.first[v + 1]):
                 p = scene.source.order[b]

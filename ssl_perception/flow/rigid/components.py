@@ -5,42 +5,49 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.voxel_grid import VoxelGrid, column_range
 from ssl_perception.flow.rigid.workspace import Workspace
 
 VERTICAL_REACH = 2  # voxels; rings of a lidar leave gaps
+SPARE = 256  # clusters that splitting may add
 RANGE_2, RANGE_3 = 25.0, 40.0  # m, from where on the horizontal reach is 2 and 3 voxels
 
 
 class Components(NamedTuple):
-    """K clusters over V voxels, numbered by their first voxel.
+    """K clusters over V voxels, numbered by their first voxel; splitting adds more at the end.
 
     Attributes:
+        size: (1,) int64, K. The arrays below have room for more.
         label: (V,) int32.
-        first: (K + 1,) int32, the voxels of cluster c are ``order[first[c]:first[c + 1]]``.
+        begin, end: (room,) int32, the voxels of cluster c are ``order[begin[c]:end[c]]``.
         order: (V,) int32.
-        points: (K,) int32, points per cluster.
-        unmatched: (K,) int32, unmatched voxels per cluster.
-        box: (K, 2, 3) float32, lower and upper corner of its points, metres.
-        centre: (K, 2) float32, mean x, y of its points, metres.
+        points: (room,) int32, points per cluster.
+        unmatched: (room,) int32, unmatched voxels per cluster.
+        box: (room, 2, 3) float32, lower and upper corner of its points, metres.
+        centre: (room, 2) float32, mean x, y of its points, metres.
+        depth: (room,) int8, how often it was split; sibling: (room,) int32, what came off last.
     """
 
+    size: NDArray[np.int64]
     label: NDArray[np.int32]
-    first: NDArray[np.int32]
+    begin: NDArray[np.int32]
+    end: NDArray[np.int32]
     order: NDArray[np.int32]
     points: NDArray[np.int32]
     unmatched: NDArray[np.int32]
     box: NDArray[np.float32]
     centre: NDArray[np.float32]
+    depth: NDArray[np.int8]
+    sibling: NDArray[np.int32]
 
 
 def connected_components(
     grid: VoxelGrid,
     points: NDArray[np.float32],
-    unmatched: NDArray[np.bool_],
+    matched: NDArray[np.int32],
     workspace: Workspace,
 ) -> Components:
     """Group the voxels of a cloud, and measure each group."""
@@ -48,21 +55,25 @@ def connected_components(
     parent = workspace.array("components.parent", (voxels,), np.int32)
     label = workspace.array("components.label", (voxels,), np.int32)
     count = _link(grid, parent, label)
+    room = count + SPARE
     parts = Components(
+        np.array([count]),
         label,
-        workspace.array("components.first", (count + 1,), np.int32),
+        workspace.array("components.begin", (room,), np.int32),
+        workspace.array("components.end", (room,), np.int32),
         workspace.array("components.order", (voxels,), np.int32),
-        workspace.array("components.points", (count,), np.int32),
-        workspace.array("components.unmatched", (count,), np.int32),
-        workspace.array("components.box", (count, 2, 3), np.float32),
-        workspace.array("components.centre", (count, 2), np.float32),
+        workspace.array("components.points", (room,), np.int32),
+        workspace.array("components.unmatched", (room,), np.int32),
+        workspace.array("components.box", (room, 2, 3), np.float32),
+        workspace.array("components.centre", (room, 2), np.float32),
+        workspace.array("components.depth", (room,), np.int8),
+        workspace.array("components.sibling", (room,), np.int32),
     )
-    sums = workspace.array("components.sums", (count, 2), np.float64)
-    _measure(grid, points, unmatched, parts, sums)
+    _list_voxels(grid, points, matched, parts)
     return parts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _root(parent: NDArray[np.int32], v: int) -> int:
     while parent[v] != v:
         parent[v] = parent[parent[v]]
@@ -70,7 +81,7 @@ def _root(parent: NDArray[np.int32], v: int) -> int:
     return v
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _link(grid: VoxelGrid, parent: NDArray[np.int32], label: NDArray[np.int32]) -> int:
     """Union-find over the half neighbourhood; the lower number becomes the root. Returns K."""
     for v in range(len(grid.cell)):
@@ -101,41 +112,55 @@ def _link(grid: VoxelGrid, parent: NDArray[np.int32], label: NDArray[np.int32]) 
     return count
 
 
-@njit(cache=True, nogil=True)
-def _measure(
-    grid: VoxelGrid,
-    points: NDArray[np.float32],
-    unmatched: NDArray[np.bool_],
-    parts: Components,
-    sums: NDArray[np.float64],
+@kernel
+def _list_voxels(
+    grid: VoxelGrid, points: NDArray[np.float32], matched: NDArray[np.int32], parts: Components
 ) -> None:
-    """Voxel lists, counts, boxes and centres of the clusters."""
-    parts.first[:] = 0
-    parts.points[:] = 0
-    parts.unmatched[:] = 0
-    parts.box[:, 0] = np.float32(np.inf)
-    parts.box[:, 1] = np.float32(-np.inf)
-    sums[:] = 0.0
+    """Voxel lists of the clusters, then their measures."""
+    parts.end[:] = 0
+    parts.depth[:] = 0
+    parts.sibling[:] = -1
+    for v in range(len(grid.cell)):
+        parts.end[parts.label[v]] += 1
+    total = 0
+    for c in range(parts.size[0]):
+        parts.begin[c] = total
+        total += parts.end[c]
+        parts.end[c] = parts.begin[c]
     for v in range(len(grid.cell)):
         c = parts.label[v]
-        parts.first[c + 1] += 1
-        parts.unmatched[c] += unmatched[v]
-        parts.points[c] += grid.first[v + 1] - grid.first[v]
-        for axis in range(2):
-            sums[c, axis] += grid.centroid[v, axis] * (grid.first[v + 1] - grid.first[v])
+        parts.order[parts.end[c]] = v
+        parts.end[c] += 1
+    for c in range(parts.size[0]):
+        measure(grid, points, matched, parts, c)
+
+
+@kernel
+def measure(
+    grid: VoxelGrid,
+    points: NDArray[np.float32],
+    matched: NDArray[np.int32],
+    parts: Components,
+    c: int,
+) -> None:
+    """Counts, box and centre of cluster c, from its voxels."""
+    count = unmatched = 0
+    sum_x = sum_y = 0.0
+    box = parts.box[c]
+    box[0] = np.float32(np.inf)
+    box[1] = np.float32(-np.inf)
+    for v in parts.order[parts.begin[c] : parts.end[c]]:
+        inside = grid.first[v + 1] - grid.first[v]
+        count += inside
+        unmatched += matched[v] < 0
+        sum_x += grid.centroid[v, 0] * inside
+        sum_y += grid.centroid[v, 1] * inside
         for a in range(grid.first[v], grid.first[v + 1]):
             p = grid.order[a]
             for axis in range(3):
-                parts.box[c, 0, axis] = min(parts.box[c, 0, axis], points[p, axis])
-                parts.box[c, 1, axis] = max(parts.box[c, 1, axis], points[p, axis])
-    for c in range(len(parts.points)):
-        parts.first[c + 1] += parts.first[c]
-        for axis in range(2):
-            parts.centre[c, axis] = sums[c, axis] / parts.points[c]
-    for v in range(len(grid.cell)):
-        c = parts.label[v]
-        parts.order[parts.first[c]] = v
-        parts.first[c] += 1
-    for c in range(len(parts.points) - 1, -1, -1):
-        parts.first[c + 1] = parts.first[c]
-    parts.first[0] = 0
+                box[0, axis] = min(box[0, axis], points[p, axis])
+                box[1, axis] = max(box[1, axis], points[p, axis])
+    parts.points[c] = count
+    parts.unmatched[c] = unmatched
+    parts.centre[c, 0] = sum_x / count
+    parts.centre[c, 1] = sum_y / count

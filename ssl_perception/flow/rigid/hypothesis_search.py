@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid, column_range
 from ssl_perception.flow.rigid.workspace import Workspace
 
@@ -52,7 +52,7 @@ def cost_field(grid: VoxelGrid, max_displacement: float, workspace: Workspace) -
     return field
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _spread(centroid: NDArray[np.float32], field: CostField) -> None:
     """Each centroid lowers the cost of its 3 x 3 x 3 cells (distance to the cell's centre)."""
     field.cost[:] = np.uint8(255)
@@ -77,7 +77,7 @@ def _spread(centroid: NDArray[np.float32], field: CostField) -> None:
                         field.cost[k + dk - 1, i + di - 1, j + dj - 1] = min(old, np.uint8(cost))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def search_translations(
     field: CostField,
     x: NDArray[np.float32],
@@ -141,7 +141,7 @@ def search_translations(
     return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def slides(source: VoxelGrid, target: VoxelGrid, voxels: NDArray[np.int32]) -> bool:
     """Whether a matched cluster matches better when it slides a little: slow, overlapping movers.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.components import Components
 from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid, column_range
 
@@ -15,7 +15,7 @@ _GROW = 0.8  # m
 _CAP = 0.25  # m^2
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def misfit(
     source: VoxelGrid,
     source_points: NDArray[np.float32],
@@ -67,7 +67,7 @@ def misfit(
     return total / max(taken, 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def propagate(
     source: VoxelGrid,
     source_points: NDArray[np.float32],
@@ -85,14 +85,14 @@ def propagate(
         state: (K,) int8, STATIC, REGISTERED or PROPAGATED; updated in the order of labels.
         motion: (K, 4) float64 and pivot: (K, 2) float32; updated likewise.
     """
-    for c in range(len(state)):
+    for c in range(parts.size[0]):
         count = parts.points[c]
         if count > MAX_POINTS:
             continue
         best = np.inf
         giver = own = -1.0
-        for other in range(len(state)):
-            if state[other] != REGISTERED or other == c or parts.points[other] < 2 * count:
+        for other in range(parts.size[0]):
+            if state[other] != REGISTERED or other == c or parts.points[other] < count:
                 continue
             near = True
             for axis in range(3):
@@ -103,7 +103,7 @@ def propagate(
                 )
             if not near:
                 continue
-            voxels = parts.order[parts.first[c] : parts.first[c + 1]]
+            voxels = parts.order[parts.begin[c] : parts.end[c]]
             if own < 0.0:
                 own = misfit(
                     source, source_points, target, target_points, voxels, count, motion[c], pivot[c]

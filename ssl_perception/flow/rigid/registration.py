@@ -16,9 +16,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.sampling import MAX_SOURCE, MAX_TARGET, Sample
 
 TAU = 0.5  # m, pairs farther apart are dropped
@@ -71,7 +71,7 @@ def empty_matching() -> Matching:
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def move(sample: Sample, matching: Matching, q: NDArray[np.float64]) -> None:
     """Bring both clouds to the target's stamp under motion ``q`` (4,)."""
     cos, sin = np.float32(np.cos(q[3])), np.float32(np.sin(q[3]))
@@ -87,7 +87,7 @@ def move(sample: Sample, matching: Matching, q: NDArray[np.float64]) -> None:
         matching.y[2, j] = sample.y[2, j]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def match(matching: Matching, m: int, n: int) -> None:
     """Nearest neighbours both ways, exhaustively: m n distances, vectorised.
 
@@ -121,7 +121,7 @@ def match(matching: Matching, m: int, n: int) -> None:
         matching.backward_square[j] = dx * dx + dy * dy + dz * dz
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def solve4(a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
     """Solve the symmetric positive definite 4 x 4 system a d = b in place; d ends in ``b``."""
     for col in range(4):
@@ -137,7 +137,7 @@ def solve4(a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
         b[row] /= a[row, row]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _add_point_pair(
     sample: Sample,
     matching: Matching,
@@ -176,7 +176,7 @@ def _add_point_pair(
     return k
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def robust_icp(
     sample: Sample,
     matching: Matching,
@@ -235,7 +235,7 @@ def robust_icp(
     return 12
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def covariances(points: NDArray[np.float32], count: int, covariance: NDArray[np.float64]) -> None:
     """Covariance of the neighbours within 0.5 m of each of ``points`` (3, count), + 4e-4 m^2 I.
 
@@ -273,7 +273,7 @@ def covariances(points: NDArray[np.float32], count: int, covariance: NDArray[np.
         covariance[i, 5] = szz * w - sz * sz + 4e-4
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _add_distribution_pair(
     sample: Sample,
     matching: Matching,
@@ -325,7 +325,7 @@ def _add_distribution_pair(
     return k
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def generalised_icp(
     sample: Sample,
     matching: Matching,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid, sort_points_of_voxel
 
 MAX_SOURCE, MAX_TARGET = 128, 256
@@ -24,6 +24,7 @@ class Sample(NamedTuple):
         x: (3, 128) float32, metres.   x_time: (128,) float32, s / T.
         y: (3, 256) float32, metres.   y_time: (256,) float32, u / T.
         novel: (256,) bool, the target point is unexplained though the source would have seen it.
+        foreign: (256,) bool, a static cluster of the source explains it.
         size: (2,) int64, m and n.
         thinning: (2,) float64, candidates per kept point, source and target, >= 1.
     """
@@ -33,6 +34,7 @@ class Sample(NamedTuple):
     y: NDArray[np.float32]
     y_time: NDArray[np.float32]
     novel: NDArray[np.bool_]
+    foreign: NDArray[np.bool_]
     size: NDArray[np.int64]
     thinning: NDArray[np.float64]
 
@@ -45,12 +47,13 @@ def empty_sample() -> Sample:
         np.zeros((3, MAX_TARGET), np.float32),
         np.zeros(MAX_TARGET, np.float32),
         np.zeros(MAX_TARGET, np.bool_),
+        np.zeros(MAX_TARGET, np.bool_),
         np.zeros(2, np.int64),
         np.ones(2, np.float64),
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sample_source(
     sample: Sample,
     grid: VoxelGrid,
@@ -91,13 +94,17 @@ def sample_source(
         at += width
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sample_target(
     sample: Sample,
     grid: VoxelGrid,
     points: NDArray[np.float32],
     time: NDArray[np.float32],
     novel: NDArray[np.bool_],
+    explained: NDArray[np.int32],
+    label: NDArray[np.int32],
+    state: NDArray[np.int8],
+    c: int,
     box: NDArray[np.float32],
     grow_xy: float,
     grow_z: float,
@@ -108,7 +115,9 @@ def sample_target(
 
     Args:
         points, time: (M, 3) and (M,) float32; time in fractions of T.
-        novel: (V,) bool per target voxel.
+        novel: (V,) bool per target voxel; explained: (V,) int32, the source voxel that explains
+            it without motion, or -1; label: per source voxel; state: per cluster, 0
+            static as far as is known; c: the cluster.
         box: (2, 3) float32, the cluster's corners. grow_xy, grow_z: metres.
         dense, centre: as for the source.
     """
@@ -144,6 +153,10 @@ def sample_target(
                         sample.y[2, taken] = points[p, 2]
                         sample.y_time[taken] = time[p]
                         sample.novel[taken] = novel[v]
+                        owner = explained[v]
+                        sample.foreign[taken] = (
+                            owner >= 0 and label[owner] != c and state[label[owner]] == 0
+                        )
                         taken += 1
                     at += 1
         if counting:

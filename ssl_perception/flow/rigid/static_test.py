@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid, column_range
 
 
-@njit(cache=True, nogil=True)
-def find_unmatched(
-    grid: VoxelGrid, other: VoxelGrid, base: float, per_metre: float, unmatched: NDArray[np.bool_]
+@kernel
+def match_voxels(
+    grid: VoxelGrid,
+    other: VoxelGrid,
+    base: float,
+    per_metre: float,
+    matched: NDArray[np.int32],
 ) -> None:
-    """Mark voxels whose centroid has no centroid of the other cloud within its threshold.
+    """For each voxel, one of the other cloud's within its threshold, or -1: unmatched.
 
     theta = base + per_metre * horizontal range from the sensor (at the coordinates' origin).
     The search goes ring by ring of columns and stops at the first match, so static things,
@@ -22,7 +26,7 @@ def find_unmatched(
     Args:
         grid, other: ``VoxelGrid`` of V and V' voxels with the same corner and shape.
         base, per_metre: of the threshold, metres and 1.
-        unmatched: (V,) bool, written.
+        matched: (V,) int32, written.
     """
     for v in range(len(grid.cell)):
         i, j, k = grid.cell[v, 0], grid.cell[v, 1], grid.cell[v, 2]
@@ -30,9 +34,9 @@ def find_unmatched(
         theta = base + per_metre * np.sqrt(x * x + y * y)
         limit = theta * theta
         reach = int(np.ceil(theta / EDGE))
-        matched = False
+        matched[v] = -1
         ring = 0
-        while not matched and ring <= reach:
+        while matched[v] < 0 and ring <= reach:
             for di in range(-ring, ring + 1):
                 step = 1 if abs(di) == ring else max(2 * ring, 1)
                 for dj in range(-ring, ring + 1, step):
@@ -42,11 +46,10 @@ def find_unmatched(
                         dy = other.centroid[w, 1] - y
                         dz = other.centroid[w, 2] - z
                         if dx * dx + dy * dy + dz * dz <= limit:
-                            matched = True
+                            matched[v] = w
                             break
-                    if matched:
+                    if matched[v] >= 0:
                         break
-                if matched:
+                if matched[v] >= 0:
                     break
             ring += 1
-        unmatched[v] = not matched

@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.workspace import Workspace
 
 EDGE = 0.2  # m
@@ -115,7 +115,7 @@ def voxel_grid(
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _shift(
     points: NDArray[np.float32],
     origin: NDArray[np.float32],
@@ -133,7 +133,7 @@ def _shift(
             corners[1, axis] = max(corners[1, axis], value)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def popcount(word: np.uint64) -> np.int64:
     """Number of set bits of a uint64 (one instruction once compiled)."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -144,7 +144,7 @@ def popcount(word: np.uint64) -> np.int64:
     return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def rank_of(occupied: NDArray[np.uint64], rank: NDArray[np.int32], i: int, j: int, k: int) -> int:
     """Number of occupied cells before (i, j, k); that cell's own number if it is occupied."""
     word = k >> 6
@@ -152,7 +152,7 @@ def rank_of(occupied: NDArray[np.uint64], rank: NDArray[np.int32], i: int, j: in
     return rank[i, j, word] + popcount(occupied[i, j, word] & below)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def column_range(grid: VoxelGrid, i: int, j: int, k: int, reach: int) -> tuple[int, int]:
     """Voxels of column (i, j) in layers k - reach … k + reach, as a range (begin, end).
 
@@ -171,7 +171,7 @@ def column_range(grid: VoxelGrid, i: int, j: int, k: int, reach: int) -> tuple[i
     return begin, rank_of(grid.occupied, grid.rank, i, j, high)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mark(
     points: NDArray[np.float32],
     lower: NDArray[np.float32],
@@ -216,7 +216,7 @@ def _mark(
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gather(
     points: NDArray[np.float32],
     occupied: NDArray[np.uint64],
@@ -270,7 +270,7 @@ def _gather(
     return first[len(cell)]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _nearer(points: NDArray[np.float32], p: int, q: int, centre: NDArray[np.float32]) -> bool:
     """Whether p is nearer to ``centre`` than q; the smaller coordinates break a tie."""
     dp = np.float32(0.0)
@@ -283,7 +283,7 @@ def _nearer(points: NDArray[np.float32], p: int, q: int, centre: NDArray[np.floa
     return bool(dp < dq)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def before(points: NDArray[np.float32], p: int, q: int) -> bool:
     """Whether point p comes before q in lexicographic order of x, y, z."""
     for axis in range(3):
@@ -292,7 +292,7 @@ def before(points: NDArray[np.float32], p: int, q: int) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sort_points_of_voxel(grid: VoxelGrid, points: NDArray[np.float32], v: int) -> None:
     """Put the points of one voxel into lexicographic order, in place (few: insertion sort)."""
     for a in range(grid.first[v] + 1, grid.first[v + 1]):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ssl_perception.config import RigidCluster
 from ssl_perception.flow.deadline import Deadline
 from ssl_perception.flow.rigid.cluster_motion import (
+    MIN_UNMATCHED,
     Motions,
     Scene,
     find_candidates,
@@ -28,7 +29,7 @@ from ssl_perception.flow.rigid.cluster_motion import (
 from ssl_perception.flow.rigid.components import connected_components
 from ssl_perception.flow.rigid.hypothesis_search import cost_field
 from ssl_perception.flow.rigid.propagation import STATIC, propagate
-from ssl_perception.flow.rigid.static_test import find_unmatched
+from ssl_perception.flow.rigid.static_test import match_voxels
 from ssl_perception.flow.rigid.visibility import find_novel, range_image
 from ssl_perception.flow.rigid.voxel_grid import grid_bounds, local_points, voxel_grid
 from ssl_perception.flow.rigid.workspace import Workspace
@@ -156,45 +157,59 @@ def cluster_flow(
     )
     watch.lap("voxels")
 
-    unmatched = workspace.array("unmatched", (len(grid.cell),), np.bool_)
-    unexplained = workspace.array("unexplained", (len(other.cell),), np.bool_)
-    find_unmatched(grid, other, options.match_base, options.match_per_metre, unmatched)
-    find_unmatched(other, grid, options.match_base, options.match_per_metre, unexplained)
+    matched = workspace.array("matched", (len(grid.cell),), np.int32)
+    explained = workspace.array("explained", (len(other.cell),), np.int32)
+    match_voxels(grid, other, options.match_base, options.match_per_metre, matched)
+    match_voxels(other, grid, options.match_base, options.match_per_metre, explained)
     watch.lap("static test")
 
     own_view = range_image(here, np.zeros(3, np.float32), workspace, "source_view")
     target_view = range_image(there, target.origin - origin, workspace, "target_view")
     novel = workspace.array("novel", (len(other.cell),), np.bool_)
-    find_novel(other.centroid, unexplained, own_view, novel)
+    find_novel(other.centroid, explained, own_view, novel)
     watch.lap("visibility")
 
-    parts = connected_components(grid, here, unmatched, workspace)
+    parts = connected_components(grid, here, matched, workspace)
     watch.lap("components")
 
     field = cost_field(other, longest, workspace)
     watch.lap("cost field")
 
-    scene = Scene(grid, here, times[0], other, there, times[1], novel, target_view, field, parts)
-    count = len(parts.points)
+    scene = Scene(
+        grid,
+        here,
+        times[0],
+        matched,
+        other,
+        there,
+        times[1],
+        explained,
+        novel,
+        target_view,
+        field,
+        parts,
+    )
+    count = int(parts.size[0])
+    room = len(parts.points)
     found = Motions(
-        np.zeros(count, np.int8),
-        np.zeros((count, 4)),
+        np.zeros(room, np.int8),
+        np.zeros((room, 4)),
         parts.centre.copy(),
-        np.ones((count, 2)),
-        np.zeros(count, np.int32),
-        np.zeros(count, np.int32),
+        np.ones((room, 2)),
+        np.zeros(room, np.int32),
+        np.zeros(room, np.int32),
     )
     candidate = workspace.array("candidate", (count,), np.int8)
     find_candidates(scene, candidate)
     watch.lap("candidates")
 
-    queue = _most_important_first(parts.points, parts.centre, candidate)
+    queue = _most_important_first(parts.points[:count], parts.centre[:count], candidate)
     boxes, shifts = _local_guesses(guesses, origin, interval)
     memory = scratch(field.reach)
     done = 0
     while done < len(queue) and not deadline.passed:
         chunk = queue[done : done + _CHUNK]
-        register_clusters(scene, chunk, candidate, boxes, shifts, memory, found)
+        register_clusters(scene, chunk, boxes, shifts, memory, found)
         done += len(chunk)
     watch.lap("registration")
 
@@ -207,23 +222,24 @@ def cluster_flow(
     label = np.full(len(here), -1, np.int32)
     inside = grid.voxel >= 0
     label[inside] = parts.label[grid.voxel[inside]]
-    certainty = _confidence(found, candidate, queue[done:])
+    count = int(parts.size[0])
+    certainty = _confidence(found, parts.unmatched, queue[done:])
     confidence = np.where(inside, certainty[label], np.float32(0.0))
     watch.lap("write")
 
     return ClusterFlow(
         label,
-        found.state,
-        found.motion[:, :3].astype(np.float32),
-        found.motion[:, 3].astype(np.float32),
-        found.pivot + origin[:2],
-        parts.box[:, 0] + origin,
-        parts.box[:, 1] + origin,
-        found.energy[:, 0].astype(np.float32),
-        found.energy[:, 1].astype(np.float32),
-        found.support,
-        parts.points.copy(),
-        parts.unmatched.copy(),
+        found.state[:count],
+        found.motion[:count, :3].astype(np.float32),
+        found.motion[:count, 3].astype(np.float32),
+        found.pivot[:count] + origin[:2],
+        parts.box[:count, 0] + origin,
+        parts.box[:count, 1] + origin,
+        found.energy[:count, 0].astype(np.float32),
+        found.energy[:count, 1].astype(np.float32),
+        found.support[:count],
+        parts.points[:count].copy(),
+        parts.unmatched[:count].copy(),
         SceneFlow(
             flow,
             moving,
@@ -272,14 +288,16 @@ def _most_important_first(
     return queue[np.argsort(urgency, kind="stable")].astype(np.int32)
 
 
-def _confidence(found: Motions, candidate: NDArray[np.int8], left: NDArray[np.int32]) -> FloatArray:
+def _confidence(
+    found: Motions, unmatched: NDArray[np.int32], left: NDArray[np.int32]
+) -> FloatArray:
     """(K,) in [0, 1]: how sure the state of each cluster is."""
     confidence = np.ones(len(found.state), np.float32)
     gain = 1.0 - found.energy[:, 0] / np.maximum(found.energy[:, 1], 1e-9)
     support = np.minimum(1.0, found.support / 64.0)
     moved = found.state != STATIC
     confidence[moved] = (gain * np.sqrt(support))[moved]
-    doubtful = ~moved & (candidate == 2)
+    doubtful = ~moved & (unmatched >= MIN_UNMATCHED)
     confidence[doubtful] = 0.5
     confidence[left] = 0.0
     return np.clip(confidence, 0.0, 1.0).astype(np.float32)
