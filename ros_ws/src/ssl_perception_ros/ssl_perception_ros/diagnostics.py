@@ -1,0 +1,132 @@
+"""How a node is doing, as /diagnostics tells it (REP 107: one line and the figures behind it)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+_WINDOW = 200  # results that the latency percentiles are of
+
+
+class Health:
+    """Counts, latencies and complaints about one stream of input. Safe from any thread.
+
+    Args:
+        subject: what comes in, e.g. ``sweeps``.
+        timeout: s without input before it counts as lost.
+    """
+
+    def __init__(self, subject: str, timeout: float) -> None:
+        self.subject = subject
+        self.timeout = timeout
+        self.received = self.published = self.skipped = self.refused = self.failed = 0
+        self.last_problem = ""
+        self._lock = threading.Lock()
+        self._latencies: deque[float] = deque(maxlen=_WINDOW)
+        self._values: dict[str, Any] = {}
+        self._warnings: list[str] = []
+        self._since = time.monotonic()
+        self._told = (0, 0, 0)
+
+    def activated(self) -> None:
+        """Silence counts from now on."""
+        with self._lock:
+            self._since = time.monotonic()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last input, or since activation."""
+        return time.monotonic() - self._since
+
+    def input(self) -> None:
+        """Something came in."""
+        with self._lock:
+            self.received += 1
+            self._since = time.monotonic()
+
+    def skip(self) -> None:
+        """An input gave way to newer ones."""
+        with self._lock:
+            self.skipped += 1
+
+    def refuse(self, problem: str) -> None:
+        """An input that can't be used."""
+        with self._lock:
+            self.refused += 1
+            self.last_problem = problem
+
+    def fail(self, problem: str) -> None:
+        """The work itself broke: a fault of this software, not of the input."""
+        with self._lock:
+            self.failed += 1
+            self.last_problem = problem
+
+    def publish(self, seconds: float, values: Mapping[str, Any], *warnings: str) -> None:
+        """A result went out.
+
+        Args:
+            seconds: from the arrival of its input to now.
+            values: figures about it, shown until the next one.
+            warnings: what is doubtful about it; empty strings don't count.
+        """
+        with self._lock:
+            self.published += 1
+            self._latencies.append(seconds)
+            self._values = dict(values)
+            self._warnings = [warning for warning in warnings if warning]
+
+    def status(self, node: str, active: bool) -> DiagnosticStatus:
+        """The state since the last call."""
+        with self._lock:
+            level, message = self._verdict(active)
+            self._told = (self.refused, self.skipped, self.failed)
+            values: dict[str, Any] = {
+                "received": self.received,
+                "published": self.published,
+                "skipped": self.skipped,
+                "refused": self.refused,
+                "failed": self.failed,
+                "last_problem": self.last_problem,
+                "seconds_since_input": f"{self.silence:.3f}",
+            }
+            if self._latencies:
+                p50, p99 = np.percentile(self._latencies, (50, 99)) * 1e3
+                values |= {"latency_ms_p50": f"{p50:.1f}", "latency_ms_p99": f"{p99:.1f}"}
+            values |= self._values
+        return DiagnosticStatus(
+            level=level,
+            name=f"{node}: {self.subject}",
+            message=message,
+            hardware_id="ssl_perception",
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+
+    def _verdict(self, active: bool) -> tuple[bytes, str]:
+        if not active:
+            return OK, "not active"
+        refused, skipped, failed = (
+            now - before
+            for now, before in zip(
+                (self.refused, self.skipped, self.failed), self._told, strict=True
+            )
+        )
+        if failed:
+            return ERROR, f"{failed} {self.subject} failed: {self.last_problem}"
+        if self.silence > self.timeout:
+            level = ERROR if self.received else WARN
+            since = "" if self.received else ", none so far"
+            return level, f"no {self.subject} for {self.silence:.1f} s{since}"
+        if refused:
+            return WARN, f"{refused} {self.subject} refused: {self.last_problem}"
+        if self._warnings:
+            return WARN, "; ".join(self._warnings)
+        if skipped:
+            return WARN, f"{skipped} {self.subject} skipped: they come faster than the work is done"
+        return OK, "running" if self.published else f"waiting for {self.subject}"

@@ -1,0 +1,273 @@
+"""What all nodes share: lifecycle, parameters, diagnostics, a worker, and a clean end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import NameValidationException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, Publisher, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
+
+from ssl_perception.config import Config
+from ssl_perception.errors import InputError
+from ssl_perception_ros import parameters, transport
+from ssl_perception_ros.diagnostics import Health
+from ssl_perception_ros.settings import Lifecycle
+from ssl_perception_ros.worker import Worker
+
+DIAGNOSTICS_PERIOD = 1.0  # s
+PATIENCE = 2.0  # s that stopping waits for the item in hand
+SAME_COMPLAINT = 5.0  # s before the same line is logged again
+
+T = TypeVar("T")
+SUCCESS = TransitionCallbackReturn.SUCCESS
+
+
+class PerceptionNode(LifecycleNode):
+    """A lifecycle node with parameters out of the settings and a voice on /diagnostics.
+
+    Subclasses say what they use (``sections``, ``own``) and fill in ``prepare`` (configure:
+    build, ``publish_on``), ``begin`` (activate: ``subscribe``, ``work_on``) and, when they hold
+    more than that, ``end`` and ``release``. Publishers live from configure to cleanup;
+    subscriptions and the worker only while active, so that a node that isn't active costs nothing
+    and who waits for its subscriptions waits for its being active.
+
+    Attributes:
+        config: the library's configuration, valid from ``prepare`` on.
+        settings: the node's own.
+        health: what /diagnostics tells; None for a node without input.
+        done: complete it to end the process with exit code 0.
+    """
+
+    sections: ClassVar[tuple[str, ...]] = ()
+    own: ClassVar[type[Lifecycle]] = Lifecycle
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.done: Future = Future()
+        self.health: Health | None = None
+        self._worker: Worker[Any] | None = None
+        self._outputs: list[Publisher] = []
+        self._inputs: list[Any] = []
+        self._complaints: dict[str, float] = {}
+        self.unfinished = False
+        parameters.declare(self, self.own, self.sections)
+        self._read_settings()
+        self.add_on_set_parameters_callback(self._on_set)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # steady: a simulated clock that stands still must not silence the diagnostics
+        self.create_timer(
+            DIAGNOSTICS_PERIOD, self._tell_health, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    # what subclasses fill in
+
+    def prepare(self) -> None:
+        """Configure: build what the settings say.
+
+        Raises:
+            InputError: they can't be used; the node stays unconfigured.
+        """
+
+    def begin(self) -> None:
+        """Activate: start listening."""
+
+    def end(self) -> None:
+        """Deactivate: subscriptions and worker are gone already."""
+
+    def release(self) -> None:
+        """Clean up: publishers are gone already."""
+
+    # what subclasses use
+
+    @property
+    def active(self) -> bool:
+        return bool(self._state_machine.current_state[1] == "active")
+
+    def publish_on(self, kind: type, topic: str, depth: int = 10) -> Publisher:
+        """A reliable publisher, so that readers of both kinds match."""
+        publisher = self.create_lifecycle_publisher(kind, topic, QoSProfile(depth=depth))
+        self._outputs.append(publisher)
+        return publisher
+
+    def subscribe(
+        self, kind: type, topic: str, callback: Callable[[Any], None], depth: int = 5
+    ) -> None:
+        """A best-effort subscription (sensor data), so that writers of both kinds match."""
+        qos = QoSProfile(
+            depth=depth,
+            history=HistoryPolicy.KEEP_LAST,
+            reliability=ReliabilityPolicy.BEST_EFFORT,
+        )
+        self._inputs.append(self.create_subscription(kind, topic, callback, qos))
+
+    def work_on(self, work: Callable[[T], None], capacity: int) -> Worker[T]:
+        """A worker for slow work; what goes wrong in it is reported, never fatal."""
+        health = self.health
+        assert health is not None
+
+        def guarded(item: T) -> None:
+            try:
+                work(item)
+            except InputError as error:
+                health.refuse(str(error))
+                self.complain(str(error))
+            except Exception as error:  # a robot must go on with the next frame
+                health.fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
+                self.complain(traceback.format_exc())
+
+        worker: Worker[T] = Worker(guarded, capacity, health.skip)
+        self._worker = worker
+        return worker
+
+    def complain(self, line: str) -> None:
+        """Log a warning, the same one at most every five seconds."""
+        now = time.monotonic()
+        if now - self._complaints.get(line, -SAME_COMPLAINT) >= SAME_COMPLAINT:
+            if len(self._complaints) > 100:
+                self._complaints.clear()
+            self._complaints[line] = now
+            self.get_logger().warning(line)
+
+    # lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            self._read_settings()
+            self.prepare()
+        except InputError as error:
+            self.get_logger().error(" ".join(str(error).split()))
+            self._drop_outputs()
+            return TransitionCallbackReturn.FAILURE
+        except Exception:  # rclpy would swallow it
+            self.get_logger().error(traceback.format_exc())
+            self._drop_outputs()
+            return TransitionCallbackReturn.ERROR
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        result = super().on_activate(state)
+        if self.health is not None:
+            self.health.activated()
+        try:
+            self.begin()
+        except Exception as error:
+            line = str(error) if isinstance(error, InputError) else traceback.format_exc()
+            self.get_logger().error(line)
+            self._halt()
+            return TransitionCallbackReturn.ERROR
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._halt()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._drop_outputs()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._halt()
+        self._drop_outputs()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._halt()
+        self._drop_outputs()
+        return super().on_error(state)
+
+    def start(self) -> bool:
+        """Configure and activate, unless told to wait for transitions; False when that failed."""
+        if not self.settings.autostart:
+            return True
+        return self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
+
+    def close(self) -> None:
+        """Stop working, for the end of the process."""
+        self._halt()
+
+    def _halt(self) -> None:
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs.clear()
+        if self._worker is not None:
+            # nobody can interrupt a solver; what it answers later is dropped (publishers are off)
+            self.unfinished = not self._worker.stop(PATIENCE) or self.unfinished
+            self._worker = None
+        self.end()
+
+    def _drop_outputs(self) -> None:
+        for publisher in self._outputs:
+            self.destroy_lifecycle_publisher(publisher)
+        self._outputs.clear()
+        self.release()
+
+    # parameters and diagnostics
+
+    def _read_settings(self) -> None:
+        self.config: Config = parameters.config(self, self.sections)
+        self.settings: Any = parameters.own_settings(self, self.own)
+
+    def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
+        ours = [change for change in changes if not change.name.startswith("use_sim_time")]
+        reason = parameters.why_refuse(self, self.own, self.sections, ours)
+        if ours and not reason and self._state_machine.current_state[1] != "unconfigured":
+            reason = f"{ours[0].name} is read on configure: deactivate and clean up first"
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _tell_health(self) -> None:
+        if self.health is None:
+            return
+        name = self.get_fully_qualified_name().lstrip("/")
+        array = DiagnosticArray(status=[self.health.status(name, self.active)])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def run(factory: Callable[[], PerceptionNode], arguments: list[str] | None = None) -> int:
+    """Live as this node until SIGINT, SIGTERM or its own end.
+
+    Returns:
+        0; or 2 when parameters or input can't be used, after one line on stderr.
+    """
+    transport.use_shared_memory()
+    node: PerceptionNode | None = None
+    code = 0
+    try:
+        rclpy.init(args=arguments)
+        node = factory()
+        if node.start():
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            executor.spin_until_future_complete(node.done)
+        elif rclpy.ok():
+            code = 2
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (ValueError, RuntimeError, NameValidationException) as error:
+        if node is not None:
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 2
+    if node is not None:
+        node.close()
+    rclpy.try_shutdown()
+    if node is not None and node.unfinished:
+        # A solver still runs in native code. Waiting for it could take minutes, and Python's own
+        # end could crash under it. Everything is closed: leave.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

@@ -1,0 +1,98 @@
+"""Node ``scene_flow``: sweeps in; the motion of every point over ground, and what moves, out."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import NamedTuple
+
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from ssl_perception.errors import InputError
+from ssl_perception.flow.warm_up import warm_up
+from ssl_perception.io import odometry, point_cloud2
+from ssl_perception.pipeline import Perception
+from ssl_perception_ros import messages
+from ssl_perception_ros.diagnostics import Health
+from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.settings import Processing
+
+
+class Arrival(NamedTuple):
+    """A sweep and when it came, on the steady clock."""
+
+    message: PointCloud2
+    seconds: float
+
+
+class SceneFlow(PerceptionNode):
+    sections = ("lidar_mount", "ego_motion", "ground", "flow", "online", "tracks")
+    own = Processing
+
+    def __init__(self) -> None:
+        super().__init__("scene_flow")
+
+    def prepare(self) -> None:
+        self.health = Health("sweeps", self.settings.timeout)
+        warm_up(self.config)  # the first sweep must not wait for compilers
+        depth = max(5, self.settings.queue)
+        self._flow = self.publish_on(PointCloud2, "scene_flow", depth)
+        self._moving = self.publish_on(PointCloud2, "moving_points", depth)
+        self._objects = self.publish_on(MarkerArray, "moving_objects", depth)
+
+    def begin(self) -> None:
+        self._perception = Perception(self.config)
+        self._poses: deque[Odometry] = deque(maxlen=1000)
+        worker = self.work_on(self._sweep, self.settings.queue)
+
+        def take(message: PointCloud2) -> None:
+            self.health.input()
+            worker.offer(Arrival(message, time.perf_counter()))
+
+        self.subscribe(PointCloud2, "points", take, max(5, self.settings.queue))
+        self.subscribe(Odometry, "odom", self._poses.append, 100)
+
+    def _sweep(self, arrival: Arrival) -> None:
+        message = arrival.message
+        stamp_ns = point_cloud2.stamp_ns(message.header.stamp)
+        try:
+            while self._poses:
+                self._perception.odometry(odometry.decode(self._poses.popleft()))
+        except InputError as error:
+            self.complain(f"odom: {error}")
+        result = self._perception.sweep(point_cloud2.decode(message))
+        flow = result.flow
+        moving = result.cloud.select(flow.moving)
+        packed = point_cloud2.encode_flow(result.cloud, flow)
+        self._flow.publish(messages.cloud(packed, stamp_ns))
+        self._moving.publish(messages.cloud(point_cloud2.encode_points(moving), stamp_ns))
+        self._objects.publish(
+            messages.moving_objects(result.objects, message.header.frame_id, stamp_ns)
+        )
+        age = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9
+        self.health.publish(
+            time.perf_counter() - arrival.seconds,
+            {
+                "age_s": f"{age:.3f}",
+                "points": len(result.cloud),
+                "moving_points": len(moving),
+                "moving_objects": len(result.objects),
+                "method": self.config.flow.method,
+                "iterations": flow.iterations,
+                "converged": flow.converged,
+                "reset": result.reset,
+                **{f"ms {stage}": f"{1e3 * spent:.1f}" for stage, spent in result.stages.items()},
+            },
+            "" if flow.converged else "deadline cut the search short",
+            "" if result.reset in ("", "first sweep") else f"started anew: {result.reset}",
+        )
+
+
+def main() -> int:
+    return run(SceneFlow)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

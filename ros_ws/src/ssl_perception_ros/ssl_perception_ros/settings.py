@@ -1,0 +1,64 @@
+"""Settings of the nodes themselves; those of the library are in ``ssl_perception.config``.
+
+Both become ROS parameters of the same name. One YAML file under ``/**`` serves all nodes, so a
+name means the same in each of them.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ssl_perception.config import Section
+
+
+class Lifecycle(Section):
+    """Of every node."""
+
+    autostart: bool = Field(
+        True, description="configure and activate at start; false: wait for lifecycle transitions"
+    )
+
+
+class Processing(Lifecycle):
+    """Of nodes that answer to a stream of sensor data."""
+
+    queue: int = Field(
+        1,
+        ge=1,
+        le=100_000,
+        description="inputs that may wait while one is worked on; when full the oldest is skipped",
+    )
+    timeout: float = Field(
+        0.5, gt=0.0, le=3600.0, description="s without input before it counts as lost"
+    )
+
+
+class ObstacleDistance(Processing):
+    """Of ``obstacle_distance``."""
+
+    ahead: float = Field(
+        0.35, gt=0.0, le=6.2832, description="rad, width of what obstacle_range calls ahead"
+    )
+    mavros: bool = Field(
+        False,
+        description="obstacle_distance for MAVROS: clockwise (FRD), clear just above range_max",
+    )
+
+
+class BagPlayer(Lifecycle):
+    """Of ``bag_player``."""
+
+    bag: str = Field("", description="rosbag2 folder, .mcap or .db3 to play")
+    topics: str = Field("", description="topics to play, separated by spaces (empty: all)")
+    rate: float = Field(1.0, ge=0.01, le=100.0, description="times the recorded speed")
+    loop: bool = Field(False, description="start again at the end, for ever")
+    clock: float = Field(0.0, ge=0.0, le=1000.0, description="Hz of /clock (0: none)")
+    wait: float = Field(
+        5.0, ge=0.0, le=3600.0, description="s at most to wait for a subscriber on every topic"
+    )
+    linger: float = Field(
+        1.0, ge=0.0, le=3600.0, description="s to stay after the last message, for slow readers"
+    )
+
+
+ALL: tuple[type[Section], ...] = (ObstacleDistance, BagPlayer)
