@@ -17,13 +17,15 @@ threshold, if trusted; else nobody |
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import multiprocessing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -65,8 +67,7 @@ class Plan(Section):
     test_minutes: float = 10.0
     held_out: int = 150
     near_clearance: float = 0.1
-    calibrate: bool = True
-    memory: str = "coverage"
+    memory: Literal["coverage", "recent"] = "coverage"
     trust: TrustOptions = TrustOptions(trigger=1.1, threshold_cap=1.8)
 
 
@@ -335,56 +336,73 @@ def run_persistence(
     schemes: list[str],
     students: list[str],
     seeds: int,
-    minutes: float,
+    plan: Plan,
     folder: Path,
     processes: int,
+    json_file: Path | None,
     out: Console,
-    plan: Plan | None = None,
 ) -> list[Cell]:
     """Fly every cell that ``folder`` doesn't hold yet, then print the table of all.
 
     Raises:
-        InputError: an unknown scheme or student.
+        InputError: an unknown scheme or student, or results that can't be read.
     """
     for given, known in ((schemes, SCHEMES), (students, STUDENTS)):
         for name in given:
             if name not in known:
                 raise InputError(f"{name!r} is none of {', '.join(known)}")
-    chosen = (plan or Plan()).model_copy(update={"test_minutes": minutes})
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [
-        (scheme, student, seed, chosen, folder)
+        (scheme, student, seed, plan, folder)
         for seed in range(seeds)
         for scheme in schemes
         for student in (students if scheme != "stereo" else students[:1])
     ]
     left = [job for job in jobs if not _file(*job).exists()]
     out.print(f"{len(jobs)} cells, {len(jobs) - len(left)} flown already")
-    with multiprocessing.get_context("spawn").Pool(min(processes, max(len(left), 1))) as pool:
-        for name in pool.imap_unordered(_fly, left):
-            out.print(f"flown: {name}")
-    cells = [Cell(**json.loads(_file(*job).read_text())["cell"]) for job in jobs]
+    if left:
+        with multiprocessing.get_context("spawn").Pool(min(processes, len(left))) as pool:
+            for name in pool.imap_unordered(_fly, left):
+                out.print(f"flown: {name}")
+    cells = [_read(_file(*job)) for job in jobs]
     out.print(summary(cells))
+    if json_file is not None:
+        report = {"plan": plan.model_dump(), "cells": [_plain(cell) for cell in cells]}
+        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return cells
 
 
+def _plain(cell: Cell) -> dict[str, object]:
+    """JSON has no NaN: None."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in asdict(cell).items()
+    }
+
+
+def _read(path: Path) -> Cell:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["cell"]
+        known: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
+        return Cell(**known)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a result of this experiment: {error}") from None
+
+
 def _file(scheme: str, student: str, seed: int, plan: Plan, folder: Path) -> Path:
-    variant = "" if plan == Plan(test_minutes=plan.test_minutes) else f"-{_variant(plan)}"
-    return folder / f"{scheme}-{student}-{seed}-{plan.test_minutes:g}min{variant}.json"
-
-
-def _variant(plan: Plan) -> str:
-    """A short name for settings that differ from the plan's defaults."""
-    import hashlib
-
-    return hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:8]
+    """Named by what it is of; a plan other than the default's gets its checksum too."""
+    settings = plan.model_dump_json()
+    variant = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    default = settings == Plan().model_dump_json()
+    return folder / f"{scheme}-{student}-{seed}{'' if default else f'-{variant}'}.json"
 
 
 def _fly(job: tuple[str, str, int, Plan, Path]) -> str:
+    cv2.setNumThreads(1)  # the cells share the machine, not each its threads
     scheme, student, seed, plan, _ = job
     target = _file(*job)
     cell = run_cell(scheme, student, seed, plan)
-    report = {"plan": plan.model_dump(), "cell": asdict(cell)}
+    report = {"plan": plan.model_dump(), "cell": _plain(cell)}
     partial = target.with_suffix(".part")
     partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     partial.replace(target)

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from ssl_perception.config import Scan
 from ssl_perception.types import CameraModel, Cue, DepthMap, FloatArray, ObstacleScan
 
+_FEW = 0.02  # of a sector's pixels; less than 20 when it has under 1000 of them
 _OPTICAL_SUFFIXES = ("_optical_frame", "_optical")
 
 
@@ -147,13 +148,15 @@ def _nearest(depth: FloatArray, layout: _Layout, options: Scan) -> FloatArray:
             known_of_those = np.where(rows > 0, known_up_to[rows - 1, index], 0)
             return np.stack([rows * layout.width[index], known_of_those])
 
+        # A coarse grid's cells are many pixels each: there a few of them are evidence enough.
+        few = min(options.min_pixels, _FEW * len(depth) * layout.width[index])
         obstacle = np.sort(distance[:, first:last][in_band[:, first:last]])
         needed = options.percentile / 100.0 * rays(obstacle)[1]
-        enough = np.arange(1, len(obstacle) + 1) >= np.maximum(needed, options.min_pixels)
+        enough = np.arange(1, len(obstacle) + 1) >= np.maximum(needed, few)
         nearest = float(obstacle[enough.argmax()]) if enough.any() else np.inf
         expected, seen = rays(min(nearest, options.range_max))
         if nearest <= options.near or (
-            seen >= options.min_pixels and seen >= options.min_known * expected
+            seen > 0 and seen >= few and seen >= options.min_known * expected
         ):
             ranges[index] = -np.inf if nearest < options.range_min else nearest
     return ranges

@@ -144,6 +144,25 @@ def test_any_sector_count_and_camera(sectors: int, focal: float) -> None:
     assert not (scan.ranges == np.inf).any()
 
 
+@pytest.mark.parametrize("z", [0.7, 1.5, 3.0, 6.0, 30.0])
+def test_a_coarse_grid_sees_what_the_full_image_sees(z: float) -> None:
+    """The student answers on 40x30 cells, of which only two rows stay in the band out to 8 m."""
+    camera = CameraModel(40, 30, 26.06, 26.06, 19.5, 14.5)
+    coarse = obstacle_scan(DepthMap(np.full((30, 40), z), camera), OPTIONS)
+    fine = scan_of(wall(z))
+    inner = np.abs(fine.angles) < np.radians(30)
+    assert not np.isnan(coarse.ranges[inner]).any()
+    np.testing.assert_allclose(coarse.ranges[inner], fine.ranges[inner], rtol=0.03)
+
+
+def test_a_coarse_grid_sees_a_narrow_obstacle() -> None:
+    camera = CameraModel(40, 30, 26.06, 26.06, 19.5, 14.5)
+    depth = np.full((30, 40), 5.0)
+    depth[:, 20:22] = 1.0
+    scan = obstacle_scan(DepthMap(depth, camera), OPTIONS)
+    assert np.nanmin(ahead(scan)) < 1.1
+
+
 @pytest.mark.parametrize(
     ("ranges", "nearest"),
     [
