@@ -420,16 +420,19 @@ def bootstrap(values: list[float], seed: int = 0) -> tuple[float, float, float]:
 
 
 def summary(cells: list[Cell]) -> Table:
-    """Mean over seeds with bootstrap intervals."""
-    columns = ("crashes", "near", "turns", "metres", "tpr", "fpr", "learn_tpr", "learn_fpr", "auc",
-               "blind")  # fmt: skip
-    table = Table("scheme", "student", "seeds", *columns)
-    groups = dict.fromkeys((c.scheme, c.student) for c in cells)
-    for scheme, student in groups:
-        of = [c for c in cells if (c.scheme, c.student) == (scheme, student)]
+    """Mean over seeds with bootstrap intervals: a row per quantity, a column per scheme."""
+    rows = ("crashes", "near", "turns", "metres", "tpr", "fpr", "learn_tpr", "learn_fpr", "auc",
+            "blind")  # fmt: skip
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.scheme, cell.student), []).append(cell)
+    heads = [f"{scheme} {student} ({len(of)})" for (scheme, student), of in groups.items()]
+    table = Table("mean [90 %] over seeds", *heads)
+    for name in rows:
         row = []
-        for column in columns:
-            mean, low, high = bootstrap([getattr(c, column) for c in of])
-            row.append("" if math.isnan(mean) else f"{mean:.2f} [{low:.2f}, {high:.2f}]")
-        table.add_row(scheme, student, str(len(of)), *row)
+        for of in groups.values():
+            mean, low, high = bootstrap([getattr(cell, name) for cell in of])
+            interval = f" [{low:.2f}, {high:.2f}]" if len(of) > 1 else ""
+            row.append("" if math.isnan(mean) else f"{mean:.2f}{interval}")
+        table.add_row(name, *row)
     return table
