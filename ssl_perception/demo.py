@@ -107,7 +107,7 @@ def run_demo(
     run_simulate("street", log, seconds, seed, None, console)
     collected = RunReport()
     if ros:
-        from ssl_perception.ros_demo import through_nodes
+        from ssl_perception.nodes import through_nodes
 
         console.print("[bold]2[/] play it through the ROS 2 nodes")
         through_nodes(log, output, config, console)

@@ -102,5 +102,4 @@ def _motion(twist: NDArray[np.float64], interval: float) -> Pose:
     previous_from_current = np.eye(4)
     previous_from_current[:3, 3] = twist[:3] * interval
     previous_from_current[:3, :3] = Rotation.from_rotvec(twist[3:] * interval).as_matrix()
-    current_from_previous: Pose = np.linalg.inv(previous_from_current)
-    return current_from_previous
+    return np.linalg.inv(previous_from_current).astype(np.float64)

@@ -221,10 +221,17 @@ class OutputBag:
             InputError: the disk is full, or gone.
         """
         kind = message.__msgtype__
+        self.write_raw(topic, stamp_ns, kind, typestore().serialize_cdr(message, kind))
+
+    def write_raw(self, topic: str, stamp_ns: int, kind: str, raw: bytes | memoryview) -> None:
+        """Append a message that is serialised already; ``kind`` is its type's full name.
+
+        Raises:
+            InputError: the disk is full, or gone.
+        """
         name = "/" + topic.lstrip("/")
         if name not in self._connections:
             self._connections[name] = self._writer.add_connection(name, kind, typestore=typestore())
-        raw = typestore().serialize_cdr(message, kind)
         try:
             self._writer.write(self._connections[name], stamp_ns, raw)
         except OSError as error:  # the disk is full, or gone

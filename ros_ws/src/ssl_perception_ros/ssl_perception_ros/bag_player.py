@@ -47,14 +47,14 @@ class BagPlayer(PerceptionNode):
                 raise InputError(
                     f"{self.settings.bag}: no topic {topic!r}; it has {', '.join(recorded)}"
                 )
-        self._publishers: dict[str, Publisher] = {}
+        self._topics: dict[str, Publisher] = {}
         for topic in wanted:
             kind = _message_type(recorded[topic])
             if kind is None:
                 self.get_logger().warning(f"{topic}: {recorded[topic]} isn't installed; left out")
                 continue
-            self._publishers[topic] = self.publish_on(kind, topic, DEPTH)
-        if not self._publishers:
+            self._topics[topic] = self.publish_on(kind, topic, DEPTH)
+        if not self._topics:
             raise InputError(f"{self.settings.bag}: nothing to play")
         self._clock = self.publish_on(Clock, "/clock") if self.settings.clock else None
         self._messages = self._read()
@@ -79,7 +79,7 @@ class BagPlayer(PerceptionNode):
     def _read(self) -> Iterator[tuple[str, int, bytes]]:
         reader = self._reader
         assert reader is not None
-        connections = [c for c in reader.connections if c.topic in self._publishers]
+        connections = [c for c in reader.connections if c.topic in self._topics]
         while True:
             for connection, stamp, raw in reader.messages(connections):
                 yield connection.topic, stamp, bytes(raw)
@@ -92,7 +92,7 @@ class BagPlayer(PerceptionNode):
                 self._wait_for_readers()
                 self._waited = True
             if self._publish_all():
-                for publisher in self._publishers.values():
+                for publisher in self._topics.values():
                     publisher.wait_for_all_acked(Duration(seconds=10))
                 self._stop.wait(self.settings.linger)
                 if not self._stop.is_set():
@@ -117,7 +117,7 @@ class BagPlayer(PerceptionNode):
             if not self._sleep_until(due, first, started):
                 self._pending = item
                 return False
-            self._publishers[topic].publish(raw)
+            self._topics[topic].publish(raw)
             self._pending = None
         return True
 
@@ -143,9 +143,9 @@ class BagPlayer(PerceptionNode):
 
     def _wait_for_readers(self) -> None:
         limit = time.monotonic() + self.settings.wait
-        alone = list(self._publishers)
+        alone = list(self._topics)
         while alone and time.monotonic() < limit and not self._stop.wait(POLL):
-            alone = [t for t in alone if not self._publishers[t].get_subscription_count()]
+            alone = [t for t in alone if not self._topics[t].get_subscription_count()]
         if alone and self.settings.wait:
             self.get_logger().warning(f"nobody listens to {', '.join(alone)}; playing anyway")
         self._stop.wait(SETTLE)

@@ -51,8 +51,11 @@ class SceneFlow(PerceptionNode):
             self.health.input()
             worker.offer(Arrival(message, time.perf_counter()))
 
+        def take_pose(message: Odometry) -> None:
+            self._poses.append(message)
+
         self.subscribe(PointCloud2, "points", take, max(5, self.settings.queue))
-        self.subscribe(Odometry, "odom", self._poses.append, 100)
+        self.subscribe(Odometry, "odom", take_pose, 100)
 
     def _sweep(self, arrival: Arrival) -> None:
         message = arrival.message

@@ -61,4 +61,20 @@ class BagPlayer(Lifecycle):
     )
 
 
-ALL: tuple[type[Section], ...] = (ObstacleDistance, BagPlayer)
+class BagRecorder(Lifecycle):
+    """Of ``bag_recorder``."""
+
+    output: str = Field("", description=".mcap file to write; appears when recording ends")
+    outputs: str = Field(
+        "scene_flow moving_points stereo/depth stereo/disparity obstacle_distance obstacle_range",
+        description="topics to record, separated by spaces",
+    )
+    idle: float = Field(
+        0.0,
+        ge=0.0,
+        le=3600.0,
+        description="s without any message, after the first, that end the recording (0: never)",
+    )
+
+
+ALL: tuple[type[Section], ...] = (ObstacleDistance, BagPlayer, BagRecorder)

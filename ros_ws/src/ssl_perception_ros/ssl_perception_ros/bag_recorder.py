@@ -1,0 +1,108 @@
+"""Node ``bag_recorder``: what the nodes say, into one MCAP file, byte for byte.
+
+It ends on SIGINT, or by itself when nothing has come for a while; only then the file appears.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Twist
+from nav_msgs.msg import Odometry
+from rclpy.clock import Clock, ClockType
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
+from stereo_msgs.msg import DisparityImage
+
+from ssl_perception.errors import InputError
+from ssl_perception.io.output import OutputBag
+from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.settings import BagRecorder as Settings
+
+TYPES: dict[str, type] = {
+    "scene_flow": PointCloud2,
+    "moving_points": PointCloud2,
+    "points_accumulated": PointCloud2,
+    "stereo/depth": Image,
+    "stereo/disparity": DisparityImage,
+    "stereo/camera_info": CameraInfo,
+    "mono/depth": Image,
+    "depth": Image,
+    "obstacle_distance": LaserScan,
+    "obstacle_range": Range,
+    "odom": Odometry,
+    "cmd_vel": Twist,
+    "/diagnostics": DiagnosticArray,
+}
+DEPTH = 200  # messages kept for us while the disk is slow
+CHECK_PERIOD = 0.2  # s
+
+
+class BagRecorder(PerceptionNode):
+    own = Settings
+
+    def __init__(self) -> None:
+        super().__init__("bag_recorder")
+        self._bag: OutputBag | None = None
+
+    def prepare(self) -> None:
+        if not self.settings.output:
+            raise InputError("parameter output: name the .mcap file to write")
+        for topic in self.settings.outputs.split():
+            if topic not in TYPES:
+                raise InputError(f"parameter outputs: {topic!r} is none of {', '.join(TYPES)}")
+        self._bag = OutputBag(Path(self.settings.output))
+        self._bag.__enter__()
+
+    def begin(self) -> None:
+        self._newest: float | None = None
+        # reliable: a recording must not have holes
+        qos = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+        for topic in self.settings.outputs.split():
+            kind = TYPES[topic]
+            self._inputs.append(
+                self.create_subscription(kind, topic, self._writer(topic, kind), qos, raw=True)
+            )
+        self._watch = self.create_timer(
+            CHECK_PERIOD, self._end_when_idle, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def end(self) -> None:
+        if hasattr(self, "_watch"):
+            self.destroy_timer(self._watch)
+
+    def release(self) -> None:
+        bag, self._bag = self._bag, None
+        if bag is not None:
+            bag.__exit__(None, None, None)
+
+    def close(self) -> None:
+        super().close()
+        self.release()
+
+    def _writer(self, topic: str, kind: type) -> Any:
+        full_name = f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
+
+        def write(raw: bytes) -> None:
+            self._newest = time.monotonic()
+            if self._bag is not None:
+                self._bag.write_raw(topic, self.get_clock().now().nanoseconds, full_name, raw)
+
+        return write
+
+    def _end_when_idle(self) -> None:
+        idle = self.settings.idle
+        if idle and self._newest is not None and time.monotonic() - self._newest > idle:
+            self.get_logger().info(f"nothing came for {idle:g} s: the recording ends")
+            self.done.set_result(True)
+
+
+def main() -> int:
+    return run(BagRecorder)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,189 @@
+"""The real node processes, fed with real recordings at their own rate."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import Reader
+
+from ssl_perception.io.bag_log import typestore
+from ssl_perception.io.log import open_log
+from ssl_perception.io.output import OutputBag
+from ssl_perception.io.point_cloud2 import FLOAT32, PackedCloud, PointField, encode_points
+from ssl_perception.io.results import read_depth, read_flow, read_scans
+from ssl_perception.nodes import Nodes, environment
+from ssl_perception.types import PointCloud, StereoPair
+
+pytestmark = pytest.mark.ros
+
+STAMP = 1_700_000_000_000_000_000
+TENTH = 100_000_000
+START = 180.0  # s: the first run after an edit compiles kernels
+CAMERAS = {
+    f"{side}/{topic}": f"/stereo/{side}/{topic}"
+    for side in ("left", "right")
+    for topic in ("image_rect", "camera_info")
+}
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    """Each test in a domain of its own."""
+    domain = 101 + sum(request.node.name.encode()) % 100
+    with Nodes(environment(domain), tmp_path) as started:
+        yield started
+
+
+def record(nodes: Nodes, output: Path, topics: str) -> None:
+    nodes.start("bag_recorder", {"output": str(output), "outputs": topics, "idle": 3.0})
+
+
+def play(nodes: Nodes, bag: Path) -> None:
+    """Play it whole, let the recorder finish, end all: everyone with exit code 0."""
+    nodes.start("bag_player", {"bag": str(bag), "wait": START})
+    assert nodes.wait("bag_player", START) == 0, nodes.last("bag_player")
+    assert nodes.wait("bag_recorder", 60.0) == 0, nodes.last("bag_recorder")
+    assert set(nodes.stop().values()) == {0}, nodes.processes
+
+
+def stamps(log: Path, kind: type) -> list[int]:
+    return [r.stamp_ns for r in open_log(log) if isinstance(r.value, kind)]
+
+
+def complaints(bag: Path) -> list[str]:
+    with Reader(bag) as reader:
+        wanted = [c for c in reader.connections if c.topic == "/diagnostics"]
+        return [
+            f"{status.level[0] if isinstance(status.level, bytes) else status.level} "
+            f"{status.name} {status.message}"
+            for connection, _, raw in reader.messages(wanted)
+            for status in typestore().deserialize_cdr(raw, connection.msgtype).status
+        ]
+
+
+def test_every_sweep_of_a_bag_comes_back_as_flow(nodes: Nodes, data: Path, tmp_path: Path) -> None:
+    bag, output = data / "ros2_bags_reencoded" / "vlp16_points_mcap", tmp_path / "out.mcap"
+    record(nodes, output, "scene_flow moving_points")
+    nodes.start("scene_flow", {"queue": 100}, {"points": "/velodyne_points"})
+    play(nodes, bag)
+    flows = list(read_flow(output))
+    assert [stamp for stamp, _ in flows] == stamps(bag, PointCloud)
+    assert np.isnan(flows[0][1].velocity).all()
+    for _, flow in flows[1:]:
+        assert np.isfinite(flow.velocity).any()
+        assert not flow.moving.any(), "the scene is parked"
+
+
+def test_every_pair_of_a_bag_comes_back_as_depth_and_scan(
+    nodes: Nodes, data: Path, tmp_path: Path
+) -> None:
+    bag, output = data / "ros2_bags_reencoded" / "kitti_stereo_db3", tmp_path / "out.mcap"
+    record(nodes, output, "stereo/depth obstacle_distance")
+    nodes.start("stereo_depth", {"queue": 100}, CAMERAS)
+    # the scans that it makes up when depth stops are not what is counted here
+    nodes.start("obstacle_distance", {"queue": 100, "timeout": 3600.0})
+    play(nodes, bag)
+    expected = stamps(bag, StereoPair)
+    assert [stamp for stamp, _ in read_depth(output, "/stereo/depth")] == expected
+    scans = list(read_scans(output))
+    assert [stamp for stamp, _ in scans] == expected
+    assert all(np.isfinite(scan.ranges).any() for _, scan in scans)
+
+
+def test_when_depth_stops_the_scan_goes_on_and_knows_nothing(
+    nodes: Nodes, data: Path, tmp_path: Path
+) -> None:
+    bag, output = data / "ros2_bags_reencoded" / "kitti_stereo_db3", tmp_path / "out.mcap"
+    nodes.start(
+        "bag_recorder",
+        {"output": str(output), "outputs": "obstacle_distance /diagnostics"},
+    )
+    nodes.start("stereo_depth", {"queue": 100}, CAMERAS)
+    nodes.start("obstacle_distance", {"queue": 100})
+    nodes.start("bag_player", {"bag": str(bag), "wait": START, "linger": 3.0})
+    assert nodes.wait("bag_player", START) == 0
+    assert set(nodes.stop().values()) == {0}
+    known = [bool(np.isfinite(scan.ranges).any()) for _, scan in read_scans(output)]
+    assert sum(known) == len(stamps(bag, StereoPair))
+    after = known[len(known) - known[::-1].index(True) :]
+    assert len(after) > 10, "it goes on"
+    last = list(read_scans(output))[-1][1]
+    assert np.isnan(last.ranges).all(), "unknown, not free"
+    assert any("obstacle_distance" in line and line[0] in "12" for line in complaints(output))
+
+
+def test_a_bad_cloud_is_reported_and_the_next_one_is_worked_on(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    points = np.random.default_rng(0).uniform(-20, 20, (3000, 3)).astype(np.float32)
+    good = encode_points(PointCloud(points, frame="lidar"))
+    lying = PackedCloud("lidar", good.fields, 16, good.data, good.width, True)
+    blind = PackedCloud("lidar", (PointField("x", 0, FLOAT32),), 12, good.data, good.width, True)
+    log, output = tmp_path / "log.mcap", tmp_path / "out.mcap"
+    with OutputBag(log) as bag:
+        for k, cloud in enumerate((good, lying, good, blind, good)):
+            bag.cloud("points", STAMP + k * 4 * TENTH, cloud)
+    record(nodes, output, "scene_flow /diagnostics")
+    nodes.start("scene_flow", {"queue": 100, "flow.max_gap": 5.0})
+    nodes.start("bag_player", {"bag": str(log), "wait": START})
+    assert nodes.wait("bag_player", START) == 0
+    assert set(nodes.stop().values()) == {0}
+    assert [stamp for stamp, _ in read_flow(output)] == [STAMP + k * 4 * TENTH for k in (0, 2, 4)]
+    told = complaints(output)
+    assert any("data holds" in line for line in told), told
+    assert any("has no field y, z" in line for line in told), told
+
+
+@pytest.mark.parametrize(
+    ("node", "parameter", "line"),
+    [
+        ("scene_flow", {"flow.methud": "nsfp"}, "flow.methud"),
+        ("scene_flow", {"flow.method": "magic"}, "flow.method"),
+        ("stereo_depth", {"stereo.disparities": 60}, "stereo.disparities"),
+        ("obstacle_distance", {"scan.sectors": 0}, "scan.sectors"),
+        ("bag_player", {"bag": "/nowhere/log.mcap"}, "/nowhere/log.mcap: no such recording"),
+    ],
+)
+def test_bad_parameters_end_the_process_with_one_line_and_code_2(
+    nodes: Nodes, node: str, parameter: dict, line: str
+) -> None:
+    process = nodes.start(node, parameter)
+    assert process.wait(60.0) == 2
+    assert line in nodes.last(node)
+
+
+def test_lifecycle_transitions_are_honoured(nodes: Nodes) -> None:
+    process = nodes.start("stereo_depth", {"autostart": False})
+    client = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("lifecycle_client.py")), "stereo_depth"],
+        env=nodes._environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert client.returncode == 0, client.stdout + client.stderr
+    assert client.stdout.split() == [
+        "unconfigured",
+        "inactive",
+        "active",
+        "inactive",
+        "unconfigured",
+        "finalized",
+    ]
+    assert process.poll() is None
+
+
+def test_sigint_ends_every_node_with_0(nodes: Nodes) -> None:
+    for name in ("stereo_depth", "obstacle_distance", "scene_flow"):
+        nodes.start(name)
+    until = time.monotonic() + 5.0
+    while time.monotonic() < until:  # in the midst of starting, as likely as not
+        time.sleep(0.1)
+    assert set(nodes.stop().values()) == {0}
