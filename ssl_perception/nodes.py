@@ -93,6 +93,22 @@ class Nodes:
         self.processes[name] = process
         return process
 
+    def ready(self, seconds: float) -> None:
+        """Wait until every process says that it is active.
+
+        Raises:
+            InputError: one ended, or it takes longer than ``seconds``.
+        """
+        until = time.monotonic() + seconds
+        for name, process in self.processes.items():
+            log = self.logs / f"{name}.log"
+            while "active" not in log.read_text(errors="replace"):
+                if process.poll() is not None:
+                    raise InputError(f"node {name} ended: {self.last(name)}")
+                if time.monotonic() > until:
+                    raise InputError(f"node {name} isn't active after {seconds:g} s")
+                time.sleep(0.05)
+
     def wait(self, name: str, seconds: float) -> int:
         """Exit code of a process that ends by itself.
 
@@ -157,7 +173,9 @@ def through_nodes(log: Path, output: Path, config: Config, console: Console) -> 
             nodes.start("bag_recorder", {"output": str(output.resolve()), "idle": 5.0})
             for name in ("scene_flow", "stereo_depth", "obstacle_distance"):
                 nodes.start(name, files=(parameters,))
-            nodes.start("bag_player", {"bag": str(log.resolve()), "wait": 300.0})
+            with console.status("starting the nodes ..."):
+                nodes.ready(300.0)
+            nodes.start("bag_player", {"bag": str(log.resolve())})
             with console.status("playing at the log's own rate ..."):
                 if nodes.wait("bag_player", 3600.0) != 0:
                     raise InputError(f"bag_player failed: {nodes.last('bag_player')}")

@@ -46,7 +46,8 @@ def record(nodes: Nodes, output: Path, topics: str) -> None:
 
 def play(nodes: Nodes, bag: Path) -> None:
     """Play it whole, let the recorder finish, end all: everyone with exit code 0."""
-    nodes.start("bag_player", {"bag": str(bag), "wait": START})
+    nodes.ready(START)
+    nodes.start("bag_player", {"bag": str(bag)})
     assert nodes.wait("bag_player", START) == 0, nodes.last("bag_player")
     assert nodes.wait("bag_recorder", 60.0) == 0, nodes.last("bag_recorder")
     assert set(nodes.stop().values()) == {0}, nodes.processes
@@ -106,7 +107,8 @@ def test_when_depth_stops_the_scan_goes_on_and_knows_nothing(
     )
     nodes.start("stereo_depth", {"queue": 100}, CAMERAS)
     nodes.start("obstacle_distance", {"queue": 100})
-    nodes.start("bag_player", {"bag": str(bag), "wait": START, "linger": 3.0})
+    nodes.ready(START)
+    nodes.start("bag_player", {"bag": str(bag), "linger": 3.0})
     assert nodes.wait("bag_player", START) == 0
     assert set(nodes.stop().values()) == {0}
     known = [bool(np.isfinite(scan.ranges).any()) for _, scan in read_scans(output)]
@@ -131,7 +133,8 @@ def test_a_bad_cloud_is_reported_and_the_next_one_is_worked_on(
             bag.cloud("points", STAMP + k * 4 * TENTH, cloud)
     record(nodes, output, "scene_flow /diagnostics")
     nodes.start("scene_flow", {"queue": 100, "flow.max_gap": 5.0})
-    nodes.start("bag_player", {"bag": str(log), "wait": START})
+    nodes.ready(START)
+    nodes.start("bag_player", {"bag": str(log)})
     assert nodes.wait("bag_player", START) == 0
     assert set(nodes.stop().values()) == {0}
     assert [stamp for stamp, _ in read_flow(output)] == [STAMP + k * 4 * TENTH for k in (0, 2, 4)]

@@ -168,6 +168,7 @@ class PerceptionNode(LifecycleNode):
             self.get_logger().error(line)
             self._halt()
             return TransitionCallbackReturn.ERROR
+        self.get_logger().info("active")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
