@@ -103,10 +103,16 @@ def evaluate_flow(
         str, typer.Option(help="argoverse2, kitti-scene-flow, kitti-raw, pair or sim.")
     ],
     method: Annotated[list[str] | None, typer.Option(help="Solver; give several times.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the solvers that draw numbers.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     json_file: JsonFile = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Table to write.")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="Page to write.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keeps each result; a killed run goes on from it.")
+    ] = None,
 ) -> None:
     """Scene flow against ground truth, methods side by side, zero flow always among them."""
     from ssl_perception.evaluation.flow import run_evaluate_flow
@@ -119,6 +125,10 @@ def evaluate_flow(
         _config(config_file, settings),
         json_file,
         out,
+        limit,
+        csv_file,
+        html_file,
+        resume,
     )
 
 

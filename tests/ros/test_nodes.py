@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -189,4 +190,14 @@ def test_sigint_ends_every_node_with_0(nodes: Nodes) -> None:
     until = time.monotonic() + 5.0
     while time.monotonic() < until:  # in the midst of starting, as likely as not
         time.sleep(0.1)
+    assert set(nodes.stop().values()) == {0}
+
+
+def test_a_second_sigint_does_not_cut_the_end_short(nodes: Nodes) -> None:
+    for name in ("stereo_depth", "obstacle_distance"):
+        nodes.start(name)
+    nodes.ready(60.0)
+    for process in nodes.processes.values():
+        process.send_signal(signal.SIGINT)
+    time.sleep(0.15)
     assert set(nodes.stop().values()) == {0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -262,6 +263,8 @@ def run(factory: Callable[[], PerceptionNode], arguments: list[str] | None = Non
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
+    # Ctrl-C under `ros2 launch` can come twice; the second must not cut the first one's end short
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if node is not None:
         node.close()
     rclpy.try_shutdown()

@@ -1,0 +1,246 @@
+"""``ssl-perception evaluate flow``: methods side by side, and the one that says nothing moves."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import ssl_perception
+from ssl_perception.config import Config
+from ssl_perception.datasets import FlowSample, open_flow
+from ssl_perception.doctor import examine
+from ssl_perception.errors import InputError
+from ssl_perception.evaluation.flow_metrics import score, three_way
+from ssl_perception.evaluation.report import Section, write_html
+from ssl_perception.flow import METHODS, estimate_flow
+from ssl_perception.replay import progress_bar, write_json
+from ssl_perception.types import SceneFlow
+
+ZERO = "zero"  # overall error and accuracy flatter whoever predicts nothing: show it beside
+PARTS = ("epe_dynamic_foreground", "epe_static_foreground", "epe_static_background")
+KEYS = (
+    "epe",
+    "epe_three_way",
+    *PARTS,
+    "acc_strict",
+    "acc_relax",
+    "outliers",
+    "angle_error",
+    "dynamic_iou",
+    "points",
+)
+HEADINGS = {
+    "epe_three_way": "3-way m",
+    "epe_dynamic_foreground": "FD m",
+    "epe_static_foreground": "FS m",
+    "epe_static_background": "BS m",
+    "epe": "EPE m",
+    "acc_strict": "AccS",
+    "acc_relax": "AccR",
+    "dynamic_iou": "IoU",
+    "seconds_median": "s",
+}
+
+
+def run_evaluate_flow(
+    dataset: str,
+    path: Path,
+    methods: list[str],
+    seed: int,
+    config: Config,
+    json_file: Path | None,
+    console: Console,
+    limit: int | None = None,
+    csv_file: Path | None = None,
+    html_file: Path | None = None,
+    resume: Path | None = None,
+) -> dict[str, Any]:
+    """Score every method on every pair, print the table, write what was asked for.
+
+    Args:
+        limit: at most so many pairs, the first ones; None: all.
+        resume: JSON-lines file that takes each result as it comes. A run that was killed goes on
+            from there, when method settings, seed and data are still the same.
+
+    Returns:
+        The figures, as in the JSON.
+
+    Raises:
+        InputError: unknown method or dataset, a dataset without truth, or files that can't be used.
+    """
+    for method in methods:
+        if method not in METHODS:
+            raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    samples = open_flow(dataset, path)
+    count = len(samples) if limit is None else min(limit, len(samples))
+    done = _Results(resume, _fingerprint(dataset, path, seed, config))
+    names = [ZERO, *dict.fromkeys(methods)]
+    warm = {ZERO}
+    with progress_bar(console) as bar:
+        task = bar.add_task(f"{dataset} {path.name}", total=count * len(names))
+        for k in range(count):
+            missing = [name for name in names if not done.has(k, name)]
+            bar.advance(task, len(names) - len(missing))
+            if not missing:
+                continue
+            sample = samples[k]
+            if sample.flow is None:
+                raise InputError(f"{path}: {dataset} has no true flow to compare with")
+            if not sample.prepared:
+                raise InputError(f"{sample.name}: sweeps are not ego-compensated and ground-free")
+            for name in missing:
+                if name not in warm:
+                    _warm_up(sample, name, config, seed)
+                    warm.add(name)
+                answer, seconds = _answer(sample, name, config, seed)
+                done.add(k, name, {**score(sample, answer), "seconds": seconds})
+                bar.advance(task)
+    figures = {
+        "dataset": dataset,
+        "pairs": count,
+        "seed": seed,
+        "versions": {"ssl_perception": ssl_perception.__version__, **examine()["parts"]},
+        "machine": examine()["machine"],
+        "methods": {name: summary(done.of(name, count)) for name in names},
+    }
+    rows = [_row(name, figures["methods"][name]) for name in names]
+    _print(rows, console)
+    if json_file is not None:
+        write_json(json_file, figures)
+    if csv_file is not None:
+        with csv_file.open("w", newline="", encoding="utf-8") as stream:
+            keys = [*KEYS, "seconds_median", "seconds_p95"]
+            table = csv.writer(stream)
+            table.writerow(["method", *keys])
+            for name in names:
+                table.writerow([name, *(figures["methods"][name][key] for key in keys)])
+    if html_file is not None:
+        lead = f"{count} pairs, seed {seed}, {figures['machine']['processor']}"
+        section = Section(f"{dataset}: {path.name}", header=["method", *HEADINGS.values()])
+        section.rows = rows
+        write_html(html_file, "Scene flow", lead, [section])
+    return figures
+
+
+def summary(results: Iterable[dict[str, float]]) -> dict[str, float | None]:
+    """Means over pairs, each pair counting the same, undefined ones left out; None: none defined.
+
+    The three-way error is the mean of the three means, so that a pair without movers doesn't
+    flatter it. ``points`` is the total.
+    """
+    rows = list(results)
+    means: dict[str, float] = {}
+    for key in KEYS:
+        known = [row[key] for row in rows if not math.isnan(row[key])]
+        means[key] = float(np.mean(known)) if known else math.nan
+    means["epe_three_way"] = three_way({key: means[key] for key in PARTS})
+    means["points"] = float(sum(row["points"] for row in rows))
+    seconds = [row["seconds"] for row in rows]
+    means["seconds_median"] = float(np.median(seconds))
+    means["seconds_p95"] = float(np.percentile(seconds, 95))
+    return {key: None if math.isnan(value) else value for key, value in means.items()}
+
+
+def _answer(sample: FlowSample, method: str, config: Config, seed: int) -> tuple[SceneFlow, float]:
+    if method == ZERO:
+        n = len(sample.source)
+        nothing = SceneFlow(
+            np.zeros((n, 3), np.float32), np.zeros(n, bool), np.ones(n, np.float32), sample.interval
+        )
+        return nothing, 0.0
+    options = getattr(config.flow, METHODS[method][1])
+    start = time.perf_counter()
+    answer = estimate_flow(sample.source, sample.target, method, seed=seed, options=options)
+    return answer, time.perf_counter() - start
+
+
+def _warm_up(sample: FlowSample, method: str, config: Config, seed: int) -> None:
+    """Imports and compilers are not what is timed."""
+    options = getattr(config.flow, METHODS[method][1])
+    few = np.arange(min(2000, len(sample.source), len(sample.target)))
+    source, target = sample.source.select(few), sample.target.select(few)
+    estimate_flow(source, target, method, seconds=1.0, seed=seed, options=options)
+
+
+class _Results:
+    """Results by pair and method, in a file too when there is one."""
+
+    def __init__(self, path: Path | None, fingerprint: str) -> None:
+        self._path = path
+        self._known: dict[tuple[int, str], dict[str, float]] = {}
+        if path is None:
+            return
+        if path.exists():
+            self._load(path, fingerprint)
+        else:
+            self._write({"fingerprint": fingerprint}, "w")
+
+    def _load(self, path: Path, fingerprint: str) -> None:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            if json.loads(lines[0])["fingerprint"] != fingerprint:
+                raise InputError(
+                    f"{path}: results of other settings, seed or data; name a new file"
+                )
+            for line in lines[1:]:
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError:
+                    break  # cut short by the kill: that pair is done again
+                figures = {k: math.nan if v is None else v for k, v in row["figures"].items()}
+                self._known[row["pair"], row["method"]] = figures
+        except (OSError, UnicodeDecodeError, ValueError, KeyError, IndexError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: not results of evaluate flow") from None
+
+    def has(self, pair: int, method: str) -> bool:
+        return (pair, method) in self._known
+
+    def add(self, pair: int, method: str, figures: dict[str, float]) -> None:
+        self._known[pair, method] = figures
+        plain = {k: None if math.isnan(v) else v for k, v in figures.items()}
+        self._write({"pair": pair, "method": method, "figures": plain}, "a")
+
+    def of(self, method: str, count: int) -> list[dict[str, float]]:
+        return [self._known[pair, method] for pair in range(count)]
+
+    def _write(self, row: dict[str, Any], mode: str) -> None:
+        if self._path is not None:
+            try:
+                with self._path.open(mode, encoding="utf-8") as stream:
+                    stream.write(json.dumps(row) + "\n")
+            except OSError as error:
+                raise InputError(f"{self._path}: {error.strerror or error}") from None
+
+
+def _fingerprint(dataset: str, path: Path, seed: int, config: Config) -> str:
+    what = [dataset, str(path.resolve()), seed, config.flow.model_dump_json()]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+
+
+def _row(name: str, figures: dict[str, float | None]) -> list[str]:
+    def text(key: str) -> str:
+        value = figures[key]
+        return "–" if value is None else f"{value:.3f}"
+
+    return [name, *(text(key) for key in HEADINGS)]
+
+
+def _print(rows: list[list[str]], console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("method", *HEADINGS.values()):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

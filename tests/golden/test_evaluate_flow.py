@@ -1,0 +1,78 @@
+"""The protocol on the labelled Argoverse 2 pair, and what our solver scores there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ssl_perception import cli
+from ssl_perception.errors import InputError
+
+KEYS = {
+    "epe",
+    "epe_three_way",
+    "epe_dynamic_foreground",
+    "epe_static_foreground",
+    "epe_static_background",
+    "acc_strict",
+    "acc_relax",
+    "outliers",
+    "angle_error",
+    "dynamic_iou",
+    "points",
+    "seconds_median",
+    "seconds_p95",
+}
+
+
+def evaluate(*arguments: str) -> None:
+    cli.app(["evaluate", "flow", *arguments], standalone_mode=False)
+
+
+def test_argoverse_pair(data: Path, tmp_path: Path) -> None:
+    figures, table, page = (tmp_path / name for name in ("f.json", "f.csv", "f.html"))
+    pair = str(data / "lidar_flow_av2_7fab2350")
+    outputs = ("--json", str(figures), "--csv", str(table), "--html", str(page))
+    evaluate(pair, "--dataset", "pair", "--method", "rigid_cluster", *outputs)
+    found = json.loads(figures.read_text())
+    assert set(found["methods"]) == {"zero", "rigid_cluster"}
+    assert all(set(row) == KEYS for row in found["methods"].values())
+    assert {"seed", "versions", "machine"} <= set(found)
+    zero, ours = found["methods"]["zero"], found["methods"]["rigid_cluster"]
+    assert zero["epe_three_way"] == pytest.approx(0.227, abs=0.002), "same protocol"
+    assert zero["epe_dynamic_foreground"] == pytest.approx(0.674, abs=0.002)
+    assert ours["epe_three_way"] <= 0.025
+    assert ours["epe_dynamic_foreground"] <= 0.065
+    assert ours["epe_static_background"] <= 0.003
+    assert table.read_text().count("\n") == 3
+    assert "rigid_cluster" in page.read_text()
+
+
+def test_a_killed_run_goes_on_where_it_stopped(data: Path, tmp_path: Path) -> None:
+    pair, state = str(data / "lidar_flow_av2_7fab2350"), tmp_path / "state.jsonl"
+    arguments = (pair, "--dataset", "pair", "--resume", str(state))
+    evaluate(*arguments)
+    lines = state.read_text().splitlines()
+    assert len(lines) == 3
+    mark = lines[1].replace('"epe": 0.0168', '"epe": 7.0168')
+    assert mark != lines[1]
+    state.write_text("\n".join([lines[0], mark, lines[2][:40]]))  # killed while writing
+    figures = tmp_path / "f.json"
+    evaluate(*arguments, "--json", str(figures))
+    found = json.loads(figures.read_text())["methods"]
+    assert found["zero"]["epe"] > 7.0, "taken from the file, not computed again"
+    assert found["rigid_cluster"]["epe_three_way"] < 0.1, "the one that was cut is done again"
+
+
+def test_results_of_another_seed_are_not_mixed_in(data: Path, tmp_path: Path) -> None:
+    pair, state = str(data / "lidar_flow_av2_7fab2350"), tmp_path / "state.jsonl"
+    evaluate(pair, "--dataset", "pair", "--resume", str(state))
+    with pytest.raises(InputError, match="other settings, seed or data"):
+        evaluate(pair, "--dataset", "pair", "--resume", str(state), "--seed", "1")
+
+
+def test_sweeps_without_truth_are_refused(data: Path) -> None:
+    with pytest.raises(InputError, match="no true flow"):
+        evaluate(str(data / "lidar_seq_kitti_city"), "--dataset", "kitti-raw")
