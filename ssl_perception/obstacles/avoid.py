@@ -39,8 +39,6 @@ class AvoidSettings:
         corridor: m, half the width that must be free, the vehicle's own size included.
         extra_turn: rad, up to so much further once the way is clear.
         settle: s that it stands still before it turns.
-        max_age: s, an older scan counts as none.
-        probe: rad; with nothing known ahead for a whole turn of this angle it stays where it is.
     """
 
     speed: float = 0.5
@@ -69,6 +67,7 @@ class Avoid:
         self.turns = 0
         self._rng = np.random.default_rng(seed)
         self._since = -np.inf
+        self._further = 0.0
         self._direction = 1.0
 
     def free_ahead(self, scan: ObstacleScan) -> float:
