@@ -167,7 +167,7 @@ class RigidCluster(Section):
 class Flow(Section):
     """Scene flow on raw sweeps."""
 
-    method: Literal["nsfp", "fast_nsf", "scoop", "rigid_cluster", "neural_prior"] = Field(
+    method: Literal["nsfp", "fast_nsf", "rigid_cluster"] = Field(
         "rigid_cluster", description="solver for what is not static"
     )
     deadline: float = Field(0.0, ge=0.0, le=3600.0, description="s per sweep (0: none)")
@@ -183,7 +183,11 @@ class Stereo(Section):
     """The teacher: OpenCV semi-global block matching, and the gate that says when to trust it."""
 
     disparities: int = Field(
-        128, ge=16, le=1024, multiple_of=16, description="search range, px (a multiple of 16)"
+        0,
+        ge=0,
+        le=1024,
+        multiple_of=16,
+        description="search range, px, a multiple of 16 (0: an eighth of the image's width)",
     )
     block: int = Field(5, ge=3, le=21, description="window edge, px (odd)")
     mode: Literal["sgbm", "3way", "hh"] = Field("3way", description="OpenCV SGBM mode")
@@ -299,7 +303,7 @@ class Trust(Section):
     min_positives: int = Field(
         20, ge=1, le=10_000, description="near obstacles seen before anything is judged"
     )
-    window: int = Field(1000, ge=50, le=100_000, description="tests kept per driver")
+    window: int = Field(300, ge=50, le=100_000, description="tests kept per driver")
     sample_interval: float = Field(
         0.3, ge=0.0, le=60.0, description="s between tests; closer frames are one and the same"
     )

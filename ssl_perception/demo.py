@@ -105,7 +105,7 @@ def run_demo(
     log, output = folder / "log.mcap", folder / "output.mcap"
     console.print(f"[bold]1[/] simulate {seconds:g} s of a street, seed {seed}")
     run_simulate("street", log, seconds, seed, None, console)
-    collected = RunReport()
+    times = RunReport()
     if ros:
         from ssl_perception.nodes import through_nodes
 
@@ -113,9 +113,9 @@ def run_demo(
         through_nodes(log, output, config, console)
     else:
         console.print("[bold]2[/] run the pipeline over it")
-        collected = run_replay(log, output, config, None, None, False, None, console).report
+        times = run_replay(log, output, config, None, None, False, None, console).report
     console.print("[bold]3[/] compare with the truth, and draw")
-    score = Score()
+    score, collected = Score(), times.only_times()
     compare(log, output, score, collected)
     figures = score.figures()
     report = folder / "report.html"

@@ -9,6 +9,7 @@ has stopped, the whole frame is declared invalid. Invalid never means free.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -74,22 +75,14 @@ class StereoMatcher:
         for name in ("block", "check_block"):
             if getattr(options, name) % 2 == 0:
                 raise InputError(f"stereo.{name} must be odd, not {getattr(options, name)}")
-        area = options.block**2
-        self._semi_global = cv2.StereoSGBM.create(
-            minDisparity=0,
-            numDisparities=options.disparities,
-            blockSize=options.block,
-            P1=8 * area,  # OpenCV's recommendation for one channel
-            P2=32 * area,
-            disp12MaxDiff=1,
-            uniquenessRatio=options.uniqueness,
-            speckleWindowSize=options.speckle_window,
-            speckleRange=options.speckle_range,
-            mode=_MODES[options.mode],
-        )
-        self._block = cv2.StereoBM.create(options.disparities, options.check_block)
-        self._block.setUniquenessRatio(options.uniqueness)
+        # Made at the first image; not shared, for they keep buffers of their own.
+        self._matchers: dict[int, tuple[cv2.StereoSGBM, cv2.StereoBM]] = {}
         self._previous: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
+
+    def search_range(self, width: int) -> int:
+        """Disparities searched in images of this width, px: a strip so wide at the left edge is
+        blind, and what is nearer than ``fx * baseline`` over this number isn't seen."""
+        return self.options.disparities or max(16, 16 * math.ceil(width / 8 / 16))
 
     def match(self, pair: StereoPair) -> Disparity:
         """Disparity of each left pixel, and whether it can be believed.
@@ -100,14 +93,17 @@ class StereoMatcher:
         options = self.options
         left, right = _grey(pair.left), _grey(pair.right)
         height, width = left.shape
-        blind = options.disparities
+        blind = self.search_range(width)
         if width <= blind or height < options.check_block:
             raise InputError(
                 f"images are {width}x{height} px, too small to search {blind} disparities "
                 f"(stereo.disparities) with a window of {options.check_block} px"
             )
-        raw = self._semi_global.compute(left, right)
-        check = self._block.compute(left, right)
+        if blind not in self._matchers:
+            self._matchers = {blind: _matchers(options, blind)}
+        semi_global, block = self._matchers[blind]
+        raw = semi_global.compute(left, right)
+        check = block.compute(left, right)
         textured, texture = _texture(left, options.texture)
         _, right_texture = _texture(right, options.texture)
 
@@ -191,6 +187,25 @@ class StereoMatcher:
                 f"{options.min_agreement:.0%} asked"
             )
         return ""
+
+
+def _matchers(options: Stereo, disparities: int) -> tuple[cv2.StereoSGBM, cv2.StereoBM]:
+    area = options.block**2
+    semi_global = cv2.StereoSGBM.create(
+        minDisparity=0,
+        numDisparities=disparities,
+        blockSize=options.block,
+        P1=8 * area,  # OpenCV's recommendation for one channel
+        P2=32 * area,
+        disp12MaxDiff=1,
+        uniquenessRatio=options.uniqueness,
+        speckleWindowSize=options.speckle_window,
+        speckleRange=options.speckle_range,
+        mode=_MODES[options.mode],
+    )
+    block = cv2.StereoBM.create(disparities, options.check_block)
+    block.setUniquenessRatio(options.uniqueness)
+    return semi_global, block
 
 
 def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

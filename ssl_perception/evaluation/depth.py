@@ -202,7 +202,8 @@ def run_evaluate_depth(
         f"{bad} %: wrong by more than {threshold:g} px among the pixels with an answer; "
         f"'or none': no answer counts as wrong. Pixels that both cameras see.\n"
         f"sgbm: every answer. gated: what depth maps keep. agreed: confidence 1, the labels. "
-        f"constant median: of the sample's own truth. Searched {options.disparities} px."
+        f"constant median: of the sample's own truth. Searched "
+        f"{options.disparities or 'an eighth of the width,'} px."
     )
     if one_eyed and student is None:
         out.print("No right images here: give a student (--student STORE) to score it.")

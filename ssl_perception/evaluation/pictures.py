@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ssl_perception.io.point_cloud2 import FlowCloud
@@ -30,6 +31,8 @@ STATIC = (0.36, 0.40, 0.45)
 GROUND = (0.89, 0.91, 0.93)
 UNKNOWN = "#e8d9f0"
 ROBOT = "#d1495b"
+CLEAR = "#b7dfc1"
+BEHIND = "#e9edf1"  # behind an obstacle
 SPEED_MAP = "turbo"
 DEPTH_MAP = "viridis_r"
 FULL_SPEED = 15.0  # m/s, end of the colour scale
@@ -153,19 +156,23 @@ def obstacle_polar(scan: ObstacleScan, title: str = "") -> Figure:
     ranges = np.clip(scan.ranges, scan.range_min, scan.range_max)
     unknown, clear = np.isnan(scan.ranges), np.isposinf(scan.ranges)
     hit = ~unknown & ~clear
-    for mask, length, colour, name in (
-        (unknown, scan.range_max, UNKNOWN, "unknown"),
-        (clear, scan.range_max, "#b7dfc1", "clear"),
-        (hit, ranges, "#b7dfc1", None),
+    for mask, start, end, colour in (
+        (unknown, 0.0, scan.range_max, UNKNOWN),
+        (clear, 0.0, scan.range_max, CLEAR),
+        (hit, 0.0, ranges[hit], CLEAR),
+        (hit, ranges[hit], scan.range_max, BEHIND),
     ):
-        heights = length[mask] if isinstance(length, np.ndarray) else length
-        axes.bar(scan.angles[mask], heights, width=width, color=colour, label=name, linewidth=0)
-    rest = scan.range_max - ranges[hit]
-    axes.bar(scan.angles[hit], rest, width=width, bottom=ranges[hit], color="#e9edf1", linewidth=0)
-    axes.scatter(scan.angles[hit], ranges[hit], s=14, color=ROBOT, zorder=3, label="obstacle")
+        axes.bar(
+            scan.angles[mask], end - start, width=width, bottom=start, color=colour, linewidth=0
+        )
+    axes.scatter(scan.angles[hit], ranges[hit], s=14, color=ROBOT, zorder=3)
     axes.set_ylim(0.0, scan.range_max)
     axes.set_title(title, fontsize=10, loc="left")
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.08, -0.08), fontsize=8, frameon=False)
+    key = [Patch(color=c, label=n) for n, c in (("clear", CLEAR), ("unknown", UNKNOWN))]
+    key.append(Patch(color=ROBOT, label="obstacle"))
+    axes.legend(
+        handles=key, loc="lower left", bbox_to_anchor=(-0.08, -0.08), fontsize=8, frameon=False
+    )
     return figure
 
 

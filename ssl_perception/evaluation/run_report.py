@@ -75,6 +75,12 @@ class RunReport:
         """Take the time that one input of this kind took."""
         self._milliseconds.setdefault(kind, []).append(1e3 * seconds)
 
+    def only_times(self) -> RunReport:
+        """A report with this one's times, and no frames yet."""
+        other = RunReport()
+        other._milliseconds = self._milliseconds
+        return other
+
     def latency(self) -> dict[str, dict[str, float]]:
         """Milliseconds per kind of input: median, 95th percentile, largest."""
         return {

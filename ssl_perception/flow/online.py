@@ -1,8 +1,13 @@
 """Scene flow sweep after sweep: raw sweep in, motion of every point over ground out.
 
-    sweep ─► deskew ─► ego motion ─► ground ─► solver ─► evidence ─► tracks
-                ▲            (beams, meanwhile)   ▲                     │
-                └── velocity                      └── expected motions ─┘
+    sweep ─► ego motion ─► deskew ─► ground ─► solver ─► evidence ─► tracks
+                           (beams, meanwhile)     ▲                     │
+                                                  └── expected motions ─┘
+
+Ego motion is registered on the sweeps as they come. Deskewing before, with the velocity of the
+sweep before, would close a loop that doesn't settle: a velocity too small by some amount deforms
+the sweep so that the next one comes out too large by as much. Two sweeps that are deformed alike
+fit each other all the same.
 
 A sweep that comes while another is at work must be dropped by the caller, never queued: the next
 ``process`` compares with the last sweep processed, whatever lies between.
@@ -67,6 +72,7 @@ class _Previous:
 
     obstacles: PointCloud
     world_from_sensor: NDArray[np.float64] | None
+    deskewed: bool
 
 
 class _Stopwatch:
@@ -125,16 +131,19 @@ class OnlineFlow:
         previous = self._previous
         interval = sweep.stamp - previous.obstacles.stamp if previous else 0.0
 
+        motion = self._motion(sweep.points, interval, world_from_sensor)
+        clock.lap("ego motion")
+        twist = self._ego_motion.twist if self.config.online.deskew else None
         points = sweep.points
-        twist = self._ego_motion.twist
-        if self.config.online.deskew and sweep.time is not None and twist is not None:
+        if sweep.time is not None and twist is not None:
             points = deskew(points, sweep.time, twist)
+            if previous is not None and not previous.deskewed:
+                previous = _deskewed(previous, twist)
+                self._evidence.reset()  # its beams ended where nothing was
         rays = points - sweep.origin if sweep.origin.any() else points
-        beams = self._beside.submit(self._evidence.add, rays, sweep.stamp)
         clock.lap("deskew")
 
-        motion = self._motion(points, interval, world_from_sensor)
-        clock.lap("ego motion")
+        beams = self._beside.submit(self._evidence.add, rays, sweep.stamp)
         ground = self._ground.segment(rays)
         clock.lap("ground")
         beams.result()
@@ -155,7 +164,8 @@ class OnlineFlow:
             sweep.frame,
             sweep.origin,
         )
-        self._previous = _Previous(obstacles, world_from_sensor)
+        deskewed = sweep.time is None or twist is not None or not self.config.online.deskew
+        self._previous = _Previous(obstacles, world_from_sensor, deskewed)
 
         flow = np.zeros((len(sweep), 3), np.float32)
         moving = np.zeros(len(sweep), np.bool_)
@@ -223,6 +233,15 @@ class OnlineFlow:
         motion: NDArray[np.float64] = np.linalg.inv(pose) @ before
         self._ego_motion.observe(motion, interval)
         return motion
+
+
+def _deskewed(sweep: _Previous, twist: NDArray[np.float64]) -> _Previous:
+    """A first sweep, brought to its stamp once the sensor's velocity is known."""
+    cloud = sweep.obstacles
+    assert cloud.time is not None
+    points = deskew(cloud.points, cloud.time, twist)
+    straight = PointCloud(points, cloud.time, cloud.stamp, cloud.frame, cloud.origin)
+    return _Previous(straight, sweep.world_from_sensor, True)
 
 
 def _require_usable(sweep: PointCloud) -> None:

@@ -96,9 +96,7 @@ class StereoDepth(PerceptionNode):
         depth = self._matcher.to_depth(pair, match)
         self._info.publish(_stamped(arrival.left_info, matched))
         self._depth.publish(messages.image(images.encode_depth(depth), matched.stamp_ns))
-        packed = images.encode_disparity(
-            depth, pair.baseline, float(self.config.stereo.disparities)
-        )
+        packed = images.encode_disparity(depth, pair.baseline, float(match.blind))
         self._disparity.publish(messages.disparity(packed, matched.stamp_ns))
         age = (self.get_clock().now().nanoseconds - matched.stamp_ns) * 1e-9
         self.health.publish(
