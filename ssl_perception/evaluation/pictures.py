@@ -13,6 +13,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import cv2
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -189,3 +190,24 @@ def latency_histogram(milliseconds: Mapping[str, Sequence[float]]) -> Figure:
         axes.set_ylabel("inputs")
     all_axes[-1].set_xlabel("milliseconds per input")
     return figure
+
+
+def overview(pictures: Sequence[bytes], width: int = 1200) -> bytes:
+    """PNG pictures as one: the widest below, the others side by side above it, equally high."""
+    images = [
+        np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR))
+        for content in pictures
+    ]
+    images.sort(key=lambda image: image.shape[1] / image.shape[0])
+    rows = [images] if len(images) < 3 else [images[:-1][::-1], images[-1:]]
+    bands = []
+    for row in rows:
+        height = int(width / sum(image.shape[1] / image.shape[0] for image in row))
+        edges = np.cumsum([0.0] + [image.shape[1] / image.shape[0] * height for image in row])
+        pixels = np.round(edges * width / edges[-1]).astype(int)
+        fitted = [
+            cv2.resize(image, (int(b - a), height), interpolation=cv2.INTER_AREA)
+            for image, a, b in zip(row, pixels[:-1], pixels[1:], strict=True)
+        ]
+        bands.append(np.hstack(fitted))
+    return bytes(cv2.imencode(".png", np.vstack(bands))[1])

@@ -117,11 +117,17 @@ class RunReport:
         return chapters
 
     def write_pictures(self, folder: Path) -> list[Path]:
-        """Each picture as a PNG file of its own."""
+        """Each picture as a PNG file of its own, and ``overview.png`` with what was seen."""
+        drawn = {name: png(figure) for name, figure in self.figures().items()}
+        seen = [
+            drawn[name] for name in ("scene_flow", "depth", "obstacle_distance") if name in drawn
+        ]
+        if seen:
+            drawn["overview"] = pictures.overview(seen)
         written = []
-        for name, figure in self.figures().items():
+        for name, content in drawn.items():
             path = folder / f"{name}.png"
-            path.write_bytes(png(figure))
+            path.write_bytes(content)
             written.append(path)
         return written
 

@@ -20,6 +20,9 @@ METHODS: dict[str, tuple[str, str]] = {
 }
 
 
+MAX_SPAN = 10_000.0  # m: no lidar sees so far; millimetres taken for metres do
+
+
 class Solver(Protocol):
     """What each module in ``flow/solvers`` offers as ``solve``.
 
@@ -59,8 +62,8 @@ def estimate_flow(
         options: the method's section of ``config.Flow``; None: its defaults.
 
     Raises:
-        InputError: unknown method, NaN or infinite points, an empty cloud, or clouds whose
-            frames differ.
+        InputError: unknown method, NaN or infinite points, an empty cloud, one that spans more
+            than 10 km (other units than metres), or clouds whose frames differ.
     """
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
@@ -74,6 +77,9 @@ def estimate_flow(
             raise InputError(f"{name} cloud has {bad} NaN or infinite points of {len(cloud)}")
         if cloud.time is not None and not np.isfinite(cloud.time).all():
             raise InputError(f"{name} cloud has NaN or infinite point times")
+        span = float(np.ptp(cloud.points, axis=0).max())
+        if span > MAX_SPAN:
+            raise InputError(f"{name} cloud spans {span / 1000:.0f} km: are its points in metres?")
     if source.frame and target.frame and source.frame != target.frame:
         raise InputError(
             f"source is in frame {source.frame!r} but target in {target.frame!r}; "
