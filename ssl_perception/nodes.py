@@ -24,6 +24,10 @@ from ssl_perception.config import Config
 from ssl_perception.errors import InputError
 
 SOURCE = Path(__file__).resolve().parents[1] / "ros_ws" / "src" / "ssl_perception_ros"
+PLAYED = (
+    "/points",
+    *(f"/{side}/{what}" for side in ("left", "right") for what in ("image_rect", "camera_info")),
+)
 END_PATIENCE = 10.0  # s between asking a process to end and making it
 
 
@@ -167,7 +171,9 @@ def through_nodes(log: Path, output: Path, config: Config, console: Console) -> 
     with tempfile.TemporaryDirectory() as folder:
         parameters = Path(folder) / "parameters.yaml"
         values = config.model_dump(mode="json")
-        everything = {"/**": {"ros__parameters": {**values, "queue": 1000}}}
+        # nothing skipped, and no scans made up once the log has ended
+        values |= {"queue": 1000, "timeout": 3600.0}
+        everything = {"/**": {"ros__parameters": values}}
         parameters.write_text(yaml.safe_dump(everything), encoding="utf-8")
         with Nodes(environment(domain=os.getpid() % 100 + 1), Path(folder)) as nodes:
             nodes.start("bag_recorder", {"output": str(output.resolve()), "idle": 5.0})
@@ -175,7 +181,7 @@ def through_nodes(log: Path, output: Path, config: Config, console: Console) -> 
                 nodes.start(name, files=(parameters,))
             with console.status("starting the nodes ..."):
                 nodes.ready(300.0)
-            nodes.start("bag_player", {"bag": str(log.resolve())})
+            nodes.start("bag_player", {"bag": str(log.resolve()), "topics": " ".join(PLAYED)})
             with console.status("playing at the log's own rate ..."):
                 if nodes.wait("bag_player", 3600.0) != 0:
                     raise InputError(f"bag_player failed: {nodes.last('bag_player')}")
