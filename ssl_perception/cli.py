@@ -114,7 +114,16 @@ def evaluate_flow(
         Path | None, typer.Option(help="Keeps each result; a killed run goes on from it.")
     ] = None,
 ) -> None:
-    """Scene flow against ground truth, methods side by side, zero flow always among them."""
+    """Scene flow against ground truth, methods side by side, zero flow always among them.
+
+    Raw sweeps (kitti-raw) have no truth: there each claimed mover is judged by a third sweep.
+    """
+    if dataset == "kitti-raw":
+        from ssl_perception.evaluation.third_sweep import run_third_sweep
+
+        chosen = [*(settings or []), *(f"flow.method={name}" for name in method or [])]
+        run_third_sweep(path, _config(config_file, chosen), json_file, out)
+        return
     from ssl_perception.evaluation.flow import run_evaluate_flow
 
     run_evaluate_flow(

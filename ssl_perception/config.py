@@ -78,10 +78,10 @@ class Online(Section):
         50.0, gt=1.0, le=300.0, description="flow within |x|, |y| of the sensor, m; beyond: unknown"
     )
     min_range: float = Field(
-        1.0,
+        1.6,
         ge=0.0,
         le=50.0,
-        description="nearer is the robot itself, m: unknown (set it to clear the robot's body)",
+        description="nearer is the robot itself, m: unknown (1.6 clears a car's roof and bonnet)",
     )
     deskew: bool = Field(
         True, description="undo the robot's motion inside a sweep where points carry a time"

@@ -1,7 +1,7 @@
 """Node ``bag_player``: a recorded bag onto its topics, at its own rate, message for message.
 
 The recorded bytes are published as they are; nothing is decoded, so a bag of any standard types
-will do. A connection's recorded durability is kept (static transforms stay latched).
+will do.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class PerceptionNode(LifecycleNode):
         config: the library's configuration, valid from ``prepare`` on.
         settings: the node's own.
         health: what /diagnostics tells; None for a node without input.
-        done: complete it to end the process with exit code 0.
+        done: complete it to end the process: with True, exit code 0; with False, 2.
     """
 
     sections: ClassVar[tuple[str, ...]] = ()
@@ -254,6 +254,8 @@ def run(factory: Callable[[], PerceptionNode], arguments: list[str] | None = Non
             executor = SingleThreadedExecutor()
             executor.add_node(node)
             executor.spin_until_future_complete(node.done)
+            if node.done.result() is False:
+                code = 2
         elif rclpy.ok():
             code = 2
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -6,6 +6,7 @@ When depth stops coming the scan goes on, and says that nothing is known.
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
@@ -51,6 +52,8 @@ class ObstacleDistance(PerceptionNode):
         self._info: CameraInfo | None = None
         self._last = (0, 0.0)  # newest source stamp, ns, and when it came on the steady clock
         self._frame = ""
+        # the very first depth may come before its camera is known
+        self._without_info: deque[Image] = deque(maxlen=queue)
         self._work = self.work_on(self._see, queue)
         self.subscribe(CameraInfo, "stereo/camera_info", self._take_info, max(5, queue))
         self.subscribe(Image, "stereo/depth", self._take, max(5, queue))
@@ -64,12 +67,16 @@ class ObstacleDistance(PerceptionNode):
 
     def _take_info(self, message: CameraInfo) -> None:
         self._info = message
+        while self._without_info:
+            self._take(self._without_info.popleft())
 
     def _take(self, message: Image) -> None:
         if self._info is None:
-            # says what is wrong, and the watchdog goes on telling that nothing is known
-            self.health.refuse("no stereo/camera_info")
-            self.complain("no stereo/camera_info yet: a depth image can't be used")
+            # not input yet: the watchdog goes on telling that nothing is known
+            if len(self._without_info) == self._without_info.maxlen:
+                self.health.refuse("no stereo/camera_info")
+                self.complain("no stereo/camera_info: depth images can't be used")
+            self._without_info.append(message)
             return
         self.health.input()
         now = time.perf_counter()

@@ -65,7 +65,10 @@ class SceneFlow(PerceptionNode):
                 self._perception.odometry(odometry.decode(self._poses.popleft()))
         except InputError as error:
             self.complain(f"odom: {error}")
-        result = self._perception.sweep(point_cloud2.decode(message))
+        perception = self._perception
+        result = perception.sweep(point_cloud2.decode(message))
+        if perception is not self._perception:  # stopped and started again meanwhile
+            return
         flow = result.flow
         moving = result.cloud.select(flow.moving)
         packed = point_cloud2.encode_flow(result.cloud, flow)
