@@ -415,11 +415,11 @@ def from_dict(values: dict[str, Any], source: str = "config") -> Config:
         raise InputError(f"{source}: {key}: {what}") from None
 
 
-def load(path: Path) -> Config:
-    """Read a YAML file; an empty one gives the defaults.
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file from outside; an empty file has none.
 
     Raises:
-        InputError: file missing, larger than 1 MiB, not YAML, or not valid (see ``from_dict``).
+        InputError: file missing, larger than 1 MiB, not UTF-8, not YAML, or a list.
     """
     try:
         if path.stat().st_size > MAX_YAML_BYTES:
@@ -430,13 +430,21 @@ def load(path: Path) -> Config:
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a UTF-8 text file") from None
     except yaml.YAMLError as error:
-        line = str(error).replace("\n", " ")
-        raise InputError(f"{path}: not valid YAML: {line}") from None
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if values is None:
-        values = {}
+        return {}
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold keys and values, not {type(values).__name__}")
-    return from_dict(values, str(path))
+    return values
+
+
+def load(path: Path) -> Config:
+    """Read a YAML file; an empty one gives the defaults.
+
+    Raises:
+        InputError: the file can't be read (see ``read_yaml``) or isn't valid (see ``from_dict``).
+    """
+    return from_dict(read_yaml(path), str(path))
 
 
 def override(config: Config, settings: list[str]) -> Config:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ssl_perception.config import Config
+from ssl_perception.datasets.samples import DYNAMIC_SPEED
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.evaluation.run_report import RunReport
@@ -20,8 +21,6 @@ from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.results import read_depth, read_flow, read_scans
 from ssl_perception.replay import run_replay, write_json
 from ssl_perception.types import Cue, DepthMap, FloatArray, StereoPair
-
-DYNAMIC_SPEED = 0.5  # m/s over ground: 0.05 m per 0.1 s, as in Argoverse 2
 
 
 @dataclass

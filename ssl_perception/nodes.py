@@ -58,7 +58,9 @@ def environment(domain: int | None = None) -> dict[str, str]:
 
 
 class Nodes:
-    """Node processes that end together; use it as a context manager.
+    """Node processes that end together; use it as a context manager, in the main thread.
+
+    Also when this process is told to end (SIGTERM): nodes in groups of their own would go on.
 
     Attributes:
         processes: by name.
@@ -151,6 +153,10 @@ class Nodes:
         return {name: process.returncode for name, process in self.processes.items()}
 
     def __enter__(self) -> Nodes:
+        def leave(number: int, frame: object) -> None:
+            raise SystemExit(128 + number)
+
+        self._before = signal.signal(signal.SIGTERM, leave)
         return self
 
     def __exit__(
@@ -160,6 +166,7 @@ class Nodes:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        signal.signal(signal.SIGTERM, self._before)
 
 
 def through_nodes(log: Path, output: Path, config: Config, console: Console) -> None:

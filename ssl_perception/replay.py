@@ -188,6 +188,8 @@ def run_replay(
     summary.latency = collected.latency()
     _print(summary, console)
     console.print(f"results  {output}")
+    if live is not None and live.recording is not None:
+        console.print(f"viewer   no screen here; open it with: rerun {live.recording}")
     if report is not None:
         lead = f"{summary.sweeps} sweeps, {summary.stereo_pairs} stereo pairs."
         write_html(report, f"Replay of {log.name}", lead, collected.sections())
@@ -198,9 +200,17 @@ def run_replay(
 
 
 def write_json(path: Path, figures: dict[str, Any]) -> None:
-    """Figures as a JSON file; undefined ones are null, never NaN."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    """Figures as a JSON file; undefined ones are null, never NaN.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
 
 
 def _print(summary: Summary, console: Console) -> None:

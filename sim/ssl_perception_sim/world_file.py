@@ -17,10 +17,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
-from ssl_perception.config import MAX_YAML_BYTES, Section
+from ssl_perception.config import Section, read_yaml
 from ssl_perception.errors import InputError
 from ssl_perception_sim.camera import Light, StereoRig
 from ssl_perception_sim.faults import Fault
@@ -107,19 +106,7 @@ def load(path: Path) -> WorldFile:
     Raises:
         InputError: file missing, too large, not YAML, or not a valid description.
     """
-    try:
-        if path.stat().st_size > MAX_YAML_BYTES:
-            raise InputError(f"{path}: larger than {MAX_YAML_BYTES} bytes; not a world file")
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a UTF-8 text file") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: must hold keys and values, not {type(values).__name__}")
-    return parse(values, str(path))
+    return parse(read_yaml(path), str(path))
 
 
 def _first(error: ValidationError) -> str:

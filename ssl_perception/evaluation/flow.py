@@ -105,12 +105,13 @@ def run_evaluate_flow(
                 answer, seconds = _answer(sample, name, config, seed)
                 done.add(k, name, {**score(sample, answer), "seconds": seconds})
                 bar.advance(task)
+    installation = examine()
     figures = {
         "dataset": dataset,
         "pairs": count,
         "seed": seed,
-        "versions": {"ssl_perception": ssl_perception.__version__, **examine()["parts"]},
-        "machine": examine()["machine"],
+        "versions": {"ssl_perception": ssl_perception.__version__, **installation["parts"]},
+        "machine": installation["machine"],
         "methods": {name: summary(done.of(name, count)) for name in names},
     }
     rows = [_row(name, figures["methods"][name]) for name in names]

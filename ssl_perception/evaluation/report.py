@@ -11,6 +11,8 @@ from pathlib import Path
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
+from ssl_perception.errors import InputError
+
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -57,11 +59,19 @@ def png(figure: Figure, dpi: int = 110) -> bytes:
 
 
 def write_html(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
-    """Write the page; everything that comes from outside is escaped."""
+    """Write the page; everything that comes from outside is escaped.
+
+    Raises:
+        InputError: the file can't be written.
+    """
     for section in sections:
         section.images = [
             (base64.b64encode(png(figure)).decode(), caption) for figure, caption in section.figures
         ]
     page = Environment(autoescape=True).from_string(_PAGE)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page.render(title=title, lead=lead, sections=sections), encoding="utf-8")
+    text = page.render(title=title, lead=lead, sections=sections)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None

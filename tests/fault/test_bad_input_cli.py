@@ -168,3 +168,15 @@ def test_an_output_that_is_the_log_itself_or_no_bag_name(
     refused(capsys, tmp_path, "is the log itself", "replay", str(log), "--out", str(log))
     other = str(tmp_path / "out.bag")
     refused(capsys, tmp_path, "must end in .mcap", "replay", str(log), "--out", other)
+
+
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_a_side_file_that_cannot_be_written(
+    option: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stopped:
+        log, output = str(data / "lidar_vlp16_rosbag"), str(tmp_path / "out.mcap")
+        cli.main(["replay", log, "--out", output, option, str(tmp_path / "file" / "below")])
+    assert stopped.value.code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -201,3 +201,31 @@ def test_a_second_sigint_does_not_cut_the_end_short(nodes: Nodes) -> None:
         process.send_signal(signal.SIGINT)
     time.sleep(0.15)
     assert set(nodes.stop().values()) == {0}
+
+
+def test_nodes_do_not_outlive_who_started_them(tmp_path: Path) -> None:
+    """SIGTERM to the process that started them, as a time limit or a service manager sends it."""
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, time\n"
+            "from pathlib import Path\n"
+            "from ssl_perception.nodes import Nodes, environment\n"
+            "with Nodes(environment(99), Path(sys.argv[1])) as nodes:\n"
+            "    print(nodes.start('obstacle_distance').pid, flush=True)\n"
+            "    nodes.ready(60.0)\n"
+            "    print('ready', flush=True)\n"
+            "    time.sleep(60.0)\n",
+            str(tmp_path),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    node = int(parent.stdout.readline())
+    assert parent.stdout.readline() == "ready\n"
+    assert Path(f"/proc/{node}").exists()
+    parent.terminate()
+    assert parent.wait(20.0) == 128 + signal.SIGTERM
+    assert not Path(f"/proc/{node}").exists()
