@@ -1,17 +1,21 @@
-"""Writing bags: results with their source's stamp, and simulated sensor logs.
+"""The library's types as ROS 2 messages, and bags of them.
 
-The library's types become ROS 2 messages here and in the nodes, nowhere else.
+Results carry their source's stamp. A simulated world's sensors go through here too, into a bag or
+onto topics.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from scipy.spatial.transform import Rotation
 
@@ -28,68 +32,15 @@ from ssl_perception.types import (
 )
 
 
-class OutputBag:
-    """An MCAP file in the making; use it as a context manager.
+class Output(ABC):
+    """Takes the library's types, makes messages of them, and hands on the serialised bytes."""
 
-    It is written beside its final place under another name and takes its place only when all went
-    well: a failure leaves nothing behind, and what was there before stays.
-
-    Args:
-        path: the .mcap file; one that exists is replaced.
-
-    Raises:
-        InputError: the name doesn't end in .mcap, the folder isn't there, or can't be written to.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        if self.path.suffix != ".mcap":
-            raise InputError(f"{self.path}: the name of a bag must end in .mcap")
-        if self.path.is_dir():
-            raise InputError(f"{self.path}: is a folder")
-        if not self.path.parent.is_dir():
-            raise InputError(f"{self.path.parent}: no such folder")
+    def __init__(self) -> None:
         self._types = typestore().types
-        self._connections: dict[str, Any] = {}
 
-    def __enter__(self) -> OutputBag:
-        try:
-            self._folder = Path(
-                tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent)
-            )
-        except OSError as error:
-            raise InputError(f"{self.path}: {error.strerror or error}") from None
-        try:
-            # rosbags makes a folder with the file and its metadata in it; the file alone will do
-            self._writer = Writer(
-                self._folder / "bag",
-                version=Writer.VERSION_LATEST,
-                storage_plugin=StoragePlugin.MCAP,
-            )
-            # chunks are compressed: a true flow is mostly zeros, and clouds halve
-            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-            self._writer.open()
-        except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self._writer.close()
-                (self._folder / "bag" / "bag.mcap").replace(self.path)
-            else:
-                self._writer.abort()
-        except OSError as failure:
-            raise InputError(f"{self.path}: {failure.strerror or failure}") from error
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+    @abstractmethod
+    def write_raw(self, topic: str, stamp_ns: int, kind: str, raw: bytes | memoryview) -> None:
+        """Take a message that is serialised already; ``kind`` is its type's full name."""
 
     # results
 
@@ -210,32 +161,35 @@ class OutputBag:
         )
         self.write(topic, stamp_ns, message)
 
+    def mounts(
+        self, topic: str, stamp_ns: int, parent: str, poses: Mapping[str, NDArray[np.float64]]
+    ) -> None:
+        """A TFMessage: (4, 4) ``parent`` from each named frame."""
+        types = self._types
+        transforms = []
+        for frame, pose in poses.items():
+            x, y, z = pose[:3, 3].tolist()
+            quaternion = Rotation.from_matrix(pose[:3, :3]).as_quat().tolist()
+            transforms.append(
+                types["geometry_msgs/msg/TransformStamped"](
+                    self._header(stamp_ns, parent),
+                    frame,
+                    types["geometry_msgs/msg/Transform"](
+                        types["geometry_msgs/msg/Vector3"](x, y, z),
+                        types["geometry_msgs/msg/Quaternion"](*quaternion),
+                    ),
+                )
+            )
+        self.write(topic, stamp_ns, self.message("tf2_msgs/msg/TFMessage", transforms=transforms))
+
     def message(self, kind: str, **fields: Any) -> Any:
         """A message of any standard type, e.g. ``message("std_msgs/msg/Float32", data=1.0)``."""
         return self._types[kind](**fields)
 
     def write(self, topic: str, stamp_ns: int, message: Any) -> None:
-        """Append a message; bag time is the stamp.
-
-        Raises:
-            InputError: the disk is full, or gone.
-        """
+        """Take a message; ``stamp_ns`` is its time in a bag."""
         kind = message.__msgtype__
         self.write_raw(topic, stamp_ns, kind, typestore().serialize_cdr(message, kind))
-
-    def write_raw(self, topic: str, stamp_ns: int, kind: str, raw: bytes | memoryview) -> None:
-        """Append a message that is serialised already; ``kind`` is its type's full name.
-
-        Raises:
-            InputError: the disk is full, or gone.
-        """
-        name = "/" + topic.lstrip("/")
-        if name not in self._connections:
-            self._connections[name] = self._writer.add_connection(name, kind, typestore=typestore())
-        try:
-            self._writer.write(self._connections[name], stamp_ns, raw)
-        except OSError as error:  # the disk is full, or gone
-            raise InputError(f"{self.path}: {error.strerror or error}") from None
 
     def _header(self, stamp_ns: int, frame: str) -> Any:
         seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
@@ -256,3 +210,81 @@ class OutputBag:
 
     def _whole_image(self) -> Any:
         return self._types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+
+
+class OutputBag(Output):
+    """An MCAP file in the making; use it as a context manager.
+
+    It is written beside its final place under another name and takes its place only when all went
+    well: a failure leaves nothing behind, and what was there before stays.
+
+    Args:
+        path: the .mcap file; one that exists is replaced.
+
+    Raises:
+        InputError: the name doesn't end in .mcap, the folder isn't there, or can't be written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        if self.path.suffix != ".mcap":
+            raise InputError(f"{self.path}: the name of a bag must end in .mcap")
+        if self.path.is_dir():
+            raise InputError(f"{self.path}: is a folder")
+        if not self.path.parent.is_dir():
+            raise InputError(f"{self.path.parent}: no such folder")
+        super().__init__()
+        self._connections: dict[str, Any] = {}
+
+    def __enter__(self) -> OutputBag:
+        try:
+            self._folder = Path(
+                tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+            )
+        except OSError as error:
+            raise InputError(f"{self.path}: {error.strerror or error}") from None
+        try:
+            # rosbags makes a folder with the file and its metadata in it; the file alone will do
+            self._writer = Writer(
+                self._folder / "bag",
+                version=Writer.VERSION_LATEST,
+                storage_plugin=StoragePlugin.MCAP,
+            )
+            # chunks are compressed: a true flow is mostly zeros, and clouds halve
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+            self._writer.open()
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._writer.close()
+                (self._folder / "bag" / "bag.mcap").replace(self.path)
+            else:
+                self._writer.abort()
+        except OSError as failure:
+            raise InputError(f"{self.path}: {failure.strerror or failure}") from error
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def write_raw(self, topic: str, stamp_ns: int, kind: str, raw: bytes | memoryview) -> None:
+        """Append a message that is serialised already; ``kind`` is its type's full name.
+
+        Raises:
+            InputError: the disk is full, or gone.
+        """
+        name = "/" + topic.lstrip("/")
+        if name not in self._connections:
+            self._connections[name] = self._writer.add_connection(name, kind, typestore=typestore())
+        try:
+            self._writer.write(self._connections[name], stamp_ns, raw)
+        except OSError as error:  # the disk is full, or gone
+            raise InputError(f"{self.path}: {error.strerror or error}") from None
