@@ -368,6 +368,32 @@ class Scan(Section):
         return self
 
 
+class Avoid(Section):
+    """The behaviour before obstacles: straight, stop, turn."""
+
+    speed: float = Field(0.5, gt=0.0, le=10.0, description="m/s on a straight leg")
+    turn_rate: float = Field(0.8, gt=0.0, le=3.2, description="rad/s")
+    trigger: float = Field(
+        1.1, gt=0.0, le=100.0, description="m; an obstacle nearer than this ahead stops the vehicle"
+    )
+    clear: float = Field(
+        1.4, gt=0.0, le=100.0, description="m that must be free ahead before it goes again"
+    )
+    corridor: float = Field(
+        0.35, gt=0.0, le=10.0, description="m, half the width that must be free, vehicle included"
+    )
+    extra_turn: float = Field(
+        0.8, ge=0.0, le=3.2, description="rad, turned up to so much further once the way is clear"
+    )
+    settle: float = Field(0.4, ge=0.0, le=10.0, description="s standing still before it turns")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Avoid:
+        if self.trigger > self.clear:
+            raise ValueError("trigger must not be above clear")
+        return self
+
+
 class Config(Section):
     """The whole runtime."""
 
@@ -385,6 +411,7 @@ class Config(Section):
     trust: Trust = Trust()
     textons: Textons = Textons()
     scan: Scan = Scan()
+    avoid: Avoid = Avoid()
 
 
 class Setting(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from ssl_perception import config
 from ssl_perception.types import ObstacleScan
 
 
@@ -28,28 +29,6 @@ class Command:
     yaw_rate: float = 0.0
 
 
-@dataclass(frozen=True)
-class AvoidSettings:
-    """Of the behaviour.
-
-    Attributes:
-        speed: m/s on a straight leg. turn_rate: rad/s.
-        trigger: m, an obstacle nearer than this ahead stops the vehicle.
-        clear: m that must be free ahead before it goes again.
-        corridor: m, half the width that must be free, the vehicle's own size included.
-        extra_turn: rad, up to so much further once the way is clear.
-        settle: s that it stands still before it turns.
-    """
-
-    speed: float = 0.5
-    turn_rate: float = 0.8
-    trigger: float = 1.1
-    clear: float = 1.4
-    corridor: float = 0.35
-    extra_turn: float = 0.8
-    settle: float = 0.4
-
-
 class Avoid:
     """Straight, stop, turn. Feed it every scan; it answers with what to do until the next one.
 
@@ -61,8 +40,8 @@ class Avoid:
         seed: chooses the random turns.
     """
 
-    def __init__(self, settings: AvoidSettings | None = None, seed: int = 0) -> None:
-        self.settings = settings or AvoidSettings()
+    def __init__(self, settings: config.Avoid | None = None, seed: int = 0) -> None:
+        self.settings = settings or config.Avoid()
         self.state: Literal["straight", "stop", "turn", "extra"] = "straight"
         self.turns = 0
         self._rng = np.random.default_rng(seed)
@@ -100,6 +79,8 @@ class Avoid:
         """
         settings = self.settings
         free = self.free_ahead(scan)
+        # after a jump of the clock the state counts from now: it must not last for ever
+        self._since = min(self._since, scan.stamp)
         elapsed = scan.stamp - self._since
         if self.state == "straight":
             if free < settings.trigger:
