@@ -40,6 +40,22 @@ def stamp_ns(seconds: float) -> int:
     return EPOCH_NS + round(seconds * 1e9)
 
 
+def topic_types(world: World, truth: bool = True) -> dict[str, str]:
+    """The topics that a world writes to, with their message types."""
+    cloud, image = "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/Image"
+    info, odometry = "sensor_msgs/msg/CameraInfo", "nav_msgs/msg/Odometry"
+    types = {"tf_static": "tf2_msgs/msg/TFMessage", "odom": odometry}
+    true = {"truth/odom": odometry}
+    if world.lidar is not None:
+        types["points"] = cloud
+        true |= {"truth/scene_flow": cloud, "truth/labels": cloud}
+    if world.camera is not None:
+        for side in ("left", "right"):
+            types |= {f"{side}/camera_info": info, f"{side}/image_rect": image}
+        true |= {f"truth/{what}": image for what in ("depth", "category", "object_id")}
+    return types | true if truth else types
+
+
 def write_reading(output: Output, world: World, reading: Reading, truth: bool = True) -> None:
     """What a sensor gave; with ``truth`` what it should have seen as well."""
     value = reading.value

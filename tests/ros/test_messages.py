@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
 from stereo_msgs.msg import DisparityImage
 
+from ssl_perception.errors import InputError
 from ssl_perception.io import images, odometry, point_cloud2
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.output import OutputBag
+from ssl_perception.nodes import SOURCE
 from ssl_perception.types import (
     CameraModel,
     DepthMap,
@@ -116,6 +119,17 @@ def test_ros_reads_what_the_output_bag_writes(tmp_path: Path) -> None:
     assert len(messages["/obstacle_distance"].ranges) == 72
     assert images.camera_model(messages["/left/camera_info"]) == CAMERA
     assert odometry.decode(messages["/odom"]).world_from_body[0, 3] == 3.0
+
+
+def test_a_scan_from_elsewhere_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SOURCE)
+    messages = import_module("ssl_perception_ros.messages")
+    good = {"angle_min": -3.1, "angle_increment": 0.1, "range_max": 8.0, "ranges": [1.0] * 62}
+    assert len(messages.obstacle_scan(LaserScan(**good)).ranges) == 62
+    for change in ({"ranges": []}, {"angle_increment": 0.0}, {"angle_min": float("nan")}):
+        bad = LaserScan(**{**good, **change})
+        with pytest.raises(InputError, match="LaserScan"):
+            messages.obstacle_scan(bad)
 
 
 def through_rosbags(message: Any, kind: str) -> Any:

@@ -86,6 +86,6 @@ def test_the_same_seed_turns_the_same_way() -> None:
 
 def test_a_short_flight_on_stereo_touches_nothing() -> None:
     flight = fly(seed=6, minutes=0.25)
-    assert flight.crashes == 0
-    assert flight.distance > 2.0
-    assert flight.invalid < 0.2
+    assert flight["crashes"] == 0
+    assert flight["distance"] > 2.0
+    assert flight["invalid"] < 0.2

@@ -5,7 +5,15 @@ from pathlib import Path
 from setuptools import setup
 
 NAME = "ssl_perception_ros"
-NODES = ("scene_flow", "stereo_depth", "obstacle_distance", "bag_player", "bag_recorder")
+NODES = (
+    "scene_flow",
+    "stereo_depth",
+    "obstacle_distance",
+    "avoid",
+    "sim_world",
+    "bag_player",
+    "bag_recorder",
+)
 # launch/ lies at the repository's top level, where people look for it; setuptools wants paths
 # relative to this file.
 LAUNCH = Path("..", "..", "..", "launch")

@@ -9,9 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.lifecycle import Publisher
@@ -19,6 +17,7 @@ from rosbags.rosbag2 import Reader
 from rosgraph_msgs.msg import Clock
 
 from ssl_perception.errors import InputError
+from ssl_perception_ros import messages
 from ssl_perception_ros.node import PerceptionNode, run
 from ssl_perception_ros.settings import BagPlayer as Settings
 
@@ -49,14 +48,14 @@ class BagPlayer(PerceptionNode):
                 )
         self._topics: dict[str, Publisher] = {}
         for topic in wanted:
-            kind = _message_type(recorded[topic])
+            kind = messages.message_type(recorded[topic])
             if kind is None:
                 self.get_logger().warning(f"{topic}: {recorded[topic]} isn't installed; left out")
                 continue
             self._topics[topic] = self.publish_on(kind, topic, DEPTH)
         if not self._topics:
             raise InputError(f"{self.settings.bag}: nothing to play")
-        self._clock = self.publish_on(Clock, "/clock") if self.settings.clock else None
+        self._ticks = self.publish_on(Clock, "/clock") if self.settings.clock else None
         self._messages = self._read()
         self._waited = False
 
@@ -127,12 +126,12 @@ class BagPlayer(PerceptionNode):
         """Wait, ticking /clock; False when stopped meanwhile."""
         while True:
             now = time.perf_counter()
-            if self._clock is not None:
+            if self._ticks is not None:
                 elapsed = (now - started) * self.settings.rate
                 seconds, nanoseconds = divmod(first + round(elapsed * 1e9), 1_000_000_000)
                 tick = Clock()
                 tick.clock.sec, tick.clock.nanosec = seconds, nanoseconds
-                self._clock.publish(tick)
+                self._ticks.publish(tick)
                 step = min(due - now, 1.0 / self.settings.clock)
             else:
                 step = due - now
@@ -161,15 +160,6 @@ def _open(path: Path) -> Reader:
         line = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a readable rosbag2 recording: {line}") from None
     return reader
-
-
-def _message_type(name: str) -> Any:
-    """The class of ``package/msg/Type``; None when it isn't installed."""
-    package, _, kind = name.partition("/msg/")
-    try:
-        return getattr(import_module(f"{package}.msg"), kind)
-    except (ImportError, AttributeError, ValueError):
-        return None
 
 
 def main() -> int:

@@ -33,7 +33,13 @@ TYPES: dict[str, type] = {
     "depth": Image,
     "obstacle_distance": LaserScan,
     "obstacle_range": Range,
+    "points": PointCloud2,
+    **{f"{side}/image_rect": Image for side in ("left", "right")},
+    **{f"{side}/camera_info": CameraInfo for side in ("left", "right")},
     "odom": Odometry,
+    "truth/odom": Odometry,
+    "truth/scene_flow": PointCloud2,
+    "truth/depth": Image,
     "cmd_vel": Twist,
     "/diagnostics": DiagnosticArray,
 }

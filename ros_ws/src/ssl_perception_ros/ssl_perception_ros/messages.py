@@ -1,9 +1,10 @@
-"""The library's results as ROS messages, with the stamp of their source to the nanosecond."""
+"""The library's types as ROS messages and back, with their source's stamp to the nanosecond."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,24 @@ from std_msgs.msg import ColorRGBA, Header
 from stereo_msgs.msg import DisparityImage
 from visualization_msgs.msg import Marker, MarkerArray
 
+from ssl_perception.errors import InputError
 from ssl_perception.flow.tracks import MovingObject
 from ssl_perception.io.images import PackedDisparity, PackedImage
-from ssl_perception.io.point_cloud2 import PackedCloud
-from ssl_perception.types import ObstacleScan
+from ssl_perception.io.point_cloud2 import PackedCloud, stamp_ns
+from ssl_perception.types import Cue, ObstacleScan
 
 CLEAR_ABOVE_MAX = 0.01  # m: what MAVROS turns into max_distance + 1 cm, PX4's word for "clear"
 _MARKER_LIFE = Duration(nanosec=500_000_000)
+_MOST_SECTORS = 100_000
+
+
+def message_type(name: str) -> Any:
+    """The class of ``package/msg/Type``; None when it isn't installed."""
+    package, _, kind = name.partition("/msg/")
+    try:
+        return getattr(import_module(f"{package}.msg"), kind)
+    except (ImportError, AttributeError, ValueError):
+        return None
 
 
 def header(stamp_ns: int, frame: str) -> Header:
@@ -99,6 +111,30 @@ def laser_scan(scan: ObstacleScan, stamp_ns: int, mavros: bool = False) -> Laser
         range_min=scan.range_min,
         range_max=scan.range_max,
         ranges=values,
+    )
+
+
+def obstacle_scan(message: LaserScan) -> ObstacleScan:
+    """A scan as REP 117 has it, from any node.
+
+    Raises:
+        InputError: it has no beams or too many, or angles and ranges that make no sense.
+    """
+    geometry = (message.angle_min, message.angle_increment, message.range_min, message.range_max)
+    if not 0 < len(message.ranges) <= _MOST_SECTORS:
+        raise InputError(f"LaserScan with {len(message.ranges)} ranges")
+    if not np.isfinite(geometry).all() or message.angle_increment <= 0.0:
+        raise InputError("LaserScan: angles must be finite and grow, ranges have finite limits")
+    ranges = np.asarray(message.ranges, np.float32)
+    return ObstacleScan(
+        ranges,
+        angle_min=message.angle_min,
+        angle_increment=message.angle_increment,
+        range_min=message.range_min,
+        range_max=message.range_max,
+        stamp=stamp_ns(message.header.stamp) * 1e-9,
+        frame=message.header.frame_id,
+        cue=Cue.NONE if np.isnan(ranges).all() else Cue.STEREO,
     )
 
 

@@ -18,7 +18,7 @@ from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, Publisher, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 
 from ssl_perception.config import Config
@@ -97,9 +97,18 @@ class PerceptionNode(LifecycleNode):
     def active(self) -> bool:
         return bool(self._state_machine.current_state[1] == "active")
 
-    def publish_on(self, kind: type, topic: str, depth: int = 10) -> Publisher:
-        """A reliable publisher, so that readers of both kinds match."""
-        publisher = self.create_lifecycle_publisher(kind, topic, QoSProfile(depth=depth))
+    def publish_on(
+        self, kind: type, topic: str, depth: int = 10, latched: bool = False
+    ) -> Publisher:
+        """A reliable publisher, so that readers of both kinds match.
+
+        Args:
+            latched: who comes later gets the last ``depth`` messages too.
+        """
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+        publisher = self.create_lifecycle_publisher(
+            kind, topic, QoSProfile(depth=depth, durability=durability)
+        )
         self._outputs.append(publisher)
         return publisher
 

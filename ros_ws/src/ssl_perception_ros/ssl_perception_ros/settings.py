@@ -77,4 +77,34 @@ class BagRecorder(Lifecycle):
     )
 
 
-ALL: tuple[type[Section], ...] = (ObstacleDistance, BagPlayer, BagRecorder)
+class Avoid(Processing):
+    """Of ``avoid``."""
+
+    seed: int = Field(0, ge=0, le=2**31, description="chooses the random turns; or the world")
+    mavros: bool = Field(False, description="must be false: avoid reads scans as REP 117 has them")
+
+
+class SimWorld(Lifecycle):
+    """Of ``sim_world``."""
+
+    world: str = Field("room", description="room, street, or the path of a .yaml world file")
+    seed: int = Field(0, ge=0, le=2**31, description="chooses the world; or the random turns")
+    seconds: float = Field(
+        0.0, ge=0.0, le=1e6, description="of world time; then it ends (0: never)"
+    )
+    rate: float = Field(
+        1.0, ge=0.0, le=1000.0, description="times real time (0: as fast as it can be computed)"
+    )
+    lockstep: bool = Field(
+        False, description="after each stereo pair wait for a command (at most lockstep_patience)"
+    )
+    lockstep_patience: float = Field(10.0, gt=0.0, le=600.0, description="s of real time")
+    command_timeout: float = Field(
+        0.5, gt=0.0, le=60.0, description="s of world time without a command: the vehicle stops"
+    )
+    tick: float = Field(0.02, ge=0.001, le=0.1, description="s of world time that a step takes")
+    truth: bool = Field(True, description="publish truth/... as well")
+    report: str = Field("", description=".json file that tells at the end how the flight went")
+
+
+ALL: tuple[type[Section], ...] = (ObstacleDistance, BagPlayer, BagRecorder, Avoid, SimWorld)

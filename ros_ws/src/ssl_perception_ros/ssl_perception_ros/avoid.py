@@ -1,0 +1,85 @@
+"""Node ``avoid``: obstacle scan in; straight, stop, turn out, as a velocity command.
+
+When scans stop coming the vehicle is told to stand still, again and again.
+"""
+
+from __future__ import annotations
+
+import time
+
+from geometry_msgs.msg import Twist
+from rclpy.clock import Clock, ClockType
+from sensor_msgs.msg import LaserScan
+
+from ssl_perception.errors import InputError
+from ssl_perception.obstacles.avoid import Avoid, Command
+from ssl_perception_ros import messages
+from ssl_perception_ros.diagnostics import Health
+from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.settings import Avoid as Settings
+
+HALT_PERIOD = 0.1  # s between commands to stand still while no scan comes
+
+
+class AvoidNode(PerceptionNode):
+    sections = ("avoid",)
+    own = Settings
+
+    def __init__(self) -> None:
+        super().__init__("avoid")
+
+    def prepare(self) -> None:
+        if self.settings.mavros:
+            raise InputError("parameter mavros: avoid reads scans as REP 117 has them; set false")
+        self.health = Health("scans", self.settings.timeout)
+        self._command = self.publish_on(Twist, "cmd_vel")
+
+    def begin(self) -> None:
+        self._avoid = Avoid(self.config.avoid, self.settings.seed)
+        self._work = self.work_on(self._react, self.settings.queue)
+        self.subscribe(LaserScan, "obstacle_distance", self._take)
+        self._watchdog = self.create_timer(
+            HALT_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def end(self) -> None:
+        if hasattr(self, "_watchdog"):
+            self.destroy_timer(self._watchdog)
+            del self._watchdog
+            if self.context.ok():
+                self._tell(Command())
+
+    def _take(self, message: LaserScan) -> None:
+        self.health.input()
+        self._work.offer((message, time.perf_counter()))
+
+    def _react(self, arrival: tuple[LaserScan, float]) -> None:
+        message, when = arrival
+        try:
+            command = self._avoid.command(messages.obstacle_scan(message))
+        except InputError:
+            self._tell(Command())
+            raise
+        self._tell(command)
+        self.health.publish(
+            time.perf_counter() - when,
+            {"state": self._avoid.state, "turns": self._avoid.turns, "vx": command.vx},
+        )
+
+    def _watch(self) -> None:
+        if self.active and self.health.silence > self.settings.timeout:
+            self._tell(Command())
+
+    def _tell(self, command: Command) -> None:
+        twist = Twist()
+        twist.linear.x = command.vx
+        twist.angular.z = command.yaw_rate
+        self._command.publish(twist)
+
+
+def main() -> int:
+    return run(AvoidNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

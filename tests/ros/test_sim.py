@@ -1,0 +1,158 @@
+"""The closed loop through real processes: a simulated world, perception, and who steers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from rosbags.rosbag2 import Reader
+
+from ssl_perception.io.bag_log import typestore
+from ssl_perception.io.log import open_log
+from ssl_perception.nodes import SOURCE, Nodes, environment
+from ssl_perception.types import PointCloud, StereoPair
+from ssl_perception_sim.fly import SCAN, STEREO, fly_through_nodes
+
+pytestmark = pytest.mark.ros
+
+START = 180.0
+DRONE = SOURCE / "config" / "drone.yaml"
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    """Each test in a domain of its own."""
+    domain = 101 + sum(request.node.name.encode()) % 100
+    with Nodes(environment(domain), tmp_path) as started:
+        yield started
+
+
+def told(bag: Path, topic: str = "/cmd_vel") -> list[tuple[float, float, float]]:
+    """Every command with the time of its coming."""
+    with Reader(bag) as reader:
+        wanted = [c for c in reader.connections if c.topic == topic]
+        twists = [
+            (stamp * 1e-9, typestore().deserialize_cdr(raw, connection.msgtype))
+            for connection, stamp, raw in reader.messages(wanted)
+        ]
+    return [(stamp, twist.linear.x, twist.angular.z) for stamp, twist in twists]
+
+
+def test_the_drones_parameters_are_those_of_the_flights() -> None:
+    values = yaml.safe_load(DRONE.read_text())["/**"]["ros__parameters"]
+    for name, model in (("stereo", STEREO), ("scan", SCAN)):
+        changed = {
+            f"{name}.{key}": value
+            for key, value in model.model_dump(mode="json").items()
+            if value != type(model).model_fields[key].default
+        }
+        said = {key: value for key, value in values.items() if key.startswith(f"{name}.")}
+        defaults = {
+            key: value
+            for key, value in said.items()
+            if key not in changed
+            and value == type(model).model_fields[key.partition(".")[2]].default
+        }
+        assert {key: said[key] for key in said if key not in defaults} == changed
+
+
+def test_a_flight_through_the_nodes_touches_nothing_and_comes_out_the_same_again() -> None:
+    first = fly_through_nodes(seed=6, minutes=0.2)
+    assert first["crashes"] == 0
+    assert first["distance"] > 1.0
+    second = fly_through_nodes(seed=6, minutes=0.2)
+    for figure in ("distance", "least_clearance", "turns"):
+        assert second[figure] == first[figure], "in lockstep the machine's speed plays no part"
+
+
+def test_the_vehicle_stands_still_when_perception_dies(nodes: Nodes, tmp_path: Path) -> None:
+    output = tmp_path / "out.mcap"
+    nodes.start("bag_recorder", {"output": str(output), "outputs": "cmd_vel truth/odom"})
+    for name in ("stereo_depth", "obstacle_distance", "avoid"):
+        nodes.start(name, {}, files=(DRONE,))
+    nodes.ready(START)
+    nodes.start("sim_world", {"seed": 6}, files=(DRONE,))
+    nodes.ready(START)
+    time.sleep(4.0)
+    nodes.processes["obstacle_distance"].send_signal(signal.SIGKILL)
+    nodes.processes["obstacle_distance"].wait()
+    dead = time.time()
+    time.sleep(2.0)
+    nodes.processes["avoid"].send_signal(signal.SIGKILL)
+    time.sleep(2.0)
+    codes = nodes.stop()
+    assert codes["sim_world"] == 0
+    commands = told(output)
+    assert any(vx or turn for _, vx, turn in commands), "it flew"
+    after = [(vx, turn) for when, vx, turn in commands if when > dead + 0.8]
+    assert len(after) > 5, "and goes on being told"
+    assert set(after) == {(0.0, 0.0)}
+    with Reader(output) as reader:
+        wanted = [c for c in reader.connections if c.topic == "/truth/odom"]
+        poses = [
+            typestore().deserialize_cdr(raw, connection.msgtype).pose.pose
+            for connection, _, raw in reader.messages(wanted)
+        ]
+    path = np.array([(p.position.x, p.position.y, p.orientation.z) for p in poses])
+    assert np.ptp(path, axis=0).max() > 0.05, "it moved or turned before"
+    assert np.abs(path[-40:] - path[-1]).max() < 0.01, "and hangs where it was"
+
+
+def test_a_street_is_lived_through_with_its_truth(nodes: Nodes, tmp_path: Path) -> None:
+    output = tmp_path / "out.mcap"
+    nodes.start(
+        "bag_recorder",
+        {"output": str(output), "outputs": "points left/image_rect right/image_rect "
+         "left/camera_info right/camera_info odom truth/odom truth/scene_flow", "idle": 3.0},
+    )  # fmt: skip
+    nodes.ready(START)
+    nodes.start("sim_world", {"world": "street", "seconds": 1.0, "rate": 0.25})
+    assert nodes.wait("sim_world", START) == 0, nodes.last("sim_world")
+    assert nodes.wait("bag_recorder", 60.0) == 0
+    values = [recorded.value for recorded in open_log(output)]
+    sweeps = [value for value in values if isinstance(value, PointCloud)]
+    pairs = [value for value in values if isinstance(value, StereoPair)]
+    assert len(sweeps) >= 8
+    assert len(pairs) >= 8
+    assert all(sweep.time is not None for sweep in sweeps)
+    assert "minutes 0.01667" in (tmp_path / "sim_world.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("node", "parameters", "line"),
+    [
+        ("sim_world", {"world": "forest"}, "unknown kind of world 'forest'"),
+        ("sim_world", {"world": "WORLD"}, "lidar.columns: "),
+        ("sim_world", {"report": "/nowhere/r.json", "seconds": 0.1}, "/nowhere/r.json: "),
+        ("avoid", {"mavros": True}, "mavros"),
+        ("avoid", {"avoid.trigger": 3.0}, "trigger must not be above clear"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(
+    nodes: Nodes, tmp_path: Path, node: str, parameters: dict[str, object], line: str
+) -> None:
+    if parameters.get("world") == "WORLD":
+        bad = tmp_path / "bad.yaml"
+        bad.write_text("kind: street\nlidar: {columns: 3}\n")
+        parameters = {"world": str(bad)}
+    process = nodes.start(node, parameters)
+    assert process.wait(60.0) == 2
+    text = (tmp_path / f"{node}.log").read_text()
+    assert line in text
+    assert "Traceback" not in text
+
+
+def test_the_report_tells_the_flight(nodes: Nodes, tmp_path: Path) -> None:
+    report = tmp_path / "flight.json"
+    nodes.start("sim_world", {"seconds": 0.5, "rate": 0.0, "seed": 7, "report": str(report)})
+    assert nodes.wait("sim_world", START) == 0
+    figures = json.loads(report.read_text())
+    assert figures["seed"] == 7
+    assert figures["distance"] == 0.0, "nobody steers"
+    assert figures["least_clearance"] > 0.1
