@@ -60,14 +60,14 @@ class Flight:
             self.distance += float(np.linalg.norm(place - self._last))
         self._last = place
 
-    def figures(self) -> dict[str, float]:
-        """What is worth telling, by name."""
+    def figures(self) -> dict[str, float | None]:
+        """What is worth telling, by name; no clearance for a vehicle that can't touch anything."""
         return {
             "seed": self.seed,
             "minutes": self.seconds / 60,
             "crashes": int(self.crashes),
             "near": self.near_seconds / self.seconds if self.seconds else 0.0,
-            "least_clearance": self.least_clearance,
+            "least_clearance": self.least_clearance if np.isfinite(self.least_clearance) else None,
             "distance": self.distance,
             "turns": int(self.turns),
         }

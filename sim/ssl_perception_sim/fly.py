@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -37,7 +37,7 @@ STEREO = Stereo(disparities=48, max_depth=20.0)
 SCAN = Scan(range_min=0.2, range_max=8.0, below=0.35, above=0.3, near=2.0)
 
 
-def fly(seed: int, minutes: float) -> dict[str, float]:
+def fly(seed: int, minutes: float) -> dict[str, Any]:
     """One flight on stereo in this process; figures as ``Flight`` has them, and
     ``invalid``, the share of the frames that stereo refused."""
     world = worlds.room(seed)
@@ -61,7 +61,7 @@ def fly(seed: int, minutes: float) -> dict[str, float]:
     }
 
 
-def fly_through_nodes(seed: int, minutes: float) -> dict[str, float]:
+def fly_through_nodes(seed: int, minutes: float) -> dict[str, Any]:
     """The same flight through ROS: ``sim_world``, ``stereo_depth``, ``obstacle_distance`` and
     ``avoid`` as processes of their own, in lockstep, as fast as the machine allows.
 
@@ -94,7 +94,7 @@ def fly_through_nodes(seed: int, minutes: float) -> dict[str, float]:
             if nodes.wait("sim_world", 120.0 + minutes * 600.0) != 0:
                 raise InputError(f"sim_world failed: {nodes.last('sim_world')}")
             wall = time.perf_counter() - started
-        figures: dict[str, float] = json.loads(report.read_text())
+        figures: dict[str, Any] = json.loads(report.read_text())
     return {**figures, "real_time": minutes * 60 / wall}
 
 
