@@ -141,6 +141,20 @@ def evaluate_flow(
     )
 
 
+@evaluate.command("accumulation")
+def evaluate_accumulation(
+    path: Annotated[Path, typer.Argument(help="Bag or folder of raw sweeps.")],
+    picture: Annotated[Path | None, typer.Option(help="PNG picture to write.")] = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    json_file: JsonFile = None,
+) -> None:
+    """The last sweeps as one dense cloud: how sharp moving things are in it, and a picture."""
+    from ssl_perception.evaluation.accumulation import run_evaluate_accumulation
+
+    run_evaluate_accumulation(path, _config(config_file, settings), picture, json_file, out)
+
+
 @evaluate.command("depth")
 def evaluate_depth(
     path: Annotated[Path, typer.Argument(help="Folder of the dataset.")],

@@ -336,6 +336,19 @@ class Trust(Section):
     )
 
 
+class Accumulation(Section):
+    """The last sweeps as one dense cloud, moving things in one place (``points_accumulated``)."""
+
+    sweeps: int = Field(0, ge=0, le=1000, description="held; 0: nothing is accumulated")
+    reach: float = Field(
+        0.7, ge=0.1, le=10.0, description="m; a point takes over the flow of points so near"
+    )
+    coast: int = Field(
+        2, ge=0, le=100, description="sweeps that a moving point goes on unseen; then it is dropped"
+    )
+    ground: bool = Field(False, description="accumulate the ground as well")
+
+
 class Scan(Section):
     """Obstacle distance in sectors around the robot."""
 
@@ -405,6 +418,7 @@ class Config(Section):
     online: Online = Online()
     evidence: Evidence = Evidence()
     tracks: Tracks = Tracks()
+    accumulation: Accumulation = Accumulation()
     stereo: Stereo = Stereo()
     student: Student = Student()
     learner: Learner = Learner()

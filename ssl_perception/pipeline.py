@@ -1,6 +1,7 @@
 """The whole system: a sensor's frame in; scene flow, depth and obstacle distance out.
 
     sweep ─► ego motion ─► ground ─► static / moving ─► solver ─► scene flow, moving objects
+                                                                  └─► the last sweeps as one cloud
     left, right ─► stereo depth (gated) ─► obstacle scan
 
 ``replay``, the ROS 2 nodes and the simulator all run exactly this. Nothing here knows where a
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from ssl_perception.config import Config
 from ssl_perception.depth.stereo import StereoMatcher
+from ssl_perception.flow.accumulation import Accumulator
 from ssl_perception.flow.odometry import OdometryBuffer
 from ssl_perception.flow.online import OnlineFlow, SweepFlow
 from ssl_perception.obstacles.scan import obstacle_scan
@@ -36,11 +38,18 @@ class StereoDepth:
 
 
 class Perception:
-    """Feed it what the sensors give, in the order of time; it keeps what the next frame needs."""
+    """Feed it what the sensors give, in the order of time; it keeps what the next frame needs.
+
+    Attributes:
+        accumulated: the last sweeps as one cloud; None unless ``accumulation.sweeps`` asks for it.
+    """
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
         self._flow = OnlineFlow(self.config)
+        self.accumulated = (
+            Accumulator(self.config.accumulation) if self.config.accumulation.sweeps else None
+        )
         self._matcher = StereoMatcher(self.config.stereo)
         self._odometry = OdometryBuffer(self.config.lidar_mount)
 
@@ -50,7 +59,10 @@ class Perception:
         Raises:
             InputError: an empty cloud, or NaN or infinite points.
         """
-        return self._flow.process(cloud, self._odometry.pose(cloud.stamp))
+        result = self._flow.process(cloud, self._odometry.pose(cloud.stamp))
+        if self.accumulated is not None:
+            self.accumulated.add(result)
+        return result
 
     def stereo(self, pair: StereoPair) -> StereoDepth:
         """Depth and obstacle distance from a rectified pair."""

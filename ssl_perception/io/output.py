@@ -52,6 +52,10 @@ class Output(ABC):
         """``moving_points``."""
         self.cloud("moving_points", stamp_ns, point_cloud2.encode_points(cloud))
 
+    def points_accumulated(self, stamp_ns: int, cloud: PointCloud) -> None:
+        """``points_accumulated``: the last sweeps in the newest one's axes; ``time``: their age."""
+        self.cloud("points_accumulated", stamp_ns, point_cloud2.encode_points(cloud))
+
     def depth(self, stamp_ns: int, depth: DepthMap) -> None:
         """``stereo/depth`` or ``mono/depth``: metres, NaN unknown."""
         packed = images.encode_depth(depth)

@@ -71,9 +71,13 @@ def complaints(bag: Path) -> list[str]:
 
 def test_every_sweep_of_a_bag_comes_back_as_flow(nodes: Nodes, data: Path, tmp_path: Path) -> None:
     bag, output = data / "ros2_bags_reencoded" / "vlp16_points_mcap", tmp_path / "out.mcap"
-    record(nodes, output, "scene_flow moving_points")
-    nodes.start("scene_flow", {"queue": 100}, {"points": "/velodyne_points"})
+    record(nodes, output, "scene_flow moving_points points_accumulated")
+    dense = {"accumulation.sweeps": 3}
+    nodes.start("scene_flow", {"queue": 100, **dense}, {"points": "/velodyne_points"})
     play(nodes, bag)
+    with Reader(output) as reader:
+        counts = {connection.topic: connection.msgcount for connection in reader.connections}
+    assert counts["/points_accumulated"] == counts["/scene_flow"] == counts["/moving_points"]
     flows = list(read_flow(output))
     assert [stamp for stamp, _ in flows] == stamps(bag, PointCloud)
     assert np.isnan(flows[0][1].velocity).all()

@@ -28,7 +28,16 @@ class Arrival(NamedTuple):
 
 
 class SceneFlow(PerceptionNode):
-    sections = ("lidar_mount", "ego_motion", "ground", "flow", "online", "tracks")
+    sections = (
+        "lidar_mount",
+        "ego_motion",
+        "ground",
+        "flow",
+        "online",
+        "evidence",
+        "tracks",
+        "accumulation",
+    )
     own = Processing
 
     def __init__(self) -> None:
@@ -41,6 +50,8 @@ class SceneFlow(PerceptionNode):
         self._flow = self.publish_on(PointCloud2, "scene_flow", depth)
         self._moving = self.publish_on(PointCloud2, "moving_points", depth)
         self._objects = self.publish_on(MarkerArray, "moving_objects", depth)
+        if self.config.accumulation.sweeps:
+            self._accumulated = self.publish_on(PointCloud2, "points_accumulated", depth)
 
     def begin(self) -> None:
         self._perception = Perception(self.config)
@@ -77,6 +88,9 @@ class SceneFlow(PerceptionNode):
         self._objects.publish(
             messages.moving_objects(result.objects, message.header.frame_id, stamp_ns)
         )
+        if perception.accumulated is not None:
+            dense = point_cloud2.encode_points(perception.accumulated.cloud())
+            self._accumulated.publish(messages.cloud(dense, stamp_ns))
         age = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9
         self.health.publish(
             time.perf_counter() - arrival.seconds,
