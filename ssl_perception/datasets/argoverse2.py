@@ -25,7 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.datasets.argoverse2_log import Argoverse2Log
-from ssl_perception.datasets.argoverse2_truth import Truth, truth_from_boxes, truth_from_labels
+from ssl_perception.datasets.argoverse2_truth import (
+    CATEGORIES,
+    Truth,
+    truth_from_boxes,
+    truth_from_labels,
+)
 from ssl_perception.datasets.pair import near
 from ssl_perception.datasets.samples import DYNAMIC_SPEED, FlowDataset, FlowSample
 from ssl_perception.errors import InputError
@@ -108,6 +113,7 @@ class Argoverse2(FlowDataset):
             speed >= DYNAMIC_SPEED,
             category != 0,
             category,
+            CATEGORIES,
             ground_free=ground_free,
         )
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_perception.datasets.argoverse2_truth import CATEGORIES
 from ssl_perception.datasets.samples import DYNAMIC_SPEED, FlowDataset, FlowSample
 from ssl_perception.errors import InputError
 from ssl_perception.io.files import load_array, load_arrays, require_finite
@@ -87,7 +88,8 @@ def sample_from_arrays(
 
     keep = pair.usable("0", n) & near(p0, max_range)
     keep_target = pair.usable("1", m) & near(p1, max_range + margin if max_range else 0.0)
-    default = ARGOVERSE_ORIGIN if "city_from_ego0" in arrays else (0.0, 0.0, 0.0)
+    argoverse = "city_from_ego0" in arrays
+    default = ARGOVERSE_ORIGIN if argoverse else (0.0, 0.0, 0.0)
     origin0, origin1 = (_or(pair.get(f"origin{k}", (3,)), default) for k in "01")
     source = PointCloud(p0, pair.times("0", n), start, "frame_1", origin0)
     target = PointCloud(p1, pair.times("1", m), end, "frame_1", origin1).select(keep_target)
@@ -116,6 +118,7 @@ def sample_from_arrays(
         dynamic,
         None if category is None else category != 0,
         category,
+        CATEGORIES if argoverse else (),
     )
 
 

@@ -34,8 +34,9 @@ class FlowSample:
         dynamic: (N,) bool, it moves over ground (0.5 m/s or more); None: not known.
         foreground: (N,) bool, it belongs to something that could move (vehicle, person, ...);
             None: not known.
-        category: (N,) uint8, index into the dataset's ``CATEGORIES`` with 0 for none of them;
-            None: not known.
+        category: (N,) uint8, index into ``category_names`` with 0 for none of them; None: not
+            known.
+        category_names: what the numbers mean; empty: not known.
         ego_compensated: both clouds are in the target's frame.
         ground_free: the ground has been taken out of both clouds.
     """
@@ -48,6 +49,7 @@ class FlowSample:
     dynamic: BoolArray | None = None
     foreground: BoolArray | None = None
     category: NDArray[np.uint8] | None = None
+    category_names: tuple[str, ...] = ()
     ego_compensated: bool = True
     ground_free: bool = True
 

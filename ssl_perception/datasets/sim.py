@@ -29,7 +29,8 @@ from ssl_perception.io import images, odometry, point_cloud2
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.types import PointCloud
 
-FIRST_FOREGROUND, LAST_FOREGROUND = 4, 8  # car, truck, bus, cyclist, pedestrian
+CATEGORY_NAMES = ("NONE", "", "", "", "CAR", "TRUCK", "BUS", "CYCLIST", "PEDESTRIAN")
+FIRST_FOREGROUND, LAST_FOREGROUND = 4, 8
 FLOW_TOPICS = ("/points", "/truth/scene_flow", "/truth/labels", "/truth/odom", "/tf_static")
 DEPTH_TOPICS = (
     "/left/image_rect",
@@ -163,6 +164,7 @@ class SimulatedFlow(FlowDataset):
             dynamic=np.linalg.norm(flow, axis=1) >= DYNAMIC_SPEED * interval,
             foreground=foreground,
             category=np.where(foreground, category, 0).astype(np.uint8),
+            category_names=CATEGORY_NAMES,
         )
 
     def _poses(self, stamps: NDArray[np.float64]) -> tuple[Pose, Pose]:

@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ssl_perception.config import Config
 from ssl_perception.datasets import FlowSample, open_flow
 from ssl_perception.doctor import examine
 from ssl_perception.errors import InputError
+from ssl_perception.evaluation.bucketed import Buckets
 from ssl_perception.evaluation.flow_metrics import score, three_way
 from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.flow import METHODS, estimate_flow
@@ -39,6 +41,7 @@ KEYS = (
     "dynamic_iou",
     "points",
 )
+BUCKETED = ("bucketed_dynamic_error", "bucketed_static_epe")
 HEADINGS = {
     "epe_three_way": "3-way m",
     "epe_dynamic_foreground": "FD m",
@@ -48,6 +51,7 @@ HEADINGS = {
     "acc_strict": "AccS",
     "acc_relax": "AccR",
     "dynamic_iou": "IoU",
+    "bucketed_dynamic_error": "DN",
     "seconds_median": "s",
 }
 
@@ -103,7 +107,8 @@ def run_evaluate_flow(
                     _warm_up(sample, name, config, seed)
                     warm.add(name)
                 answer, seconds = _answer(sample, name, config, seed)
-                done.add(k, name, {**score(sample, answer), "seconds": seconds})
+                measured = {**score(sample, answer), "seconds": seconds}
+                done.add(k, name, Result(measured, Buckets.of(sample, answer)))
                 bar.advance(task)
     installation = examine()
     figures = {
@@ -112,25 +117,63 @@ def run_evaluate_flow(
         "seed": seed,
         "versions": {"ssl_perception": ssl_perception.__version__, **installation["parts"]},
         "machine": installation["machine"],
-        "methods": {name: summary(done.of(name, count)) for name in names},
+        "methods": {name: summarise(done.of(name, count)) for name in names},
     }
     rows = [_row(name, figures["methods"][name]) for name in names]
-    _print(rows, console)
+    _print(["method", *HEADINGS.values()], rows, console)
+    class_names, class_rows = _by_class(figures["methods"])
+    if len(class_names) > 1:
+        console.print("\nDynamic error by class, bucket-normalised (no motion: 1.000)")
+        _print(["method", *class_names], class_rows, console)
     if json_file is not None:
         write_json(json_file, figures)
     if csv_file is not None:
-        with csv_file.open("w", newline="", encoding="utf-8") as stream:
-            keys = [*KEYS, "seconds_median", "seconds_p95"]
-            table = csv.writer(stream)
-            table.writerow(["method", *keys])
-            for name in names:
-                table.writerow([name, *(figures["methods"][name][key] for key in keys)])
+        _write_csv(csv_file, figures["methods"])
     if html_file is not None:
         lead = f"{count} pairs, seed {seed}, {figures['machine']['processor']}"
         section = Section(f"{dataset}: {path.name}", header=["method", *HEADINGS.values()])
         section.rows = rows
-        write_html(html_file, "Scene flow", lead, [section])
+        buckets = Section(
+            "By class: dynamic error, bucket-normalised (no motion: 1.000)",
+            header=["method", *class_names],
+            rows=class_rows,
+        )
+        write_html(html_file, "Scene flow", lead, [section, buckets])
     return figures
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A method's answer to a pair, scored.
+
+    Attributes:
+        figures: of ``flow_metrics.score``, and ``seconds``.
+        buckets: for the bucket-normalised error.
+    """
+
+    figures: dict[str, float]
+    buckets: Buckets
+
+
+def summarise(results: Iterable[Result]) -> dict[str, Any]:
+    """``summary`` of all pairs, and the bucket-normalised error over all their points."""
+    parts = list(results)
+    buckets = Buckets.total(part.buckets for part in parts)
+    static, dynamic = (None if math.isnan(value) else value for value in buckets.means())
+    by_class = {
+        name: {
+            "static_epe": None if math.isnan(slow) else slow,
+            "dynamic_error": None if math.isnan(moving) else moving,
+            "points": points,
+        }
+        for name, (slow, moving, points) in buckets.errors().items()
+    }
+    return {
+        **summary(part.figures for part in parts),
+        "bucketed_dynamic_error": dynamic,
+        "bucketed_static_epe": static,
+        "bucketed": by_class,
+    }
 
 
 def summary(results: Iterable[dict[str, float]]) -> dict[str, float | None]:
@@ -178,7 +221,7 @@ class _Results:
 
     def __init__(self, path: Path | None, fingerprint: str) -> None:
         self._path = path
-        self._known: dict[tuple[int, str], dict[str, float]] = {}
+        self._known: dict[tuple[int, str], Result] = {}
         if path is None:
             return
         if path.exists():
@@ -199,7 +242,8 @@ class _Results:
                 except json.JSONDecodeError:
                     break  # cut short by the kill: that pair is done again
                 figures = {k: math.nan if v is None else v for k, v in row["figures"].items()}
-                self._known[row["pair"], row["method"]] = figures
+                buckets = Buckets.from_plain(row["buckets"])
+                self._known[row["pair"], row["method"]] = Result(figures, buckets)
         except (OSError, UnicodeDecodeError, ValueError, KeyError, IndexError, TypeError) as error:
             if isinstance(error, InputError):
                 raise
@@ -208,12 +252,13 @@ class _Results:
     def has(self, pair: int, method: str) -> bool:
         return (pair, method) in self._known
 
-    def add(self, pair: int, method: str, figures: dict[str, float]) -> None:
-        self._known[pair, method] = figures
-        plain = {k: None if math.isnan(v) else v for k, v in figures.items()}
-        self._write({"pair": pair, "method": method, "figures": plain}, "a")
+    def add(self, pair: int, method: str, result: Result) -> None:
+        self._known[pair, method] = result
+        plain = {k: None if math.isnan(v) else v for k, v in result.figures.items()}
+        row = {"pair": pair, "method": method, "figures": plain}
+        self._write({**row, "buckets": result.buckets.plain()}, "a")
 
-    def of(self, method: str, count: int) -> list[dict[str, float]]:
+    def of(self, method: str, count: int) -> list[Result]:
         return [self._known[pair, method] for pair in range(count)]
 
     def _write(self, row: dict[str, Any], mode: str) -> None:
@@ -238,9 +283,32 @@ def _row(name: str, figures: dict[str, float | None]) -> list[str]:
     return [name, *(text(key) for key in HEADINGS)]
 
 
-def _print(rows: list[list[str]], console: Console) -> None:
+def _write_csv(path: Path, methods: dict[str, dict[str, Any]]) -> None:
+    keys = [*KEYS, *BUCKETED, "seconds_median", "seconds_p95"]
+    try:
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            table = csv.writer(stream)
+            table.writerow(["method", *keys])
+            for name, figures in methods.items():
+                table.writerow([name, *(figures[key] for key in keys)])
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def _by_class(methods: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """The classes in which something moves, and each method's dynamic error there."""
+    of_zero = methods[ZERO]["bucketed"]
+    names = [name for name, errors in of_zero.items() if errors["dynamic_error"] is not None]
+    rows = [
+        [method, *(f"{figures['bucketed'][name]['dynamic_error']:.3f}" for name in names)]
+        for method, figures in methods.items()
+    ]
+    return names, rows
+
+
+def _print(headings: list[str], rows: list[list[str]], console: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("method", *HEADINGS.values()):
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "method" else "right")
     for row in rows:
         table.add_row(*row)

@@ -28,6 +28,9 @@ KEYS = {
     "points",
     "seconds_median",
     "seconds_p95",
+    "bucketed",
+    "bucketed_dynamic_error",
+    "bucketed_static_epe",
 }
 
 
@@ -50,6 +53,9 @@ def test_argoverse_pair(data: Path, tmp_path: Path) -> None:
     assert ours["epe_three_way"] <= 0.025
     assert ours["epe_dynamic_foreground"] <= 0.065
     assert ours["epe_static_background"] <= 0.003
+    assert found["methods"]["zero"]["bucketed_dynamic_error"] == pytest.approx(1.0)
+    assert set(ours["bucketed"]) >= {"CAR", "PEDESTRIAN", "BACKGROUND"}
+    assert ours["bucketed"]["CAR"]["dynamic_error"] < 0.35
     assert table.read_text().count("\n") == 3
     assert "rigid_cluster" in page.read_text()
 
@@ -60,7 +66,7 @@ def test_a_killed_run_goes_on_where_it_stopped(data: Path, tmp_path: Path) -> No
     evaluate(*arguments)
     lines = state.read_text().splitlines()
     assert len(lines) == 3
-    mark = lines[1].replace('"epe": 0.0168', '"epe": 7.0168')
+    mark = lines[1].replace('"epe": 0.0168', '"epe": 7.0168', 1)
     assert mark != lines[1]
     state.write_text("\n".join([lines[0], mark, lines[2][:40]]))  # killed while writing
     figures = tmp_path / "f.json"
