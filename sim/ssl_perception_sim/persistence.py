@@ -27,7 +27,6 @@ from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -43,6 +42,7 @@ from ssl_perception.depth.stereo import StereoMatcher
 from ssl_perception.depth.textons import Textons
 from ssl_perception.depth.trust import Driver, Evidence, Trust, guard
 from ssl_perception.errors import InputError
+from ssl_perception.evaluation.obstacle_metrics import Rates, auc, rates
 from ssl_perception.obstacles.avoid import Avoid, Command
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
 from ssl_perception.types import Cue, DepthMap, ObstacleScan, StereoPair
@@ -179,7 +179,7 @@ class _Flight:
         self.crashes = self.near = self.frames = self.blind = 0
         self.metres = 0.0
         self.turns_before = self.avoid.turns
-        self.marks = np.zeros((2, 2), int)  # [true near, said near]
+        self.marks: list[tuple[bool, bool]] = []  # an obstacle was near, one was called
         self._close = False
 
     def step(self) -> Frame | None:
@@ -204,13 +204,11 @@ class _Flight:
         ahead = self.plan.trust.ahead
         nearest, said = nearest_ahead(truth, ahead), nearest_ahead(mono, ahead)
         if not (math.isnan(nearest) or math.isnan(said)):
-            self.marks[int(nearest < self.plan.trust.trigger), int(said < threshold)] += 1
+            self.marks.append((nearest < self.plan.trust.trigger, said < threshold))
 
-    def rates(self) -> tuple[float, float]:
-        (true_clear, false_alarm), (miss, hit) = self.marks.tolist()
-        tpr = hit / (hit + miss) if hit + miss else math.nan
-        fpr = false_alarm / (false_alarm + true_clear) if false_alarm + true_clear else math.nan
-        return tpr, fpr
+    def rates(self) -> Rates:
+        near, said = np.array(self.marks, bool).reshape(-1, 2).T
+        return rates(said, near)
 
 
 def run_cell(scheme: str, kind: str, seed: int, plan: Plan) -> Cell:
@@ -322,14 +320,6 @@ def held_out_auc(student: Student, seed: int, plan: Plan) -> float:
             near.append(pair[0] < plan.trust.trigger)
             said.append(pair[1])
     return auc(np.array(said), np.array(near, bool))
-
-
-def auc(distance: NDArray[np.float64], near: NDArray[np.bool_]) -> float:
-    """Chance that a near obstacle is called nearer than one that isn't; ties count half."""
-    a, b = distance[near], distance[~near]
-    if not len(a) or not len(b):
-        return math.nan
-    return float((a[:, None] < b).mean() + 0.5 * (a[:, None] == b).mean())
 
 
 def run_persistence(

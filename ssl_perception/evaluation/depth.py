@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import time
@@ -18,12 +17,30 @@ from rich.table import Table
 from ssl_perception.config import Config, Stereo
 from ssl_perception.datasets import DepthSample, open_depth
 from ssl_perception.depth.stereo import StereoMatcher
+from ssl_perception.evaluation import depth_metrics as metrics
+from ssl_perception.replay import write_json
 from ssl_perception.types import FloatArray
 
 # Disparities to search, for the largest that each set has, unless stereo.disparities is set; and
 # the error, px, beyond which its benchmark calls a pixel bad.
 SEARCH = {"kitti-stereo": 160, "middlebury": 80}
 BAD = {"kitti-stereo": 3.0, "middlebury": 2.0}
+
+
+AVERAGED = (
+    "bad",
+    "bad_or_missing",
+    "answered",
+    "d1",
+    "abs_rel",
+    "sq_rel",
+    "rmse",
+    "rmse_log",
+    "delta1",
+    "delta2",
+    "delta3",
+    "seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +54,10 @@ class Score:
         bad_or_missing: share of wrong or absent answers among all pixels with truth (how the
             benchmarks' leaderboards count).
         answered: share of the pixels with truth that have an answer.
-        abs_rel: mean |depth - truth| / truth over answered pixels.
-        rmse: root mean square depth error over answered pixels, m.
+        d1: share of disparities wrong by more than 3 px and 5 % among those that have an answer
+            (KITTI 2015). NaN without disparities.
+        abs_rel, sq_rel, rmse, rmse_log: see ``depth_metrics``; over answered pixels.
+        delta1, delta2, delta3: share of answered pixels within a factor 1.25, 1.25^2, 1.25^3.
         pixels: with truth.
         seconds: to match.
         valid: the gate's verdict; True for methods that have none.
@@ -50,8 +69,14 @@ class Score:
     bad: float
     bad_or_missing: float
     answered: float
+    d1: float
     abs_rel: float
+    sq_rel: float
     rmse: float
+    rmse_log: float
+    delta1: float
+    delta2: float
+    delta3: float
     pixels: int
     seconds: float
     valid: bool = True
@@ -77,25 +102,30 @@ def score(
     counted = sample.non_occluded & np.isfinite(sample.depth)
     truth, answer = sample.depth[counted], depth[counted]
     answered = np.isfinite(answer)
-    error = answer[answered] - truth[answered]
-    bad = missing = math.nan
+    known, told = truth[answered], answer[answered]
+    share = float(answered.mean()) if len(answered) else math.nan
+    wrong = missing = d1 = math.nan
     if disparity is not None and sample.disparity is not None:
-        d = disparity[counted]
+        d, true = disparity[counted], sample.disparity[counted]
         has = np.isfinite(d)
-        wrong = np.abs(d[has] - sample.disparity[counted][has]) > threshold
-        bad = float(wrong.mean()) if has.any() else math.nan
-        missing = float((wrong.sum() + (~has).sum()) / max(len(d), 1))
-        answered_share = float(has.mean())
-    else:
-        answered_share = float(answered.mean())
+        share = float(has.mean()) if len(has) else math.nan
+        wrong = metrics.bad(d[has], true[has], threshold)
+        missing = 1.0 - share + share * wrong if has.any() else 1.0
+        d1 = metrics.bad(d[has], true[has], 3.0, 0.05)
     return Score(
         sample=sample.name,
         method=method,
-        bad=bad,
+        bad=wrong,
         bad_or_missing=missing,
-        answered=answered_share,
-        abs_rel=float(np.mean(np.abs(error) / truth[answered])) if answered.any() else math.nan,
-        rmse=float(np.sqrt(np.mean(error**2))) if answered.any() else math.nan,
+        answered=share,
+        d1=d1,
+        abs_rel=metrics.absolute_relative(told, known),
+        sq_rel=metrics.squared_relative(told, known),
+        rmse=metrics.rmse(told, known),
+        rmse_log=metrics.rmse_log(told, known),
+        delta1=metrics.within(told, known, 1.25),
+        delta2=metrics.within(told, known, 1.25**2),
+        delta3=metrics.within(told, known, 1.25**3),
         pixels=int(counted.sum()),
         seconds=seconds,
         valid=not reason,
@@ -189,18 +219,28 @@ def run_evaluate_depth(
     scores += _means(scores)
 
     bad = f"bad-{threshold:g}"
-    table = Table("sample", "method", f"{bad} %", f"{bad} or none %", "answered %", "AbsRel",
-                  "RMSE m", "s", "gate")  # fmt: skip
+    disparities = Table("sample", "method", f"{bad} %", "or none %", "D1 %", "answered %", "s",
+                        "gate", box=None, pad_edge=False)  # fmt: skip
+    depths = Table("sample", "method", "AbsRel", "SqRel m", "RMSE m", "RMSElog", "δ1 %", "δ2 %",
+                   "δ3 %", box=None, pad_edge=False)  # fmt: skip
     for s in scores:
-        table.add_row(
-            s.sample, s.method, _percent(s.bad), _percent(s.bad_or_missing), _percent(s.answered),
-            f"{s.abs_rel:.3f}", f"{s.rmse:.2f}", f"{s.seconds:.3f}" if s.seconds else "",
+        disparities.add_row(
+            s.sample, s.method, _percent(s.bad), _percent(s.bad_or_missing), _percent(s.d1),
+            _percent(s.answered), f"{s.seconds:.3f}" if s.seconds else "",
             s.reason or ("open" if s.method in ("gated", "agreed") else ""),
         )  # fmt: skip
-    out.print(table)
+        depths.add_row(
+            s.sample, s.method, f"{s.abs_rel:.3f}", f"{s.sq_rel:.3f}", f"{s.rmse:.2f}",
+            f"{s.rmse_log:.3f}", _percent(s.delta1), _percent(s.delta2), _percent(s.delta3),
+        )  # fmt: skip
+    out.print(disparities)
+    out.print()
+    out.print(depths)
+    out.print()
     out.print(
         f"{bad} %: wrong by more than {threshold:g} px among the pixels with an answer; "
-        f"'or none': no answer counts as wrong. Pixels that both cameras see.\n"
+        f"'or none': no answer counts as wrong. D1: by more than 3 px and 5 %. "
+        f"δk: within a factor 1.25^k. Pixels that both cameras see.\n"
         f"sgbm: every answer. gated: what depth maps keep. agreed: confidence 1, the labels. "
         f"constant median: of the sample's own truth. Searched "
         f"{options.disparities or 'an eighth of the width,'} px."
@@ -216,7 +256,7 @@ def run_evaluate_depth(
             "opencv": cv2.__version__,
             "scores": [_plain(s) for s in scores],
         }
-        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(json_file, report)
 
 
 def _means(scores: list[Score]) -> list[Score]:
@@ -227,17 +267,13 @@ def _means(scores: list[Score]) -> list[Score]:
         if len(of) < 2:
             continue
         closed = sum(not s.valid for s in of)
+        averaged = {name: _mean(getattr(s, name) for s in of) for name in AVERAGED}
         means.append(
             Score(
                 sample="mean",
                 method=method,
-                bad=_mean(s.bad for s in of),
-                bad_or_missing=_mean(s.bad_or_missing for s in of),
-                answered=_mean(s.answered for s in of),
-                abs_rel=_mean(s.abs_rel for s in of),
-                rmse=_mean(s.rmse for s in of),
+                **averaged,
                 pixels=sum(s.pixels for s in of),
-                seconds=_mean(s.seconds for s in of),
                 valid=closed == 0,
                 reason=f"closed on {closed} of {len(of)}" if closed else "",
             )
