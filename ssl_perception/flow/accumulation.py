@@ -17,91 +17,86 @@ from scipy.ndimage import binary_dilation
 from scipy.spatial import cKDTree
 
 from ssl_perception.config import Accumulation as Settings
+from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.online import SweepFlow
 from ssl_perception.types import BoolArray, FloatArray, PointCloud
 
 Carrier = Literal["flow", "ego motion", "nothing"]
+CELL = 0.2  # m: points in one such cube move alike
 
 
 @dataclass(frozen=True, eq=False)
 class _Carried:
-    """One sweep's points, where they would be by now.
+    """One sweep's points, where they would be by now, in the newest sweep's axes.
 
     Attributes:
         stamp: s, when they were measured.
-        points: (N, 3) float32 m, in the newest sweep's axes.
-        velocity: (N, 3) float32 m/s over ground, in the same axes; 0 on what stands still.
-        moving: (N,) bool.
-        coasted: (N,) uint8 steps for which no flow was seen near them.
+        still: (S, 3) float32 m, what isn't known to move.
+        moving: (M, 3) float32 m.
+        velocity: (M, 3) float32 m/s over ground, of what moves.
+        coasted: (M,) uint8 steps for which no flow was seen near them.
     """
 
     stamp: float
-    points: FloatArray
+    still: FloatArray
+    moving: FloatArray
     velocity: FloatArray
-    moving: BoolArray
     coasted: NDArray[np.uint8]
 
-    def select(self, kept: BoolArray) -> _Carried:
-        return replace(
-            self,
-            points=self.points[kept],
-            velocity=self.velocity[kept],
-            moving=self.moving[kept],
-            coasted=self.coasted[kept],
-        )
+    def __len__(self) -> int:
+        return len(self.still) + len(self.moving)
 
 
 class _Field:
     """The velocity over ground near what moves, sampled where the points were a sweep ago.
 
     Attributes:
-        velocity: (M, 3) float32 m/s of the moving samples.
+        velocity: (M, 3) float32 m/s of the moving samples, one a cube.
     """
 
     def __init__(self, result: SweepFlow, reach: float) -> None:
         points, flow = result.cloud.points, result.flow
         # a sweep's flow leads back to the sweep before: its samples lie at the foot of each arrow
         feet = points[flow.moving] + flow.flow[flow.moving]
-        self.velocity = flow.velocity[flow.moving]
         self._reach = reach
-        self._moving = cKDTree(feet) if len(feet) else None
         # a grid around the feet, so that most of what stands still is never searched for
-        self._first = np.floor(feet.min(axis=0, initial=0.0) / reach).astype(np.int64) - 1
-        cells = np.floor(feet / reach).astype(np.int64) - self._first
-        self._shape = cells.max(axis=0, initial=0) + 2
-        near = np.zeros(self._shape, np.bool_)
-        near[tuple(cells.T)] = True
-        self._near = binary_dilation(near, np.ones((3, 3, 3))) if len(feet) else near
-        still = np.flatnonzero(~flow.moving & (flow.confidence > 0.0))
-        still = still[self.covers(points[still])]
-        self._still = cKDTree(points[still]) if len(still) else None
+        self._first = np.floor(feet.min(axis=0, initial=0.0) / reach).astype(np.int32) - 1
+        cells = np.floor(feet / reach).astype(np.int32) - self._first
+        self._near = np.zeros(cells.max(axis=0, initial=0) + 2, np.bool_)
+        self._moving = self._still = None
+        self.velocity = np.zeros((0, 3), np.float32)
+        if not len(feet):
+            return
+        self._near[tuple(cells.T)] = True
+        self._near = binary_dilation(self._near, np.ones((3, 3, 3)))
+        cube, middle = _cubes(feet)
+        self.velocity = _means(flow.velocity[flow.moving], cube).astype(np.float32)
+        self._moving = cKDTree(middle)
+        still = self.near(points)
+        still = still[~flow.moving[still] & (flow.confidence[still] > 0.0)]
+        if len(still):
+            self._still = cKDTree(_cubes(points[still])[1])
 
-    def covers(self, points: FloatArray) -> BoolArray:
-        """(N,) which points may have a moving sample within reach."""
-        cell = np.floor(points * np.float32(1.0 / self._reach)).astype(np.int64) - self._first
-        inside = ((cell >= 0) & (cell < self._shape)).all(axis=1)
-        covered = np.zeros(len(points), np.bool_)
-        covered[inside] = self._near[tuple(cell[inside].T)]
-        return covered
+    def near(self, points: FloatArray) -> NDArray[np.intp]:
+        """(K,) which points may have a moving sample within reach."""
+        return np.asarray(_marked(points, self._first, 1.0 / self._reach, self._near))
 
-    def nearest(self, points: FloatArray, moved: BoolArray) -> NDArray[np.intp]:
-        """(N,) index of the sample that each point goes with; ``len(velocity)``: with none.
+    def nearest(self, points: FloatArray, compare: bool) -> NDArray[np.intp]:
+        """(N,) the sample that each point goes with; ``len(velocity)``: with none.
 
         Args:
-            moved: (N,) those that moved before; others go with a sample only if no static one is
-                nearer.
+            compare: with none, too, where a static sample is nearer.
         """
         none = len(self.velocity)
-        if self._moving is None:
+        if self._moving is None or not len(points):
             return np.full(len(points), none, np.intp)
-        distance, index = self._moving.query(points, distance_upper_bound=self._reach, workers=2)
-        doubtful = np.flatnonzero(~moved & (index < none))
-        if self._still is not None and len(doubtful):
-            to_still, _ = self._still.query(
-                points[doubtful], distance_upper_bound=self._reach, workers=2
-            )
-            index[doubtful[to_still < distance[doubtful]]] = none
-        return np.asarray(index, np.intp)
+        cube, middle = _cubes(points)
+        distance, index = self._moving.query(middle, distance_upper_bound=self._reach)
+        found = np.flatnonzero(index < none)
+        if compare and self._still is not None and len(found):
+            to_still, _ = self._still.query(middle[found], distance_upper_bound=self._reach)
+            index[found[to_still < distance[found]]] = none
+        return np.asarray(index[cube], np.intp)
 
 
 class Accumulator:
@@ -118,6 +113,7 @@ class Accumulator:
         self.settings = settings or Settings()
         self._by = by
         self._held: list[_Carried] = []
+        self._newest: PointCloud | None = None
 
     def reset(self) -> None:
         """Forget all sweeps."""
@@ -144,16 +140,15 @@ class Accumulator:
                 if self.settings.sweeps > 1
             ]
         kept = np.ones(len(result.cloud), np.bool_) if self.settings.ground else ~result.ground
-        moving = result.flow.moving[kept]
-        velocity = np.zeros((len(moving), 3), np.float32)
-        velocity[moving] = result.flow.velocity[kept][moving]
+        moving = kept & result.flow.moving
+        points = result.cloud.points
         self._held.append(
             _Carried(
                 result.cloud.stamp,
-                result.cloud.points[kept],
-                velocity,
-                moving,
-                np.zeros(len(moving), np.uint8),
+                points[kept & ~moving],
+                points[moving],
+                result.flow.velocity[moving],
+                np.zeros(int(moving.sum()), np.uint8),
             )
         )
         self._newest = result.cloud
@@ -161,34 +156,78 @@ class Accumulator:
     def cloud(self) -> PointCloud:
         """All that is held: points (N, 3) m in the newest sweep's axes, at its stamp; ``time`` is
         when each was measured, s relative to that stamp (negative). Newest sweep last."""
+        assert self._newest is not None, "no sweep was added yet"
         newest = self._newest
-        time = [np.full(len(s.points), s.stamp - newest.stamp, np.float32) for s in self._held]
-        points = np.concatenate([sweep.points for sweep in self._held])
+        time = [np.full(len(sweep), sweep.stamp - newest.stamp, np.float32) for sweep in self._held]
+        points = np.concatenate(
+            [part for sweep in self._held for part in (sweep.still, sweep.moving)]
+        )
         return PointCloud(points, np.concatenate(time), newest.stamp, newest.frame, newest.origin)
 
     def moving(self) -> BoolArray:
         """(N,) which points of ``cloud`` moved when last seen."""
-        return np.concatenate([sweep.moving for sweep in self._held])
+        sizes = [len(part) for sweep in self._held for part in (sweep.still, sweep.moving)]
+        return np.repeat(np.tile([False, True], len(self._held)), sizes)
 
     def _carried(
         self, sweep: _Carried, motion: NDArray[np.float64], interval: float, field: _Field
     ) -> _Carried:
         if self._by == "nothing":
             return sweep
-        turn = motion[:3, :3].astype(np.float32)
-        points = sweep.points @ turn.T + motion[:3, 3].astype(np.float32)
+        turn, shift = motion[:3, :3].T.astype(np.float32), motion[:3, 3].astype(np.float32)
+        still, moving = sweep.still @ turn + shift, sweep.moving @ turn + shift
+        velocity = sweep.velocity @ turn
         if self._by == "ego motion":
-            return replace(sweep, points=points)
-        velocity, moving = sweep.velocity @ turn.T, sweep.moving.copy()
-        coasted = sweep.coasted.copy()
-        rows = np.flatnonzero(sweep.moving | field.covers(points))
-        index = field.nearest(points[rows], sweep.moving[rows])
-        found = index < len(field.velocity)
-        velocity[rows[found]] = field.velocity[index[found]]
-        moving[rows[found]] = True
-        coasted[rows[found]] = 0
-        coasted[rows[~found & sweep.moving[rows]]] += 1
-        points[moving] += velocity[moving] * np.float32(interval)
-        carried = _Carried(sweep.stamp, points, velocity, moving, coasted)
-        lost = coasted > self.settings.coast
-        return carried.select(~lost) if lost.any() else carried
+            return replace(sweep, still=still, moving=moving, velocity=velocity)
+        sample = field.nearest(moving, compare=False)
+        found = sample < len(field.velocity)
+        velocity[found] = field.velocity[sample[found]]
+        coasted = np.where(found, np.uint8(0), sweep.coasted + np.uint8(1))
+        known = coasted <= self.settings.coast
+        # what stood still, or wasn't known to move, and lies where something moves now
+        rows = field.near(still)
+        sample = field.nearest(still[rows], compare=True)
+        found = sample < len(field.velocity)
+        moving = np.concatenate([moving[known], still[rows[found]]])
+        velocity = np.concatenate([velocity[known], field.velocity[sample[found]]])
+        return _Carried(
+            sweep.stamp,
+            np.delete(still, rows[found], axis=0) if found.any() else still,
+            moving + velocity * np.float32(interval),
+            velocity,
+            np.concatenate([coasted[known], np.zeros(int(found.sum()), np.uint8)]),
+        )
+
+
+def _cubes(points: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The cube of each point, (N,), and the middle of each cube's points, (C, 3) m."""
+    cell = np.floor(points * np.float32(1.0 / CELL)).astype(np.int64)
+    cell -= cell.min(axis=0)
+    _, rows, columns = cell.max(axis=0) + 1
+    key = (cell[:, 0] * rows + cell[:, 1]) * columns + cell[:, 2]
+    cube = np.unique(key, return_inverse=True)[1]
+    return cube, _means(points, cube)
+
+
+def _means(values: FloatArray, group: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(G, 3) mean of each group's rows."""
+    sums = [np.bincount(group, values[:, axis]) for axis in range(3)]
+    return np.stack(sums, axis=1) / np.bincount(group)[:, None]
+
+
+@kernel
+def _marked(
+    points: FloatArray, first: NDArray[np.int32], inverse: float, marked: BoolArray
+) -> NDArray[np.intp]:
+    """(K,) which points lie in a marked cell."""
+    found = np.empty(len(points), np.intp)
+    count = 0
+    for n in range(len(points)):
+        i = int(np.floor(points[n, 0] * inverse)) - first[0]
+        j = int(np.floor(points[n, 1] * inverse)) - first[1]
+        k = int(np.floor(points[n, 2] * inverse)) - first[2]
+        inside = 0 <= i < marked.shape[0] and 0 <= j < marked.shape[1] and 0 <= k < marked.shape[2]
+        if inside and marked[i, j, k]:
+            found[count] = n
+            count += 1
+    return found[:count]

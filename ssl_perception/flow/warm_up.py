@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ssl_perception.config import Config
+from ssl_perception.flow.accumulation import Accumulator
 from ssl_perception.flow.online import OnlineFlow
 from ssl_perception.types import PointCloud
 
@@ -22,8 +23,11 @@ def warm_up(config: Config) -> None:
     online = OnlineFlow(
         config.model_copy(update={"flow": flow.model_copy(update={"deadline": limit})})
     )
+    accumulator = Accumulator(config.accumulation) if config.accumulation.sweeps else None
     for sweep in range(3):
-        online.process(_scene(0.1 * sweep, config.ground.sensor_height or 1.7))
+        result = online.process(_scene(0.1 * sweep, config.ground.sensor_height or 1.7))
+        if accumulator is not None:
+            accumulator.add(result)
 
 
 def _scene(stamp: float, height: float) -> PointCloud:
