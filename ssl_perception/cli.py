@@ -102,7 +102,9 @@ def evaluate_flow(
     dataset: Annotated[
         str, typer.Option(help="argoverse2, kitti-scene-flow, kitti-raw, pair or sim.")
     ],
-    method: Annotated[list[str] | None, typer.Option(help="Solver; give several times.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Solver, or solver:preset; give several times.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the solvers that draw numbers.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
     config_file: ConfigFile = None,

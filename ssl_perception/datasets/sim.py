@@ -40,6 +40,7 @@ DEPTH_TOPICS = (
     "/truth/depth",
 )
 LAYOUT = "not a bag of `ssl-perception simulate`: it lacks"
+EXPECTED = "expected a bag of `ssl-perception simulate` (.mcap)"
 
 Pose = NDArray[np.float64]
 
@@ -59,7 +60,8 @@ class _Bag:
         try:
             return Reader(self.path)
         except Exception as error:  # rosbags raises whatever its parsers meet
-            raise InputError(f"{self.path}: not a readable recording: {error}") from None
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{self.path}: {EXPECTED}: {reason}") from None
 
     def read(
         self, *topics: str, start: int | None = None, stop: int | None = None

@@ -24,7 +24,7 @@ from ssl_perception.errors import InputError
 from ssl_perception.evaluation.bucketed import Buckets
 from ssl_perception.evaluation.flow_metrics import score, three_way
 from ssl_perception.evaluation.report import Section, write_html
-from ssl_perception.flow import METHODS, estimate_flow
+from ssl_perception.flow import estimate_flow, find
 from ssl_perception.replay import progress_bar, write_json
 from ssl_perception.types import SceneFlow
 
@@ -83,8 +83,7 @@ def run_evaluate_flow(
         InputError: unknown method or dataset, a dataset without truth, or files that can't be used.
     """
     for method in methods:
-        if method not in METHODS:
-            raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+        find(method)
     samples = open_flow(dataset, path)
     count = len(samples) if limit is None else min(limit, len(samples))
     done = _Results(resume, _fingerprint(dataset, path, seed, config))
@@ -202,7 +201,7 @@ def _answer(sample: FlowSample, method: str, config: Config, seed: int) -> tuple
             np.zeros((n, 3), np.float32), np.zeros(n, bool), np.ones(n, np.float32), sample.interval
         )
         return nothing, 0.0
-    options = getattr(config.flow, METHODS[method][1])
+    _, options = find(method, flow=config.flow)
     start = time.perf_counter()
     answer = estimate_flow(sample.source, sample.target, method, seed=seed, options=options)
     return answer, time.perf_counter() - start
@@ -210,7 +209,7 @@ def _answer(sample: FlowSample, method: str, config: Config, seed: int) -> tuple
 
 def _warm_up(sample: FlowSample, method: str, config: Config, seed: int) -> None:
     """Imports and compilers are not what is timed."""
-    options = getattr(config.flow, METHODS[method][1])
+    _, options = find(method, flow=config.flow)
     few = np.arange(min(2000, len(sample.source), len(sample.target)))
     source, target = sample.source.select(few), sample.target.select(few)
     estimate_flow(source, target, method, seconds=1.0, seed=seed, options=options)

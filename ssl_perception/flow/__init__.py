@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ssl_perception.errors import InputError
 from ssl_perception.flow.deadline import Deadline
 from ssl_perception.types import PointCloud, SceneFlow
+
+if TYPE_CHECKING:
+    from ssl_perception.config import Flow
 
 # method -> (module with a `solve`, name of its section in config.Flow). Modules load on first
 # use: a robot that runs `rigid_cluster` never imports torch.
@@ -55,7 +58,8 @@ def estimate_flow(
         target: M points in the same frame, a moment later (or earlier: then ``interval`` is
             negative). Both are ego-compensated and ground-free;
             ``ssl_perception.pipeline`` does that for raw sweeps.
-        method: one of ``METHODS``.
+        method: one of ``METHODS``; of the published priors also with one of their published
+            settings, e.g. ``nsfp:argoverse-8192`` (``config.NeuralPrior.PRESETS``).
         seconds: wall time allowed; None: as long as it takes. When time runs out the best flow
             so far is returned with ``converged=False``.
         seed: the same input, seed and machine give the same flow when no deadline is given.
@@ -65,8 +69,7 @@ def estimate_flow(
         InputError: unknown method, NaN or infinite points, an empty cloud, one that spans more
             than 10 km (other units than metres), or clouds whose frames differ.
     """
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    module, options = find(method, options)
     if seconds is not None and not seconds > 0:
         raise InputError(f"seconds must be positive, not {seconds}")
     for name, cloud in (("source", source), ("target", target)):
@@ -85,10 +88,33 @@ def estimate_flow(
             f"source is in frame {source.frame!r} but target in {target.frame!r}; "
             "bring both into one frame first"
         )
-    module, section = METHODS[method]
+    solve: Solver = import_module(module).solve
+    return solve(source, target, options, Deadline(seconds), seed)
+
+
+def find(method: str, options: Any = None, flow: Flow | None = None) -> tuple[str, Any]:
+    """Module and options of a method.
+
+    Args:
+        method: ``name`` or ``name:preset``; a preset's settings go before all others.
+        options: the method's section of ``config.Flow``; None: take it from ``flow``.
+        flow: None: the defaults.
+
+    Raises:
+        InputError: unknown method or preset.
+    """
+    name, _, preset = method.partition(":")
+    if name not in METHODS:
+        raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    module, section = METHODS[name]
     if options is None:
         from ssl_perception.config import Flow
 
-        options = getattr(Flow(), section)
-    solve: Solver = import_module(module).solve
-    return solve(source, target, options, Deadline(seconds), seed)
+        options = getattr(flow or Flow(), section)
+    if preset or method.endswith(":"):
+        presets = getattr(options, "PRESETS", {})
+        if preset not in presets:
+            known = ", ".join(f"{name}:{key}" for key in presets) or "it has none"
+            raise InputError(f"unknown preset {method!r}: {known}")
+        options = options.model_copy(update=presets[preset])
+    return module, options

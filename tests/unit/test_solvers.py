@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ssl_perception.config import FastNeuralPrior, NeuralPrior
+from ssl_perception.config import FastNeuralPrior, Flow, NeuralPrior
 from ssl_perception.errors import InputError
-from ssl_perception.flow import METHODS, estimate_flow
+from ssl_perception.flow import METHODS, estimate_flow, find
 from ssl_perception.types import PointCloud, SceneFlow
 
 RNG = np.random.default_rng(5)
@@ -151,3 +151,41 @@ def test_unknown_methods_and_times_are_refused() -> None:
         estimate_flow(scene(), scene(), method="magic")
     with pytest.raises(InputError, match="seconds must be positive"):
         estimate_flow(scene(), scene(), seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("nsfp:kitti", {"patience": 70, "points": 0, "learning_rate": 0.008, "min_delta": 1e-4}),
+        ("nsfp:argoverse-8192", {"patience": 30, "points": 8192, "learning_rate": 0.008}),
+        ("fast_nsf:readme", {"patience": 10, "min_delta": 1e-3, "learning_rate": 0.008}),
+        ("fast_nsf:readme-8192", {"patience": 5, "learning_rate": 0.01, "points": 8192}),
+        ("fast_nsf:patient", FastNeuralPrior().model_dump()),
+    ],
+)
+def test_published_settings_go_by_name(method: str, settings: dict[str, float]) -> None:
+    _, options = find(method, flow=Flow(nsfp=NeuralPrior(iterations=7)))
+    assert {key: getattr(options, key) for key in settings} == settings
+    if method.startswith("nsfp"):
+        assert options.iterations == 7, "what a preset doesn't name stays as it was set"
+
+
+def test_presets_are_within_the_settings_bounds() -> None:
+    for section in (NeuralPrior, FastNeuralPrior):
+        for preset in section.PRESETS.values():
+            section.model_validate(preset)
+
+
+@pytest.mark.parametrize("method", ["nsfp:waymo", "rigid_cluster:fast", "nsfp:", "icp:kitti"])
+def test_an_unknown_preset_is_refused(method: str) -> None:
+    cloud = PointCloud(np.zeros((5, 3)))
+    with pytest.raises(InputError, match="unknown"):
+        estimate_flow(cloud, cloud, method)
+
+
+def test_a_preset_is_used() -> None:
+    rng = np.random.default_rng(0)
+    cloud = PointCloud(rng.uniform(-5, 5, (300, 3)))
+    short = estimate_flow(cloud, cloud, "fast_nsf:readme")
+    patient = estimate_flow(cloud, cloud, "fast_nsf:patient")
+    assert short.iterations < patient.iterations
