@@ -5,6 +5,8 @@ Lengths are metres per pair. A figure over no point at all is NaN, never 0: noth
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,18 @@ from ssl_perception.datasets import FlowSample
 from ssl_perception.types import BoolArray, FloatArray, SceneFlow
 
 SMALL = 1e-4  # m, keeps relative errors of points that stand still finite
+PARTS = ("epe_dynamic_foreground", "epe_static_foreground", "epe_static_background")
+FIGURES = (
+    "epe",
+    "epe_three_way",
+    *PARTS,
+    "acc_strict",
+    "acc_relax",
+    "outliers",
+    "angle_error",
+    "dynamic_iou",
+    "points",
+)
 
 
 def score(sample: FlowSample, answer: SceneFlow) -> dict[str, float]:
@@ -19,7 +33,8 @@ def score(sample: FlowSample, answer: SceneFlow) -> dict[str, float]:
 
     Args:
         sample: with truth. Where it doesn't tell foreground from background all of it counts as
-            foreground, and the background figures are NaN.
+            foreground, and the background figures are NaN. Where it doesn't tell what moves over
+            ground (KITTI scene flow) the three parts, their mean and the IoU are NaN.
 
     Returns:
         ``epe``: mean end-point error |f - f*|.
@@ -27,21 +42,24 @@ def score(sample: FlowSample, answer: SceneFlow) -> dict[str, float]:
         parts, and ``epe_three_way`` their mean (Chodosh et al., WACV 2024); dynamic means moving
         at 0.5 m/s or more over ground.
         ``acc_strict``, ``acc_relax``, ``outliers``: see the functions of these names.
-        ``angle_error``: radians, over points that are dynamic.
+        ``angle_error``: radians, over points that are dynamic; over all where that isn't told.
         ``dynamic_iou``: of the moving flag with the truth.
         ``points``: how many counted.
     """
     assert sample.flow is not None
     valid = sample.valid
     truth, flow = sample.flow[valid], answer.flow[valid]
-    dynamic = _mask(sample.dynamic, valid, default=False)
-    foreground = _mask(sample.foreground, valid, default=True)
     error = np.linalg.norm(flow - truth, axis=1)
-    parts = {
-        "epe_dynamic_foreground": _mean(error[dynamic & foreground]),
-        "epe_static_foreground": _mean(error[~dynamic & foreground]),
-        "epe_static_background": _mean(error[~dynamic & ~foreground]),
-    }
+    parts, iou = dict.fromkeys(PARTS, math.nan), math.nan
+    directed = np.ones(len(truth), np.bool_)
+    if sample.dynamic is not None:
+        directed = dynamic = sample.dynamic[valid]
+        foreground = np.ones_like(dynamic)
+        if sample.foreground is not None:
+            foreground = sample.foreground[valid]
+        subsets = (dynamic & foreground, ~dynamic & foreground, ~dynamic & ~foreground)
+        parts = {part: _mean(error[subset]) for part, subset in zip(PARTS, subsets, strict=True)}
+        iou = intersection_over_union(answer.moving[valid], dynamic)
     return {
         "epe": _mean(error),
         "epe_three_way": three_way(parts),
@@ -49,8 +67,8 @@ def score(sample: FlowSample, answer: SceneFlow) -> dict[str, float]:
         "acc_strict": accuracy(error, truth, 0.05),
         "acc_relax": accuracy(error, truth, 0.10),
         "outliers": outliers(error, truth),
-        "angle_error": angle_error(flow[dynamic], truth[dynamic]),
-        "dynamic_iou": intersection_over_union(answer.moving[valid], dynamic),
+        "angle_error": angle_error(flow[directed], truth[directed]),
+        "dynamic_iou": iou,
         "points": float(valid.sum()),
     }
 
@@ -90,10 +108,6 @@ def intersection_over_union(said: BoolArray, true: BoolArray) -> float:
     """|said and true| / |said or true|; NaN when there is neither."""
     union = int((said | true).sum())
     return float((said & true).sum() / union) if union else float("nan")
-
-
-def _mask(given: BoolArray | None, valid: BoolArray, default: bool) -> BoolArray:
-    return np.full(int(valid.sum()), default) if given is None else given[valid]
 
 
 def _mean(values: NDArray) -> float:

@@ -77,3 +77,12 @@ def test_pairs_count_the_same_and_undefined_ones_not_at_all() -> None:
     assert both["seconds_median"] == 2.0
     nothing = summary([{**first, "dynamic_iou": math.nan}])
     assert nothing["dynamic_iou"] is None
+
+
+def test_where_the_truth_does_not_tell_what_moves_nothing_is_said_about_it() -> None:
+    found = flow_metrics.score(sample(dynamic=None, foreground=None), answer())
+    for key in (*flow_metrics.PARTS, "epe_three_way", "dynamic_iou"):
+        assert math.isnan(found[key])
+    assert found["epe"] == pytest.approx((0.08 + 0.5 + 0.0) / 3)
+    right_angles = 2 * (math.pi / 2)  # no direction: the points of length 0
+    assert found["angle_error"] == pytest.approx((math.atan(0.08) + right_angles) / 3, abs=1e-4)
