@@ -398,6 +398,24 @@ class Scan(Section):
         return self
 
 
+class Collision(Section):
+    """Time to collision: the robot's box about the lidar, in the lidar's axes (x ahead)."""
+
+    front: float = Field(2.5, ge=0.0, le=50.0, description="m that the robot reaches ahead")
+    rear: float = Field(2.5, ge=0.0, le=50.0, description="m that it reaches behind")
+    width: float = Field(2.2, gt=0.0, le=50.0, description="m, margin included")
+    below: float = Field(1.4, ge=0.0, le=50.0, description="m below the lidar; ground isn't in it")
+    above: float = Field(0.4, ge=0.0, le=50.0, description="m above the lidar")
+    horizon: float = Field(5.0, gt=0.0, le=60.0, description="s looked ahead")
+    min_points: int = Field(3, ge=1, le=10_000, description="points that make a collision")
+    own: float = Field(
+        0.4, ge=0.0, le=5.0, description="m about the box within which points are the robot's own"
+    )
+    min_speed: float = Field(
+        0.3, ge=0.01, le=10.0, description="m/s; slower approaches aren't told from noise at rest"
+    )
+
+
 class Avoid(Section):
     """The behaviour before obstacles: straight, stop, turn."""
 
@@ -442,6 +460,7 @@ class Config(Section):
     trust: Trust = Trust()
     textons: Textons = Textons()
     scan: Scan = Scan()
+    collision: Collision = Collision()
     avoid: Avoid = Avoid()
 
 

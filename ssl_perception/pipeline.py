@@ -1,6 +1,7 @@
 """The whole system: a sensor's frame in; scene flow, depth and obstacle distance out.
 
     sweep ─► ego motion ─► ground ─► static / moving ─► solver ─► scene flow, moving objects
+                                                                  ├─► time to collision
                                                                   └─► the last sweeps as one cloud
     left, right ─► stereo depth (gated) ─► obstacle scan
 
@@ -18,6 +19,7 @@ from ssl_perception.depth.stereo import StereoMatcher
 from ssl_perception.flow.accumulation import Accumulator
 from ssl_perception.flow.odometry import OdometryBuffer
 from ssl_perception.flow.online import OnlineFlow, SweepFlow
+from ssl_perception.obstacles.collision import time_to_collision
 from ssl_perception.obstacles.scan import obstacle_scan
 from ssl_perception.types import DepthMap, ObstacleScan, Odometry, PointCloud, StereoPair
 
@@ -63,6 +65,11 @@ class Perception:
         if self.accumulated is not None:
             self.accumulated.add(result)
         return result
+
+    def time_to_collision(self, result: SweepFlow) -> float:
+        """Seconds until the robot meets something that moves or stands; +Inf: nothing seen is on
+        course, NaN: not known."""
+        return time_to_collision(result, self.config.collision)
 
     def stereo(self, pair: StereoPair) -> StereoDepth:
         """Depth and obstacle distance from a rectified pair."""

@@ -26,7 +26,6 @@ from ssl_perception.config import Config
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import write_html
 from ssl_perception.evaluation.run_report import RunReport, latency_rows
-from ssl_perception.flow.accumulation import Accumulator
 from ssl_perception.flow.online import SweepFlow
 from ssl_perception.io.log import Log, Recorded, open_log
 from ssl_perception.io.output import OutputBag
@@ -136,14 +135,15 @@ def collect(report: RunReport, recorded: Recorded, result: Result) -> None:
 
 
 def write_result(
-    bag: OutputBag, recorded: Recorded, result: Result, accumulated: Accumulator | None = None
+    bag: OutputBag, recorded: Recorded, result: Result, perception: Perception
 ) -> None:
     """One result as messages with the source's own stamp."""
     if isinstance(result, SweepFlow):
         bag.scene_flow(recorded.stamp_ns, result.cloud, result.flow)
         bag.moving_points(recorded.stamp_ns, result.cloud.select(result.flow.moving))
-        if accumulated is not None:
-            bag.points_accumulated(recorded.stamp_ns, accumulated.cloud())
+        bag.time_to_collision(recorded.stamp_ns, perception.time_to_collision(result))
+        if perception.accumulated is not None:
+            bag.points_accumulated(recorded.stamp_ns, perception.accumulated.cloud())
     else:
         bag.depth(recorded.stamp_ns, result.depth)
         bag.obstacle_distance(recorded.stamp_ns, result.scan)
@@ -181,7 +181,7 @@ def run_replay(
     with OutputBag(output) as bag, progress_bar(console) as bar:
         task = bar.add_task(log.name, total=len(log))
         for recorded, result in replay(log, perception, on_bad):
-            write_result(bag, recorded, result, perception.accumulated)
+            write_result(bag, recorded, result, perception)
             summary.add(recorded, result)
             collect(collected, recorded, result)
             if live is not None:

@@ -7,6 +7,7 @@ import numpy as np
 from ssl_perception.config import Config
 from ssl_perception.flow.accumulation import Accumulator
 from ssl_perception.flow.online import OnlineFlow
+from ssl_perception.obstacles.collision import time_to_collision
 from ssl_perception.types import PointCloud
 
 SOLVER_SECONDS = 1.0  # a gradient solver needs few steps to be warm
@@ -26,6 +27,7 @@ def warm_up(config: Config) -> None:
     accumulator = Accumulator(config.accumulation) if config.accumulation.sweeps else None
     for sweep in range(3):
         result = online.process(_scene(0.1 * sweep, config.ground.sensor_height or 1.7))
+        time_to_collision(result, config.collision)
         if accumulator is not None:
             accumulator.add(result)
 

@@ -56,6 +56,12 @@ class Output(ABC):
         """``points_accumulated``: the last sweeps in the newest one's axes; ``time``: their age."""
         self.cloud("points_accumulated", stamp_ns, point_cloud2.encode_points(cloud))
 
+    def time_to_collision(self, stamp_ns: int, seconds: float) -> None:
+        """``time_to_collision``: Float32; +Inf nothing on course, NaN unknown."""
+        self.write(
+            "time_to_collision", stamp_ns, self.message("std_msgs/msg/Float32", data=seconds)
+        )
+
     def depth(self, stamp_ns: int, depth: DepthMap) -> None:
         """``stereo/depth`` or ``mono/depth``: metres, NaN unknown."""
         packed = images.encode_depth(depth)

@@ -71,13 +71,22 @@ def complaints(bag: Path) -> list[str]:
 
 def test_every_sweep_of_a_bag_comes_back_as_flow(nodes: Nodes, data: Path, tmp_path: Path) -> None:
     bag, output = data / "ros2_bags_reencoded" / "vlp16_points_mcap", tmp_path / "out.mcap"
-    record(nodes, output, "scene_flow moving_points points_accumulated")
+    record(nodes, output, "scene_flow moving_points points_accumulated time_to_collision")
     dense = {"accumulation.sweeps": 3}
     nodes.start("scene_flow", {"queue": 100, **dense}, {"points": "/velodyne_points"})
     play(nodes, bag)
     with Reader(output) as reader:
         counts = {connection.topic: connection.msgcount for connection in reader.connections}
+        told = [
+            typestore().deserialize_cdr(raw, connection.msgtype).data
+            for connection, _, raw in reader.messages(
+                [c for c in reader.connections if c.topic == "/time_to_collision"]
+            )
+        ]
     assert counts["/points_accumulated"] == counts["/scene_flow"] == counts["/moving_points"]
+    assert len(told) == counts["/scene_flow"]
+    assert np.isnan(told[0]), "after one sweep nobody knows"
+    assert np.isposinf(told[1:]).all(), "parked, and nobody comes"
     flows = list(read_flow(output))
     assert [stamp for stamp, _ in flows] == stamps(bag, PointCloud)
     assert np.isnan(flows[0][1].velocity).all()

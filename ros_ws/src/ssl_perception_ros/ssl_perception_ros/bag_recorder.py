@@ -15,6 +15,7 @@ from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
+from std_msgs.msg import Float32
 from stereo_msgs.msg import DisparityImage
 
 from ssl_perception.errors import InputError
@@ -26,6 +27,7 @@ TYPES: dict[str, type] = {
     "scene_flow": PointCloud2,
     "moving_points": PointCloud2,
     "points_accumulated": PointCloud2,
+    "time_to_collision": Float32,
     "stereo/depth": Image,
     "stereo/disparity": DisparityImage,
     "stereo/camera_info": CameraInfo,

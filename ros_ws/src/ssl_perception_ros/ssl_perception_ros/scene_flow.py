@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Float32
 from visualization_msgs.msg import MarkerArray
 
 from ssl_perception.errors import InputError
@@ -37,6 +38,7 @@ class SceneFlow(PerceptionNode):
         "evidence",
         "tracks",
         "accumulation",
+        "collision",
     )
     own = Processing
 
@@ -50,6 +52,7 @@ class SceneFlow(PerceptionNode):
         self._flow = self.publish_on(PointCloud2, "scene_flow", depth)
         self._moving = self.publish_on(PointCloud2, "moving_points", depth)
         self._objects = self.publish_on(MarkerArray, "moving_objects", depth)
+        self._collision = self.publish_on(Float32, "time_to_collision", depth)
         if self.config.accumulation.sweeps:
             self._accumulated = self.publish_on(PointCloud2, "points_accumulated", depth)
 
@@ -88,6 +91,8 @@ class SceneFlow(PerceptionNode):
         self._objects.publish(
             messages.moving_objects(result.objects, message.header.frame_id, stamp_ns)
         )
+        collision = perception.time_to_collision(result)
+        self._collision.publish(Float32(data=collision))
         if perception.accumulated is not None:
             dense = point_cloud2.encode_points(perception.accumulated.cloud())
             self._accumulated.publish(messages.cloud(dense, stamp_ns))
@@ -99,6 +104,7 @@ class SceneFlow(PerceptionNode):
                 "points": len(result.cloud),
                 "moving_points": len(moving),
                 "moving_objects": len(result.objects),
+                "time_to_collision_s": f"{collision:.2f}",
                 "method": self.config.flow.method,
                 "iterations": flow.iterations,
                 "converged": flow.converged,
