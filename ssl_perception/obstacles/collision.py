@@ -115,12 +115,22 @@ def _entries(
     speed = math.hypot(robot[0], robot[1])
     reach = max(math.hypot(low[0], low[1]), math.hypot(high[0], high[1]))
     swing = abs(yaw_rate) * reach
+    bend = 0.5 * abs(yaw_rate) * speed * horizon * horizon
     for n in range(len(points)):
         x, y = points[n, 0] - origin[0], points[n, 1] - origin[1]
         vx, vy, vz = velocity[n, 0], velocity[n, 1], velocity[n, 2] - robot[2]
+        z = points[n, 2] - origin[2]
+        if min(z, z + vz * horizon) > high[2] or max(z, z + vz * horizon) < low[2]:
+            continue
         # at rest ego motion is noise: what comes nearer as slowly as that doesn't count
         relative = math.hypot(vx - robot[0], vy - robot[1]) + swing
         if relative < min_speed:
+            continue
+        # the straight relative path, and how far the arc may be off it
+        ux, uy = vx - robot[0], vy - robot[1]
+        square = ux * ux + uy * uy
+        when = min(max(-(x * ux + y * uy) / square, 0.0), horizon) if square > 0.0 else 0.0
+        if math.hypot(x + ux * when, y + uy * when) > reach + bend:
             continue
         # the robot's velocity turns meanwhile, the point's doesn't
         fastest = relative + speed * min(abs(yaw_rate) * horizon, 2.0)
@@ -137,12 +147,10 @@ def _entries(
             east = x + vx * time - (along * robot[0] - aside * robot[1])
             north = y + vy * time - (aside * robot[0] + along * robot[1])
             gap = _gap(c * east + s * north, c * north - s * east, low, high)
-            if gap < CLOSE:
-                z = points[n, 2] - origin[2] + vz * time
-                if low[2] <= z <= high[2]:
-                    times[found] = time
-                    found += 1
-                    break
+            if gap < CLOSE and low[2] <= z + vz * time <= high[2]:
+                times[found] = time
+                found += 1
+                break
             # nothing can happen before the gap is closed at full speed
             time += max(gap / fastest, LEAST_STEP)
     return times[:found]
