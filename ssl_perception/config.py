@@ -181,10 +181,29 @@ class RigidCluster(Section):
     )
 
 
+class MovingPrior(Section):
+    """``neural_prior``: the prior fitted only to moving clusters, about their rigid motion."""
+
+    rigid: RigidCluster = RigidCluster()
+    hidden: int = Field(32, ge=4, le=1024, description="units per hidden layer")
+    layers: int = Field(3, ge=1, le=32, description="hidden layers")
+    learning_rate: float = Field(4e-3, gt=0, le=1.0, description="Adam step")
+    iterations: int = Field(40, ge=1, le=100_000, description="at most so many steps a cluster")
+    patience: int = Field(20, ge=1, le=10_000, description="steps without gain before stopping")
+    min_delta: float = Field(1e-4, ge=0, le=1.0, description="least loss change that is gain, m")
+    cell: float = Field(0.05, gt=0.01, le=2.0, description="edge of a distance-field cell, m")
+    truncation: float = Field(0.3, gt=0.0, le=5.0, description="m; distances beyond don't pull")
+    stiffness: float = Field(20.0, ge=0.0, le=1e3, description="price of bending, 1/m")
+    min_points: int = Field(20, ge=3, le=100_000, description="smaller clusters stay rigid")
+    max_size: float = Field(
+        2.5, gt=0.0, le=100.0, description="m; longer clusters stay rigid: vehicles don't bend"
+    )
+
+
 class Flow(Section):
     """Scene flow on raw sweeps."""
 
-    method: Literal["nsfp", "fast_nsf", "rigid_cluster"] = Field(
+    method: Literal["nsfp", "fast_nsf", "rigid_cluster", "neural_prior"] = Field(
         "rigid_cluster", description="solver for what is not static"
     )
     deadline: float = Field(0.0, ge=0.0, le=3600.0, description="s per sweep (0: none)")
@@ -194,6 +213,7 @@ class Flow(Section):
     nsfp: NeuralPrior = NeuralPrior()
     fast_nsf: FastNeuralPrior = FastNeuralPrior()
     rigid_cluster: RigidCluster = RigidCluster()
+    neural_prior: MovingPrior = MovingPrior()
 
 
 class Stereo(Section):

@@ -69,11 +69,15 @@ def find_claims(
     interval = target.stamp - source.stamp
     if len(source) == 0 or len(target) == 0:
         return Claims([], np.zeros(len(source), np.float32), 0, True)
-    if options.method == "rigid_cluster":
-        solved = cluster_flow(
-            source, target, options.rigid_cluster, deadline, _guesses(expected), workspace
-        )
+    if options.method in ("rigid_cluster", "neural_prior"):
+        bends = options.method == "neural_prior"
+        rigid = options.neural_prior.rigid if bends else options.rigid_cluster
+        solved = cluster_flow(source, target, rigid, deadline, _guesses(expected), workspace)
         flow, labels = solved.flow, np.where(solved.flow.moving, solved.label, -1)
+        if bends:
+            from ssl_perception.flow.solvers.moving_prior import bend  # torch, for those who ask
+
+            flow = bend(source, target, flow, options.neural_prior, deadline, seed=0)
         claims = _claims(source, flow.flow, labels, interval)
         return Claims(claims, flow.confidence, flow.iterations, flow.converged)
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ssl_perception.config import FastNeuralPrior, NeuralPrior
+from ssl_perception.config import FastNeuralPrior, MovingPrior, NeuralPrior
 from ssl_perception.errors import InputError
 from ssl_perception.flow.deadline import Deadline
 from ssl_perception.types import FloatArray
@@ -154,7 +154,7 @@ class Descent:
 def descend(
     networks: nn.ModuleList,
     backward: Callable[[], float],
-    options: NeuralPrior | FastNeuralPrior,
+    options: NeuralPrior | FastNeuralPrior | MovingPrior,
     weight_decay: float,
     deadline: Deadline,
 ) -> Descent:

@@ -20,7 +20,7 @@ OPTIONS: dict[str, Any] = {
     "fast_nsf": FastNeuralPrior(iterations=120, cell=0.2),
 }
 # A coordinate network bends everything a little; only our solver promises that static is static.
-STATIC_IS_STATIC = ("rigid_cluster",)
+STATIC_IS_STATIC = ("rigid_cluster", "neural_prior")
 
 BOX = slice(1800, None)
 MOVE = np.array([0.6, 0.2, 0.0], np.float32)
