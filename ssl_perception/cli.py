@@ -205,7 +205,8 @@ def export_onnx(
 @bench.command("flow")
 def bench_flow(
     log: Annotated[
-        list[Path] | None, typer.Option(help="Recording of raw sweeps; several times.")
+        list[Path] | None,
+        typer.Option(help="Recording of raw sweeps, beside simulated ones; several times."),
     ] = None,
     pair: Annotated[Path | None, typer.Option(help="Labelled pair, as `evaluate flow`.")] = None,
     sweeps: Annotated[int, typer.Option(min=10, help="So many of each recording.")] = 100,

@@ -51,8 +51,8 @@ def run_bench_flow(
     """Measure, print, and write what was asked for.
 
     Args:
-        logs: recordings of raw sweeps; each is run forth and back until ``sweeps`` are done. None
-            given: a simulated street.
+        logs: recordings of raw sweeps; each is run forth and back until ``sweeps`` are done, and
+            then simulated streets.
         pair: labelled pair for the deadlines and the priors; None: a simulated one.
         priors: run the published priors, too (a minute or two).
         markdown: page to write, e.g. BENCHMARK.md.
@@ -67,9 +67,8 @@ def run_bench_flow(
         "machine": installation["machine"],
         "online": {},
     }
-    streams = {log.name: _forth_and_back(log, config) for log in logs} or {
-        "simulated street": _street()
-    }
+    streams = {log.name: _forth_and_back(log, config) for log in logs}
+    streams["simulated street"] = _street()
     for name, stream in streams.items():
         figures["online"][name] = _online(name, stream, sweeps, config, console)
     sample = open_flow("pair", pair)[0] if pair else _dense_pair()

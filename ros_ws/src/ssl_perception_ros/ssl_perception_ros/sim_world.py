@@ -8,6 +8,7 @@ pair, so that a slow machine flies as well as a fast one.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 import traceback
@@ -31,7 +32,8 @@ try:
     from ssl_perception_sim import topics, worlds
     from ssl_perception_sim.flight import Flight
 except ImportError as error:
-    raise SystemExit(f"error: the simulator isn't installed (extra `sim`): {error}") from None
+    print(f"error: the simulator isn't installed (extra `sim`): {error}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 ENDLESS = 3600.0  # s that the traffic of a world without end must last
 STALLED = 5.0  # s of real time in which a world must get a step done
