@@ -1,4 +1,10 @@
-"""``ssl-perception evaluate flow``: methods side by side, and the one that says nothing moves."""
+"""``ssl-perception evaluate flow``: methods side by side, and the one that says nothing moves.
+
+Where a dataset's flow includes the ego motion (KITTI scene flow), the published networks run on
+the clouds as they are, as in their papers. All others are made for clouds in one frame: the source
+is moved there first by the ego motion registered from the two clouds (none where that fails), and
+its motion counts as part of the answer. What it answers alone is a row of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +14,7 @@ import json
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +28,17 @@ from ssl_perception.datasets import FlowSample, open_flow
 from ssl_perception.doctor import examine
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.bucketed import Buckets
-from ssl_perception.evaluation.flow_metrics import score, three_way
+from ssl_perception.evaluation.flow_metrics import FIGURES, PARTS, score, three_way
+from ssl_perception.evaluation.flow_results import KeptResults, Result
 from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.flow import estimate_flow, find
+from ssl_perception.flow.ego_motion import EgoMotion
 from ssl_perception.replay import progress_bar, write_json
-from ssl_perception.types import SceneFlow
+from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 ZERO = "zero"  # overall error and accuracy flatter whoever predicts nothing: show it beside
-PARTS = ("epe_dynamic_foreground", "epe_static_foreground", "epe_static_background")
-KEYS = (
-    "epe",
-    "epe_three_way",
-    *PARTS,
-    "acc_strict",
-    "acc_relax",
-    "outliers",
-    "angle_error",
-    "dynamic_iou",
-    "points",
-)
+EGO = "ego_motion"  # the clouds' rigid registration and nothing else
+AS_PUBLISHED = ("nsfp", "fast_nsf")  # run with the ego motion in the flow, as in their papers
 BUCKETED = ("bucketed_dynamic_error", "bucketed_static_epe")
 HEADINGS = {
     "epe_three_way": "3-way m",
@@ -50,6 +48,7 @@ HEADINGS = {
     "epe": "EPE m",
     "acc_strict": "AccS",
     "acc_relax": "AccR",
+    "outliers": "Out",
     "dynamic_iou": "IoU",
     "bucketed_dynamic_error": "DN",
     "seconds_median": "s",
@@ -86,9 +85,9 @@ def run_evaluate_flow(
         find(method)
     samples = open_flow(dataset, path)
     count = len(samples) if limit is None else min(limit, len(samples))
-    done = _Results(resume, _fingerprint(dataset, path, seed, config))
-    names = [ZERO, *dict.fromkeys(methods)]
-    warm = {ZERO}
+    done = KeptResults(resume, _fingerprint(dataset, path, len(samples), seed, config))
+    names = [ZERO, *([] if samples[0].ego_compensated else [EGO]), *dict.fromkeys(methods)]
+    warm = {ZERO, EGO}
     with progress_bar(console) as bar:
         task = bar.add_task(f"{dataset} {path.name}", total=count * len(names))
         for k in range(count):
@@ -99,59 +98,53 @@ def run_evaluate_flow(
             sample = samples[k]
             if sample.flow is None:
                 raise InputError(f"{path}: {dataset} has no true flow to compare with")
-            if not sample.prepared:
-                raise InputError(f"{sample.name}: sweeps are not ego-compensated and ground-free")
+            if not sample.ground_free:
+                raise InputError(f"{sample.name}: nothing tells its ground, which must be left out")
             for name in missing:
                 if name not in warm:
                     _warm_up(sample, name, config, seed)
                     warm.add(name)
                 answer, seconds = _answer(sample, name, config, seed)
-                measured = {**score(sample, answer), "seconds": seconds}
-                done.add(k, name, Result(measured, Buckets.of(sample, answer)))
+                # buckets are by speed over ground
+                buckets = Buckets.of(sample, answer) if sample.ego_compensated else Buckets()
+                done.add(k, name, Result({**score(sample, answer), "seconds": seconds}, buckets))
                 bar.advance(task)
     installation = examine()
     figures = {
         "dataset": dataset,
+        "path": str(path),
         "pairs": count,
         "seed": seed,
+        "settings": _settings(methods, config),
         "versions": {"ssl_perception": ssl_perception.__version__, **installation["parts"]},
         "machine": installation["machine"],
         "methods": {name: summarise(done.of(name, count)) for name in names},
     }
     rows = [_row(name, figures["methods"][name]) for name in names]
     _print(["method", *HEADINGS.values()], rows, console)
-    class_names, class_rows = _by_class(figures["methods"])
-    if len(class_names) > 1:
+    classes, by_class = _by_class(figures["methods"])
+    if len(classes) > 2:
         console.print("\nDynamic error by class, bucket-normalised (no motion: 1.000)")
-        _print(["method", *class_names], class_rows, console)
+        _print(classes, by_class, console)
     if json_file is not None:
         write_json(json_file, figures)
     if csv_file is not None:
         _write_csv(csv_file, figures["methods"])
     if html_file is not None:
-        lead = f"{count} pairs, seed {seed}, {figures['machine']['processor']}"
-        section = Section(f"{dataset}: {path.name}", header=["method", *HEADINGS.values()])
-        section.rows = rows
-        buckets = Section(
-            "By class: dynamic error, bucket-normalised (no motion: 1.000)",
-            header=["method", *class_names],
-            rows=class_rows,
+        lead = (
+            f"{count} pairs, seed {seed}, ssl_perception {ssl_perception.__version__}, "
+            f"{figures['machine']['processor']}"
         )
-        write_html(html_file, "Scene flow", lead, [section, buckets])
+        sections = [
+            Section(f"{dataset}: {path.name}", header=["method", *HEADINGS.values()], rows=rows),
+            Section(
+                "By class: dynamic error, bucket-normalised (no motion: 1.000)",
+                header=classes,
+                rows=by_class,
+            ),
+        ]
+        write_html(html_file, "Scene flow", lead, [part for part in sections if part.rows])
     return figures
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """A method's answer to a pair, scored.
-
-    Attributes:
-        figures: of ``flow_metrics.score``, and ``seconds``.
-        buckets: for the bucket-normalised error.
-    """
-
-    figures: dict[str, float]
-    buckets: Buckets
 
 
 def summarise(results: Iterable[Result]) -> dict[str, Any]:
@@ -183,7 +176,7 @@ def summary(results: Iterable[dict[str, float]]) -> dict[str, float | None]:
     """
     rows = list(results)
     means: dict[str, float] = {}
-    for key in KEYS:
+    for key in FIGURES:
         known = [row[key] for row in rows if not math.isnan(row[key])]
         means[key] = float(np.mean(known)) if known else math.nan
     means["epe_three_way"] = three_way({key: means[key] for key in PARTS})
@@ -194,17 +187,30 @@ def summary(results: Iterable[dict[str, float]]) -> dict[str, float | None]:
     return {key: None if math.isnan(value) else value for key, value in means.items()}
 
 
-def _answer(sample: FlowSample, method: str, config: Config, seed: int) -> tuple[SceneFlow, float]:
-    if method == ZERO:
-        n = len(sample.source)
-        nothing = SceneFlow(
-            np.zeros((n, 3), np.float32), np.zeros(n, bool), np.ones(n, np.float32), sample.interval
-        )
+def _answer(sample: FlowSample, name: str, config: Config, seed: int) -> tuple[SceneFlow, float]:
+    """The answer in the sample's own terms, and the seconds that it took."""
+    n = len(sample.source)
+    nothing = SceneFlow(
+        np.zeros((n, 3), np.float32), np.zeros(n, bool), np.ones(n, np.float32), sample.interval
+    )
+    if name == ZERO:
         return nothing, 0.0
-    _, options = find(method, flow=config.flow)
     start = time.perf_counter()
-    answer = estimate_flow(sample.source, sample.target, method, seed=seed, options=options)
-    return answer, time.perf_counter() - start
+    source, answer = sample.source, nothing
+    if not sample.ego_compensated and name.partition(":")[0] not in AS_PUBLISHED:
+        source = _compensated(sample, config)
+    if name != EGO:
+        _, options = find(name, flow=config.flow)
+        answer = estimate_flow(source, sample.target, name, seed=seed, options=options)
+    shift: FloatArray = source.points - sample.source.points
+    return replace(answer, flow=answer.flow + shift), time.perf_counter() - start
+
+
+def _compensated(sample: FlowSample, config: Config) -> PointCloud:
+    registration = EgoMotion(config.ego_motion)
+    registration.register(sample.source.points, 0.0)
+    motion = registration.register(sample.target.points, sample.interval)
+    return sample.source if motion is None else sample.source.transformed(motion)
 
 
 def _warm_up(sample: FlowSample, method: str, config: Config, seed: int) -> None:
@@ -215,62 +221,15 @@ def _warm_up(sample: FlowSample, method: str, config: Config, seed: int) -> None
     estimate_flow(source, target, method, seconds=1.0, seed=seed, options=options)
 
 
-class _Results:
-    """Results by pair and method, in a file too when there is one."""
-
-    def __init__(self, path: Path | None, fingerprint: str) -> None:
-        self._path = path
-        self._known: dict[tuple[int, str], Result] = {}
-        if path is None:
-            return
-        if path.exists():
-            self._load(path, fingerprint)
-        else:
-            self._write({"fingerprint": fingerprint}, "w")
-
-    def _load(self, path: Path, fingerprint: str) -> None:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            if json.loads(lines[0])["fingerprint"] != fingerprint:
-                raise InputError(
-                    f"{path}: results of other settings, seed or data; name a new file"
-                )
-            for line in lines[1:]:
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError:
-                    break  # cut short by the kill: that pair is done again
-                figures = {k: math.nan if v is None else v for k, v in row["figures"].items()}
-                buckets = Buckets.from_plain(row["buckets"])
-                self._known[row["pair"], row["method"]] = Result(figures, buckets)
-        except (OSError, UnicodeDecodeError, ValueError, KeyError, IndexError, TypeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: not results of evaluate flow") from None
-
-    def has(self, pair: int, method: str) -> bool:
-        return (pair, method) in self._known
-
-    def add(self, pair: int, method: str, result: Result) -> None:
-        self._known[pair, method] = result
-        plain = {k: None if math.isnan(v) else v for k, v in result.figures.items()}
-        row = {"pair": pair, "method": method, "figures": plain}
-        self._write({**row, "buckets": result.buckets.plain()}, "a")
-
-    def of(self, method: str, count: int) -> list[Result]:
-        return [self._known[pair, method] for pair in range(count)]
-
-    def _write(self, row: dict[str, Any], mode: str) -> None:
-        if self._path is not None:
-            try:
-                with self._path.open(mode, encoding="utf-8") as stream:
-                    stream.write(json.dumps(row) + "\n")
-            except OSError as error:
-                raise InputError(f"{self._path}: {error.strerror or error}") from None
+def _settings(methods: list[str], config: Config) -> dict[str, Any]:
+    return {name: find(name, flow=config.flow)[1].model_dump(mode="json") for name in methods}
 
 
-def _fingerprint(dataset: str, path: Path, seed: int, config: Config) -> str:
-    what = [dataset, str(path.resolve()), seed, config.flow.model_dump_json()]
+def _fingerprint(dataset: str, path: Path, count: int, seed: int, config: Config) -> str:
+    what = [
+        *(ssl_perception.__version__, dataset, str(path.resolve()), count, seed),
+        *(config.flow.model_dump_json(), config.ego_motion.model_dump_json()),
+    ]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
@@ -283,26 +242,31 @@ def _row(name: str, figures: dict[str, float | None]) -> list[str]:
 
 
 def _write_csv(path: Path, methods: dict[str, dict[str, Any]]) -> None:
-    keys = [*KEYS, *BUCKETED, "seconds_median", "seconds_p95"]
+    keys = [*FIGURES, *BUCKETED, "seconds_median", "seconds_p95"]
+    classes = list(methods[ZERO]["bucketed"])
+    by_class = [(name, key) for name in classes for key in ("dynamic_error", "static_epe")]
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as stream:
             table = csv.writer(stream)
-            table.writerow(["method", *keys])
-            for name, figures in methods.items():
-                table.writerow([name, *(figures[key] for key in keys)])
+            headings = [f"bucketed_{key}_{name.lower()}" for name, key in by_class]
+            table.writerow(["method", *keys, *headings])
+            for method, figures in methods.items():
+                bucketed = [figures["bucketed"][name][key] for name, key in by_class]
+                table.writerow([method, *(figures[key] for key in keys), *bucketed])
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
 
 def _by_class(methods: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """The classes in which something moves, and each method's dynamic error there."""
+    """Headings and rows: each method's dynamic error in the classes in which something moves."""
     of_zero = methods[ZERO]["bucketed"]
     names = [name for name, errors in of_zero.items() if errors["dynamic_error"] is not None]
     rows = [
         [method, *(f"{figures['bucketed'][name]['dynamic_error']:.3f}" for name in names)]
         for method, figures in methods.items()
     ]
-    return names, rows
+    return ["method", *names], rows if names else []
 
 
 def _print(headings: list[str], rows: list[list[str]], console: Console) -> None:
