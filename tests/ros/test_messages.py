@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -121,9 +123,16 @@ def test_ros_reads_what_the_output_bag_writes(tmp_path: Path) -> None:
     assert odometry.decode(messages["/odom"]).world_from_body[0, 3] == 3.0
 
 
-def test_a_scan_from_elsewhere_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The nodes' module, gone again afterwards: processes must find the package by themselves."""
     monkeypatch.syspath_prepend(SOURCE)
-    messages = import_module("ssl_perception_ros.messages")
+    yield import_module("ssl_perception_ros.messages")
+    for name in [name for name in sys.modules if name.startswith("ssl_perception_ros")]:
+        del sys.modules[name]
+
+
+def test_a_scan_from_elsewhere_is_checked(messages: Any) -> None:
     good = {"angle_min": -3.1, "angle_increment": 0.1, "range_max": 8.0, "ranges": [1.0] * 62}
     assert len(messages.obstacle_scan(LaserScan(**good)).ranges) == 62
     for change in ({"ranges": []}, {"angle_increment": 0.0}, {"angle_min": float("nan")}):
