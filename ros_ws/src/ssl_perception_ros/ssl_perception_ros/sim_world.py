@@ -183,7 +183,9 @@ class SimWorld(PerceptionNode):
 
     def _tell_flight(self) -> None:
         figures = self._flight.figures()
-        self.get_logger().info(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+        self.get_logger().info(
+            ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
+        )
         if self.settings.report:
             try:
                 Path(self.settings.report).write_text(json.dumps(figures, indent=2) + "\n")
