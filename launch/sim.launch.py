@@ -31,7 +31,7 @@ IS_ROOM = ["'", LaunchConfiguration("world"), "' == 'room'"]
 ARGUMENTS = {
     "world": ("room", "room, street, or the path of a .yaml world file"),
     "seed": ("0", "chooses the world and the random turns"),
-    "seconds": ("0.0", "of world time; the launch ends with it (0.0: never)"),
+    "seconds": ("0.0", "of world time; the launch ends with it (0.0: never; a street: 120 s)"),
     "rate": ("1.0", "times real time (0.0: as fast as it can be computed)"),
     "lockstep": ("false", "the world waits for the answer to each stereo pair"),
     "report": ("", ".json file that tells at the end how the flight went"),

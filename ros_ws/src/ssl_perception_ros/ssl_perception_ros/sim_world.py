@@ -8,6 +8,7 @@ pair, so that a slow machine flies as well as a fast one.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 import time
@@ -31,11 +32,12 @@ from ssl_perception_ros.settings import SimWorld as Settings
 try:
     from ssl_perception_sim import topics, worlds
     from ssl_perception_sim.flight import Flight
+    from ssl_perception_sim.vehicles import Scripted
 except ImportError as error:
     print(f"error: the simulator isn't installed (extra `sim`): {error}", file=sys.stderr)
     raise SystemExit(2) from None
 
-ENDLESS = 3600.0  # s that the traffic of a world without end must last
+TRAFFIC = 120.0  # s that a street is made for when nobody says how long; 4 MB a second
 STALLED = 5.0  # s of real time in which a world must get a step done
 SETTLE = 0.5  # s from seeing the last reader to its seeing us
 POLL = 0.02  # s
@@ -66,8 +68,10 @@ class SimWorld(PerceptionNode):
     def prepare(self) -> None:
         self.health = Health("steps", STALLED)
         settings = self.settings
-        self._world = worlds.make(settings.world, settings.seed, settings.seconds or ENDLESS)
+        self._world = worlds.make(settings.world, settings.seed, settings.seconds or TRAFFIC)
         self._world.tick = settings.tick
+        drives = isinstance(self._world.vehicle, Scripted)  # its path ends some time
+        self._until = settings.seconds or (TRAFFIC if drives else math.inf)
         self._flight = Flight(self._world.seed)
         publishers = {}
         for topic, name in topics.topic_types(self._world, settings.truth).items():
@@ -130,7 +134,7 @@ class SimWorld(PerceptionNode):
             self._wait_for_pilot()
         due = time.perf_counter()
         while not self._stop.is_set():
-            if settings.seconds and world.time >= settings.seconds - 1e-9:
+            if world.time >= self._until - 1e-9:
                 return
             started = time.perf_counter()
             self._step()
