@@ -55,6 +55,7 @@ class BagRecorder(PerceptionNode):
     def __init__(self) -> None:
         super().__init__("bag_recorder")
         self._bag: OutputBag | None = None
+        self._stamp = 0  # ns, of the newest message written
 
     def prepare(self) -> None:
         if not self.settings.output:
@@ -97,7 +98,9 @@ class BagRecorder(PerceptionNode):
         def write(raw: bytes) -> None:
             self._newest = time.monotonic()
             if self._bag is not None:
-                self._bag.write_raw(topic, self.get_clock().now().nanoseconds, full_name, raw)
+                # a clock that is set back must not turn the order of the messages round
+                self._stamp = max(self._stamp + 1, self.get_clock().now().nanoseconds)
+                self._bag.write_raw(topic, self._stamp, full_name, raw)
 
         return write
 
