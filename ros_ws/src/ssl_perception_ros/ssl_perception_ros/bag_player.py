@@ -22,7 +22,9 @@ from ssl_perception_ros.node import PerceptionNode, run
 from ssl_perception_ros.settings import BagPlayer as Settings
 
 DEPTH = 100  # messages kept for reliable readers that are behind
-SETTLE = 0.5  # s from seeing the last reader to its seeing us
+# s from seeing the last reader to its seeing us: usually at once, but when the packet that says so
+# is lost, discovery repeats it only with its next heartbeat
+SETTLE = 2.0
 POLL = 0.02  # s
 
 
