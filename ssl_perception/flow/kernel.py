@@ -13,7 +13,9 @@ from numba import njit
 def _sources_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+        text = path.read_bytes()
+        if b"import kernel" in text:
+            digest.update(text)
     return digest.hexdigest()
 
 
@@ -25,7 +27,7 @@ def kernel(function: Callable) -> Any:
 
     Numba renews a cached kernel when the kernel's own file changes, but not when a function that
     it calls does, in another file; it would go on running yesterday's code. Kernels here call each
-    other across files, so their cache goes by the digest of the whole package.
+    other across files, so their cache goes by the digest of every file that has kernels.
     """
     compiled = njit(cache=True, nogil=True)(function)
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)

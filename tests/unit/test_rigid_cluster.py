@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from ssl_perception.flow import estimate_flow
+from ssl_perception.flow.deadline import Deadline
+from ssl_perception.flow.rigid.workspace import Workspace
+from ssl_perception.flow.solvers.rigid_cluster import cluster_flow
 from ssl_perception.types import PointCloud
 
 INTERVAL = 0.1
@@ -142,3 +145,32 @@ def test_points_beyond_the_range_are_unknown(rng):
     assert not flow.flow[-2:].any()
     assert not flow.moving[-2:].any()
     assert not flow.confidence[-2:].any()
+
+
+def test_in_a_hurry_what_is_near_is_known_and_what_is_far_is_not(rng):
+    """A machine thought to be slow looks only as far as it can afford."""
+    source, target, car = moving_box(rng, (1.0, 0.3, 0.0), centre=(5.0, 0.0, 1.0))
+    workspace = Workspace()
+    workspace.pace.slowness = 2000.0
+    hurried = cluster_flow(
+        *clouds(source, target), deadline=Deadline(10.0), workspace=workspace
+    ).flow
+    extent = np.abs(source[:, :2]).max(axis=1)
+    known = hurried.confidence > 0
+    assert not hurried.converged
+    assert known[car].mean() > 0.9
+    assert hurried.moving[car & known].all()
+    assert extent[known].max() < extent[~known].min() + 0.5
+    assert not hurried.flow[~known].any()
+    assert not hurried.moving[~known].any()
+    assert workspace.pace.slowness < 2000.0, "it was faster than thought: look farther next time"
+
+
+def test_no_time_at_all_means_nothing_known(rng):
+    source, target, _ = moving_box(rng, (1.0, 0.3, 0.0))
+    found = cluster_flow(*clouds(source, target), deadline=Deadline(1e-9))
+    assert not found.flow.converged
+    assert not found.flow.confidence.any()
+    assert not found.flow.moving.any()
+    assert (found.label == -1).all()
+    assert len(found.state) == 0

@@ -7,9 +7,14 @@ from math import prod
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ssl_perception.flow.rigid.pace import Pace
+
 
 class Workspace:
     """Named, reusable arrays. One per thread: whoever asks for a name owns it until the next ask.
+
+    Attributes:
+        pace: how fast the last sweeps went; only a deadline asks for it.
 
     >>> workspace = Workspace()
     >>> workspace.array("rank", (2, 3), np.int32).shape
@@ -18,6 +23,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray] = {}
+        self.pace = Pace()
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         """An uninitialised C-contiguous array; the memory is the one of the last ask if it fits.

@@ -9,6 +9,7 @@ clearly more than standing still. The parts live in ``ssl_perception.flow.rigid`
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 
@@ -35,7 +36,10 @@ from ssl_perception.flow.rigid.voxel_grid import grid_bounds, local_points, voxe
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
-_CHUNK = 4  # clusters between two looks at the clock
+# Work between two looks at the clock, counted in points. Every cluster has a cost of its own, and
+# only a sample of a large one is registered.
+_CHUNK_COST, _CLUSTER_COST, _MAX_COST = 1000, 100, 1000
+_kept = threading.local()  # the workspace of each thread that calls `solve`
 _USUAL_INTERVAL = 0.1  # s, taken where the stamps say nothing
 
 
@@ -100,8 +104,14 @@ def solve(
     deadline: Deadline,
     seed: int,
 ) -> SceneFlow:
-    """As ``ssl_perception.flow.Solver`` asks. Nothing here is random: the seed is idle."""
-    return cluster_flow(source, target, options, deadline).flow
+    """As ``ssl_perception.flow.Solver`` asks. Nothing here is random: the seed is idle.
+
+    Each calling thread keeps its workspace (some 40 MB for 100,000 points): allocating it anew
+    would take as long as a third of the work.
+    """
+    if not hasattr(_kept, "workspace"):
+        _kept.workspace = Workspace()
+    return cluster_flow(source, target, options, deadline, workspace=_kept.workspace).flow
 
 
 class _Stopwatch:
@@ -129,8 +139,9 @@ def cluster_flow(
         source, target: N and M points, ego-compensated and ground-free, in one frame, which may
             be the sensor's own or a levelled one; z up. The target may be the earlier sweep.
         options: settings; None: defaults.
-        deadline: when it passes, the remaining clusters stay static with confidence 0 and
-            ``flow.converged`` is False. Near and large clusters come first.
+        deadline: when it is near, only as far is looked as there is time for, and when it passes
+            the remaining clusters stay static; near and large ones come first. What was left out
+            has confidence 0, and ``flow.converged`` is False.
         guesses: further hypotheses per region. They never replace the search.
         workspace: keep one per thread between calls; the result holds no view of it.
     """
@@ -139,56 +150,10 @@ def cluster_flow(
     workspace = workspace or Workspace()
     watch = _Stopwatch()
 
-    # Everything below counts from the source's sensor: range is a norm, float32 is precise.
-    origin = source.origin
-    here, corners = local_points(source.points, origin, workspace, "source")
-    there, others = local_points(target.points, origin, workspace, "target")
-    corners[0] = np.minimum(corners[0], others[0])
-    corners[1] = np.maximum(corners[1], others[1])
-    interval = target.stamp - source.stamp
-    times = _relative_times(source, target, interval, workspace)
-    longest = options.max_speed * abs(interval or _USUAL_INTERVAL)
-
-    middle = float(np.median(here[:: 1 + len(here) // 1024, 2]))
-    lower, shape = grid_bounds(corners, middle, options.max_range, longest + 1.0)
-    grid = voxel_grid(here, lower, shape, options.max_range, workspace, "source_grid")
-    other = voxel_grid(
-        there, lower, shape, options.max_range + longest + 1.0, workspace, "target_grid"
-    )
-    watch.lap("voxels")
-
-    matched = workspace.array("matched", (len(grid.cell),), np.int32)
-    explained = workspace.array("explained", (len(other.cell),), np.int32)
-    match_voxels(grid, other, options.match_base, options.match_per_metre, matched)
-    match_voxels(other, grid, options.match_base, options.match_per_metre, explained)
-    watch.lap("static test")
-
-    own_view = range_image(here, np.zeros(3, np.float32), workspace, "source_view")
-    target_view = range_image(there, target.origin - origin, workspace, "target_view")
-    novel = workspace.array("novel", (len(other.cell),), np.bool_)
-    find_novel(other.centroid, explained, own_view, novel)
-    watch.lap("visibility")
-
-    parts = connected_components(grid, here, matched, workspace)
-    watch.lap("components")
-
-    field = cost_field(other, longest, workspace)
-    watch.lap("cost field")
-
-    scene = Scene(
-        grid,
-        here,
-        times[0],
-        matched,
-        other,
-        there,
-        times[1],
-        explained,
-        novel,
-        target_view,
-        field,
-        parts,
-    )
+    scene, everything = _look(source, target, options, deadline, workspace, watch)
+    if scene is None:
+        return _nothing_known(source, target, deadline, watch)
+    grid, here, parts = scene.source, scene.source_points, scene.parts
     count = int(parts.size[0])
     room = len(parts.points)
     found = Motions(
@@ -204,16 +169,27 @@ def cluster_flow(
     watch.lap("candidates")
 
     queue = _most_important_first(parts.points[:count], parts.centre[:count], candidate)
-    boxes, shifts = _local_guesses(guesses, origin, interval)
-    memory = scratch(field.reach)
+    boxes, shifts = _local_guesses(guesses, source.origin, target.stamp - source.stamp)
+    memory = scratch(scene.field.reach)
+    reserve = workspace.pace.after(len(source) + len(target))
     done = 0
-    while done < len(queue) and not deadline.passed:
-        chunk = queue[done : done + _CHUNK]
+    for chunk in _chunks(queue, parts.points):
+        if deadline.remaining <= reserve:
+            break
         register_clusters(scene, chunk, boxes, shifts, memory, found)
         done += len(chunk)
     watch.lap("registration")
 
-    propagate(grid, here, other, there, parts, found.state, found.motion, found.pivot)
+    propagate(
+        grid,
+        here,
+        scene.target,
+        scene.target_points,
+        parts,
+        found.state,
+        found.motion,
+        found.pivot,
+    )
     watch.lap("propagation")
 
     flow = np.zeros((len(here), 3), np.float32)
@@ -222,7 +198,6 @@ def cluster_flow(
     label = np.full(len(here), -1, np.int32)
     inside = grid.voxel >= 0
     label[inside] = parts.label[grid.voxel[inside]]
-    count = int(parts.size[0])
     certainty = _confidence(found, parts.unmatched, queue[done:])
     confidence = np.where(inside, certainty[label], np.float32(0.0))
     watch.lap("write")
@@ -232,9 +207,9 @@ def cluster_flow(
         found.state[:count],
         found.motion[:count, :3].astype(np.float32),
         found.motion[:count, 3].astype(np.float32),
-        found.pivot[:count] + origin[:2],
-        parts.box[:count, 0] + origin,
-        parts.box[:count, 1] + origin,
+        found.pivot[:count] + source.origin[:2],
+        parts.box[:count, 0] + source.origin,
+        parts.box[:count, 1] + source.origin,
         found.energy[:count, 0].astype(np.float32),
         found.energy[:count, 1].astype(np.float32),
         found.support[:count],
@@ -244,13 +219,130 @@ def cluster_flow(
             flow,
             moving,
             confidence,
-            interval,
+            target.stamp - source.stamp,
             deadline.elapsed,
             int(found.iterations.sum()),
-            done == len(queue),
+            everything and done == len(queue),
         ),
         watch.stages,
     )
+
+
+def _look(
+    source: PointCloud,
+    target: PointCloud,
+    options: RigidCluster,
+    deadline: Deadline,
+    workspace: Workspace,
+    watch: _Stopwatch,
+) -> tuple[Scene | None, bool]:
+    """What the two sweeps explain without motion, what was hidden, and the clusters.
+
+    Returns:
+        the scene, None when the deadline passed meanwhile; and whether all of it was looked at.
+    """
+    start = time.perf_counter()
+    # Everything below counts from the source's sensor: range is a norm, float32 is precise.
+    origin = source.origin
+    here, corners = local_points(source.points, origin, workspace, "source")
+    there, others = local_points(target.points, origin, workspace, "target")
+    corners[0] = np.minimum(corners[0], others[0])
+    corners[1] = np.maximum(corners[1], others[1])
+    interval = target.stamp - source.stamp
+    times = _relative_times(source, target, interval, workspace)
+    longest = options.max_speed * abs(interval or _USUAL_INTERVAL)
+    reach = workspace.pace.affordable_range(here, there, options.max_range, deadline.remaining)
+
+    middle = float(np.median(here[:: 1 + len(here) // 1024, 2]))
+    lower, shape = grid_bounds(corners, middle, reach, longest + 1.0)
+    grid = voxel_grid(here, lower, shape, reach, workspace, "source_grid")
+    other = voxel_grid(there, lower, shape, reach + longest + 1.0, workspace, "target_grid")
+    watch.lap("voxels")
+    points, in_range = len(here) + len(there), len(grid.order) + len(other.order)
+
+    if deadline.passed:
+        workspace.pace.measured(points, in_range, time.perf_counter() - start, whole=False)
+        return None, False
+
+    matched = workspace.array("matched", (len(grid.cell),), np.int32)
+    explained = workspace.array("explained", (len(other.cell),), np.int32)
+    match_voxels(grid, other, options.match_base, options.match_per_metre, matched)
+    match_voxels(other, grid, options.match_base, options.match_per_metre, explained)
+    watch.lap("static test")
+
+    own_view = range_image(here, np.zeros(3, np.float32), workspace, "source_view")
+    target_view = range_image(there, target.origin - origin, workspace, "target_view")
+    novel = workspace.array("novel", (len(other.cell),), np.bool_)
+    find_novel(other.centroid, explained, own_view, novel)
+    watch.lap("visibility")
+    if deadline.passed:
+        workspace.pace.measured(points, in_range, time.perf_counter() - start, whole=False)
+        return None, False
+
+    parts = connected_components(grid, here, matched, workspace)
+    watch.lap("components")
+
+    field = cost_field(other, longest, workspace)
+    watch.lap("cost field")
+    workspace.pace.measured(points, in_range, time.perf_counter() - start)
+    if deadline.passed:
+        return None, False
+    scene = Scene(
+        grid,
+        here,
+        times[0],
+        matched,
+        other,
+        there,
+        times[1],
+        explained,
+        novel,
+        target_view,
+        field,
+        parts,
+    )
+    return scene, reach == options.max_range
+
+
+def _nothing_known(
+    source: PointCloud, target: PointCloud, deadline: Deadline, watch: _Stopwatch
+) -> ClusterFlow:
+    """The answer when there was no time to find even the clusters."""
+    count = len(source)
+    nothing = np.zeros(0, np.float32)
+    flow = SceneFlow(
+        np.zeros((count, 3), np.float32),
+        np.zeros(count, np.bool_),
+        np.zeros(count, np.float32),
+        target.stamp - source.stamp,
+        deadline.elapsed,
+        0,
+        False,
+    )
+    return ClusterFlow(
+        label=np.full(count, -1, np.int32),
+        state=np.zeros(0, np.int8),
+        translation=nothing.reshape(0, 3),
+        yaw=nothing,
+        pivot=nothing.reshape(0, 2),
+        lower=nothing.reshape(0, 3),
+        upper=nothing.reshape(0, 3),
+        energy=nothing,
+        energy_still=nothing,
+        support=np.zeros(0, np.int32),
+        points=np.zeros(0, np.int32),
+        unmatched=np.zeros(0, np.int32),
+        flow=flow,
+        stages=watch.stages,
+    )
+
+
+def _chunks(queue: NDArray[np.int32], points: NDArray[np.int32]) -> list[NDArray[np.int32]]:
+    """The queue in pieces of a millisecond or so, between which the clock is looked at."""
+    if len(queue) == 0:
+        return []
+    weight = np.cumsum(_CLUSTER_COST + np.minimum(points[queue], _MAX_COST))
+    return np.split(queue, np.flatnonzero(np.diff(weight // _CHUNK_COST)) + 1)
 
 
 def _relative_times(
