@@ -126,8 +126,17 @@ def truck(rng: np.random.Generator, object_id: int) -> Mesh:
 
 def bus(rng: np.random.Generator, object_id: int) -> Mesh:
     """A city bus, 11 to 12 m long."""
+    return _bus(rng, object_id, 11.0, 12.0)
+
+
+def coach(rng: np.random.Generator, object_id: int) -> Mesh:
+    """A coach as long as they get, 14.5 to 15 m."""
+    return _bus(rng, object_id, 14.5, 15.0)
+
+
+def _bus(rng: np.random.Generator, object_id: int, shortest: float, longest: float) -> Mesh:
     colour = rng.uniform(0.2, 0.9, 3)
-    length, width = rng.uniform(11.0, 12.0), 2.55
+    length, width = rng.uniform(shortest, longest), 2.55
     lower = box((length, width, 0.95), INDEX["paint"], colour).moved((0, 0, 0.3))
     band = box((length - 0.1, width - 0.06, 1.15), INDEX["glass"]).moved((0, 0, 1.25))
     upper = box((length, width, 0.6), INDEX["paint"], colour).moved((0, 0, 2.4))

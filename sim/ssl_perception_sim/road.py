@@ -25,6 +25,7 @@ class StreetPlan(Section):
     lanes: int = Field(1, ge=1, le=3, description="lanes each way")
     parked: float = Field(0.45, ge=0, le=0.95, description="share of kerb taken by parked cars")
     vehicles: float = Field(5.0, ge=0, le=20, description="driving vehicles per 100 m")
+    coaches: float = Field(0.0, ge=0, le=1, description="share of vehicles that are 15 m long")
     pedestrians: float = Field(6.0, ge=0, le=40, description="walkers per 100 m")
     cyclists: float = Field(2.0, ge=0, le=20, description="cyclists per 100 m")
     trees: float = Field(9.0, ge=0, le=20, description="kerbside trees per 100 m and side")

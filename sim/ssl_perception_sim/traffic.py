@@ -13,18 +13,22 @@ from ssl_perception_sim.road import LANE, Road, StreetPlan
 from ssl_perception_sim.scene import Actor, Body
 
 
+_BY_LENGTH = ((6.0, actors.car), (11.0, actors.truck), (13.0, actors.bus), (15.0, actors.coach))
+
+
 def _follow(
-    rng: np.random.Generator, times: Float, count: int, low: float, high: float,
-    extent: tuple[float, float],
+    rng: np.random.Generator, times: Float, count: int, plan: StreetPlan, extent: tuple[float, float],
 ) -> tuple[Float, Float]:  # fmt: skip
     """Positions (T, V) along one lane and lengths (V,): each car follows the one ahead (IDM).
 
     Intelligent driver model: Treiber, Hennecke, Helbing, Phys. Rev. E 62 (2000), eq. 3.
     """
+    low, high = plan.slowest, plan.fastest
     lengths = rng.uniform(4.0, 5.0, count)
     long = rng.random(count)
     lengths[long < 0.16] = 9.0
     lengths[long < 0.08] = 12.0
+    lengths[long > 1.0 - plan.coaches] = 15.0
     s = np.sort(rng.uniform(*extent, count))
     for k in range(1, count):
         s[k] = max(s[k], s[k - 1] + (lengths[k] + lengths[k - 1]) / 2 + 4.0)
@@ -75,7 +79,7 @@ def traffic(
         # those who catch up or come towards us start beyond the stretch that is built
         entry = (extent[0] - plan.fastest * (times[-1] - times[0]), extent[1])
         count = rng.poisson(plan.vehicles * (entry[1] - entry[0]) / 100 / (2 * plan.lanes))
-        path, lengths = _follow(rng, times, count, plan.slowest, plan.fastest, entry)
+        path, lengths = _follow(rng, times, count, plan, entry)
         for k in range(count):
             s = path[:, k] if direction > 0 else extent[0] + extent[1] - path[:, k]
             wander = 0.15 * np.sin(times * rng.uniform(0.2, 0.6) + rng.uniform(0, 6.3))
@@ -87,7 +91,7 @@ def traffic(
                 continue
             discs += [(track[:, j], 1.15) for j in range(track.shape[1])]
             number = next(ids)
-            make = actors.bus if lengths[k] > 11 else actors.truck if lengths[k] > 6 else actors.car
+            make = next(make for longest, make in _BY_LENGTH if lengths[k] <= longest)
             moving.append(Actor(trajectory, [Body(make(rng, number), trajectory)], make.__name__))
     rng = stream(seed, "people")
     edge = road.half_width

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.flow.kernel import kernel
-from ssl_perception.flow.rigid.acceptance import MIN_LENGTH, costs, earns_motion, energies
+from ssl_perception.flow.rigid.acceptance import (
+    MIN_LENGTH,
+    costs,
+    earns_motion,
+    energies,
+    large_earns_motion,
+    significance,
+)
 from ssl_perception.flow.rigid.components import Components, measure
 from ssl_perception.flow.rigid.hypothesis_search import (
     MAX_HYPOTHESES,
@@ -26,6 +33,8 @@ from ssl_perception.flow.rigid.registration import (
 )
 from ssl_perception.flow.rigid.sampling import (
     DENSE,
+    FINE_SOURCE,
+    FINE_TARGET,
     MAX_SOURCE,
     MAX_TARGET,
     Sample,
@@ -38,7 +47,7 @@ from ssl_perception.flow.rigid.visibility import RangeImage
 from ssl_perception.flow.rigid.voxel_grid import VoxelGrid
 
 MIN_POINTS = 12
-MAX_EXTENT = 14.0  # m
+MAX_EXTENT = 20.0  # m
 MAX_PRE_TEST_EXTENT = 6.0  # m
 MIN_UNMATCHED = 3  # voxels that make a cluster active
 MAX_GUESSES = 4
@@ -89,10 +98,17 @@ class Motions(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Memory for one cluster at a time; one per thread."""
+    """Memory for one cluster at a time; one per thread. What begins with ``fine`` is for the
+    verdict on a large one, the rest for its registration."""
 
     sample: Sample
     matching: Matching
+    fine_sample: Sample
+    fine_matching: Matching
+    fine_forward: NDArray[np.float32]
+    fine_backward: NDArray[np.float32]
+    fine_energy: NDArray[np.float64]
+    fine_candidate: NDArray[np.float64]
     score: NDArray[np.int32]
     hypotheses: NDArray[np.float32]
     candidate: NDArray[np.float64]
@@ -110,6 +126,12 @@ def scratch(reach: int) -> Scratch:
     return Scratch(
         empty_sample(),
         empty_matching(),
+        empty_sample(FINE_SOURCE, FINE_TARGET),
+        empty_matching(FINE_SOURCE, FINE_TARGET),
+        np.zeros((2, FINE_SOURCE), np.float32),
+        np.zeros((2, FINE_TARGET), np.float32),
+        np.zeros((2, 2)),
+        np.zeros((2, 4)),
         np.zeros((2 * reach + 1, 2 * reach + 1), np.int32),
         np.zeros((1 + MAX_HYPOTHESES + MAX_GUESSES, 2), np.float32),
         np.zeros((2 + MAX_HYPOTHESES + MAX_GUESSES, 4)),
@@ -312,9 +334,14 @@ def _register(
     found.energy[c, 0] = energy[best, 0]
     found.energy[c, 1] = energy[0, 0]
     length = np.hypot(candidate[best, 0], candidate[best, 1])
-    earned = earns_motion(
-        length, energy[best, 0], energy[best, 1], energy[0, 0], energy[0, 1], active
-    )
+    if dense and len(voxels) > MAX_SOURCE:
+        rival = _rival(candidate, energy, count)
+        earned = rival > 0 and _large_earns_motion(scene, c, candidate[rival], scratch, found.state)
+        best = rival if earned else best
+    else:
+        earned = earns_motion(
+            length, energy[best, 0], energy[best, 1], energy[0, 0], energy[0, 1], active
+        )
     _, loss = disagreement(m, scratch.forward[0], scratch.forward[best])
     one_body = earned and loss < MAX_LOSS * m
     two_bodies = active and not one_body and split_by > 0 and parts.depth[c] < MAX_DEPTH
@@ -347,6 +374,73 @@ def _register(
         found.state[c] = REGISTERED
         found.motion[c] = q
     return False
+
+
+@kernel
+def _rival(candidate: NDArray[np.float64], energy: NDArray[np.float64], count: int) -> int:
+    """The best of the candidates that move, unless it is clearly worse than standing still: 0."""
+    rival = 0
+    bound = 1.05 * energy[0, 0]
+    for h in range(1, count + 1):
+        moves = np.hypot(candidate[h, 0], candidate[h, 1]) > MIN_LENGTH
+        if moves and energy[h, 0] < bound:
+            rival = h
+            bound = energy[h, 0]
+    return rival
+
+
+@kernel
+def _large_earns_motion(
+    scene: Scene,
+    c: int,
+    motion: NDArray[np.float64],
+    scratch: Scratch,
+    state: NDArray[np.int8],
+) -> bool:
+    """Whether a large cluster moves by ``motion`` (4,), all its voxels asked."""
+    parts, sample, matching = scene.parts, scratch.fine_sample, scratch.fine_matching
+    centre = parts.centre[c]
+    sample_source(
+        sample,
+        scene.source,
+        scene.source_points,
+        scene.source_time,
+        parts.order[parts.begin[c] : parts.end[c]],
+        True,
+        centre,
+    )
+    sample_target(
+        sample,
+        scene.target,
+        scene.target_points,
+        scene.target_time,
+        scene.novel,
+        scene.explained,
+        parts.label,
+        state,
+        c,
+        parts.box[c],
+        0.5 + max(abs(motion[0]), abs(motion[1])),
+        0.3,
+        True,
+        centre,
+    )
+    if sample.size[1] < 5:
+        return False
+    forward, backward, energy = scratch.fine_forward, scratch.fine_backward, scratch.fine_energy
+    candidate = scratch.fine_candidate  # the first is standing still
+    candidate[1] = motion
+    for h in range(2):
+        costs(sample, matching, candidate[h], centre, scene.image, forward[h], backward[h])
+    energies(sample, 2, candidate, forward, backward, energy)
+    return large_earns_motion(
+        np.hypot(motion[0], motion[1]),
+        energy[1, 0],
+        energy[1, 1],
+        energy[0, 0],
+        energy[0, 1],
+        significance(sample, forward[0], forward[1], backward[0], backward[1]),
+    )
 
 
 @kernel

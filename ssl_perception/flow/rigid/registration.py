@@ -25,19 +25,19 @@ TAU = 0.5  # m, pairs farther apart are dropped
 GICP_TAU = 0.4  # m
 _NEIGHBOURHOOD = 0.5  # m, of a covariance
 _FAR = np.int32(0x7F000000)  # bits of a huge float32
-_INDEX_BITS = np.int32(0xFF)  # room for MAX_TARGET and MAX_SOURCE indices
+_INDEX_BITS = np.int32(0x3FF)  # room for the numbers of 1024 points
 
 
 class Matching(NamedTuple):
     """Both clouds at the target's stamp, and who is nearest to whom.
 
     Attributes:
-        x: (3, 128) float32.   y: (3, 256) float32.
-        forward: (128,) int32, nearest y of each x.   forward_square: (128,) float32, m^2.
-        backward: (256,) int32, nearest x of each y.   backward_square: (256,) float32, m^2.
-        row: (256,) float32 and row_bits: the same memory as int32; scratch.
-        column: (256,) int32, scratch.
-        covariance_x, covariance_y: (128 | 256, 6) float64: xx xy xz yy yz zz, m^2.
+        x: (3, M) float32.   y: (3, N) float32.
+        forward: (M,) int32, nearest y of each x.   forward_square: (M,) float32, m^2.
+        backward: (N,) int32, nearest x of each y.   backward_square: (N,) float32, m^2.
+        row: (N,) float32 and row_bits: the same memory as int32; scratch.
+        column: (N,) int32, scratch.
+        covariance_x, covariance_y: (M | N, 6) float64: xx xy xz yy yz zz, m^2.
     """
 
     x: NDArray[np.float32]
@@ -53,21 +53,21 @@ class Matching(NamedTuple):
     covariance_y: NDArray[np.float64]
 
 
-def empty_matching() -> Matching:
-    """Room for one cluster."""
-    row = np.zeros(MAX_TARGET, np.float32)
+def empty_matching(source: int = MAX_SOURCE, target: int = MAX_TARGET) -> Matching:
+    """Room for so many points of one cluster and of the target."""
+    row = np.zeros(target, np.float32)
     return Matching(
-        np.zeros((3, MAX_SOURCE), np.float32),
-        np.zeros((3, MAX_TARGET), np.float32),
-        np.zeros(MAX_SOURCE, np.int32),
-        np.zeros(MAX_SOURCE, np.float32),
-        np.zeros(MAX_TARGET, np.int32),
-        np.zeros(MAX_TARGET, np.float32),
+        np.zeros((3, source), np.float32),
+        np.zeros((3, target), np.float32),
+        np.zeros(source, np.int32),
+        np.zeros(source, np.float32),
+        np.zeros(target, np.int32),
+        np.zeros(target, np.float32),
         row,
         row.view(np.int32),
-        np.zeros(MAX_TARGET, np.int32),
-        np.zeros((MAX_SOURCE, 6)),
-        np.zeros((MAX_TARGET, 6)),
+        np.zeros(target, np.int32),
+        np.zeros((source, 6)),
+        np.zeros((target, 6)),
     )
 
 
@@ -91,8 +91,8 @@ def move(sample: Sample, matching: Matching, q: NDArray[np.float64]) -> None:
 def match(matching: Matching, m: int, n: int) -> None:
     """Nearest neighbours both ways, exhaustively: m n distances, vectorised.
 
-    The bits of a positive float sort like an integer; its lowest eight carry the partner's index,
-    so one integer minimum finds distance and partner. Costs 2^-15 of the distance's precision in
+    The bits of a positive float sort like an integer; its lowest ten carry the partner's index,
+    so one integer minimum finds distance and partner. Costs 2^-13 of the distance's precision in
     the choice, and breaks ties by the lowest index.
     """
     keep = ~_INDEX_BITS

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid, sort_points_of_voxel
 
-MAX_SOURCE, MAX_TARGET = 128, 256
+MAX_SOURCE, MAX_TARGET = 256, 512  # for registration
+FINE_SOURCE, FINE_TARGET = 1024, 1024  # for the verdict on a large cluster
 DENSE = 64  # voxels, from which one point per voxel is enough
 
 
@@ -21,10 +22,10 @@ class Sample(NamedTuple):
     T has moved by ``t * time`` at the moment the point was captured; 0 where unknown.
 
     Attributes:
-        x: (3, 128) float32, metres.   x_time: (128,) float32, s / T.
-        y: (3, 256) float32, metres.   y_time: (256,) float32, u / T.
-        novel: (256,) bool, the target point is unexplained though the source would have seen it.
-        foreign: (256,) bool, a static cluster of the source explains it.
+        x: (3, M) float32, metres, room for M >= m.   x_time: (M,) float32, s / T.
+        y: (3, N) float32, metres, room for N >= n.   y_time: (N,) float32, u / T.
+        novel: (N,) bool, the target point is unexplained though the source would have seen it.
+        foreign: (N,) bool, a static cluster of the source explains it.
         size: (2,) int64, m and n.
         thinning: (2,) float64, candidates per kept point, source and target, >= 1.
     """
@@ -39,15 +40,15 @@ class Sample(NamedTuple):
     thinning: NDArray[np.float64]
 
 
-def empty_sample() -> Sample:
-    """Room for one cluster."""
+def empty_sample(source: int = MAX_SOURCE, target: int = MAX_TARGET) -> Sample:
+    """Room for so many points of one cluster and of the target."""
     return Sample(
-        np.zeros((3, MAX_SOURCE), np.float32),
-        np.zeros(MAX_SOURCE, np.float32),
-        np.zeros((3, MAX_TARGET), np.float32),
-        np.zeros(MAX_TARGET, np.float32),
-        np.zeros(MAX_TARGET, np.bool_),
-        np.zeros(MAX_TARGET, np.bool_),
+        np.zeros((3, source), np.float32),
+        np.zeros(source, np.float32),
+        np.zeros((3, target), np.float32),
+        np.zeros(target, np.float32),
+        np.zeros(target, np.bool_),
+        np.zeros(target, np.bool_),
         np.zeros(2, np.int64),
         np.ones(2, np.float64),
     )
@@ -63,7 +64,7 @@ def sample_source(
     dense: bool,
     centre: NDArray[np.float32],
 ) -> None:
-    """Take up to 128 points of the cluster at an even, fractional stride.
+    """Take as many points of the cluster as there is room for, at an even, fractional stride.
 
     Args:
         points, time: (N, 3) and (N,) float32; time in fractions of T.
@@ -77,7 +78,7 @@ def sample_source(
         for v in voxels:
             total += grid.first[v + 1] - grid.first[v]
             sort_points_of_voxel(grid, points, v)
-    m = min(total, MAX_SOURCE)
+    m = min(total, sample.x.shape[1])
     sample.size[0] = m
     sample.thinning[0] = total / m
     at = taken = 0
@@ -111,7 +112,7 @@ def sample_target(
     dense: bool,
     centre: NDArray[np.float32],
 ) -> None:
-    """Take up to 256 target points from the cluster's box, grown, at an even, fractional stride.
+    """Take target points from the cluster's box, grown, at an even, fractional stride.
 
     Args:
         points, time: (M, 3) and (M,) float32; time in fractions of T.
@@ -161,6 +162,6 @@ def sample_target(
                     at += 1
         if counting:
             total = at
-            n = min(total, MAX_TARGET)
+            n = min(total, sample.y.shape[1])
     sample.size[1] = n
     sample.thinning[1] = total / max(n, 1)

@@ -198,6 +198,7 @@ def cluster_flow(
     label = np.full(len(here), -1, np.int32)
     inside = grid.voxel >= 0
     label[inside] = parts.label[grid.voxel[inside]]
+    count = int(parts.size[0])  # splitting has added some
     certainty = _confidence(found, parts.unmatched, queue[done:])
     confidence = np.where(inside, certainty[label], np.float32(0.0))
     watch.lap("write")
