@@ -179,6 +179,13 @@ class RigidCluster(Section):
     match_per_metre: float = Field(
         0.004, ge=0.0, le=0.1, description="... plus so much per metre of range, haven't moved"
     )
+    max_hover: float = Field(
+        3.0,
+        gt=0.0,
+        le=1000.0,
+        description="what hangs higher than this above all within some 15 m doesn't move, m: "
+        "foliage, roofs (1000: anything may fly)",
+    )
 
 
 class MovingPrior(Section):

@@ -44,7 +44,7 @@ def without_times(sample: FlowSample) -> FlowSample:
 
 
 def class_sums(sample: FlowSample, flow: np.ndarray, moving: np.ndarray) -> dict[str, np.ndarray]:
-    """Of each class's dynamic points: how many, summed error (m), summed truth (m), said to move."""
+    """Of each class's dynamic points: how many, error and truth (m, summed), how many move."""
     assert sample.flow is not None
     assert sample.category is not None
     assert sample.dynamic is not None

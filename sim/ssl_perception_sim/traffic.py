@@ -12,12 +12,12 @@ from ssl_perception_sim.randomness import stream
 from ssl_perception_sim.road import LANE, Road, StreetPlan
 from ssl_perception_sim.scene import Actor, Body
 
-
 _BY_LENGTH = ((6.0, actors.car), (11.0, actors.truck), (13.0, actors.bus), (15.0, actors.coach))
 
 
 def _follow(
-    rng: np.random.Generator, times: Float, count: int, plan: StreetPlan, extent: tuple[float, float],
+    rng: np.random.Generator, times: Float, count: int, plan: StreetPlan,
+    extent: tuple[float, float],
 ) -> tuple[Float, Float]:  # fmt: skip
     """Positions (T, V) along one lane and lengths (V,): each car follows the one ahead (IDM).
 

@@ -174,3 +174,20 @@ def test_no_time_at_all_means_nothing_known(rng):
     assert not found.flow.moving.any()
     assert (found.label == -1).all()
     assert len(found.state) == 0
+
+
+def test_a_coach_alongside_moves_though_its_long_side_looks_the_same(rng):
+    """15 m of flat side, 0.45 m on: only its ends tell."""
+    side = box((0.0, 3.0, 1.6), (15.0, 2.5, 2.8), 0.06)
+    side = side[side[:, 1] < 1.76]  # what the sensor sees
+    source = np.concatenate([street(rng), side])
+    target = np.concatenate([street(rng), side + np.float32([0.45, 0, 0])])
+    noisy = [
+        (cloud + rng.normal(0, 0.015, cloud.shape)).astype(np.float32) for cloud in (source, target)
+    ]
+    flow = estimate_flow(*clouds(*noisy))
+    coach = np.arange(len(source)) >= len(source) - len(side)
+    assert flow.moving[coach].mean() > 0.95
+    # how far is less sure than that: points two voxels wide tell it
+    np.testing.assert_allclose(flow.flow[coach].mean(axis=0), [0.45, 0, 0], atol=0.2)
+    assert flow.moving[~coach].mean() < 0.01

@@ -15,6 +15,7 @@ _HIDDEN_COST_STILL = 0.15  # ... and having stood still, which needs no proof
 _FOREIGN_COST = 0.25  # least that a moved point costs where something else stands all along
 _LENGTH_COST = 0.003  # per metre and point
 MIN_LENGTH = 0.05  # m, shorter motions are noise
+_MAX_ENERGY = 0.3  # per point: what is rigid fits well once it is moved rightly
 _MIN_SIGNIFICANCE = 4.0  # of 264 large clusters that stood still none reached 2.6
 
 
@@ -151,6 +152,7 @@ def large_earns_motion(
 @kernel
 def earns_motion(
     length: float,
+    rise: float,
     moved: float,
     moved_forward: float,
     still: float,
@@ -160,11 +162,13 @@ def earns_motion(
     """Whether a motion explains enough more than standing still.
 
     Args:
-        length: of the motion, horizontally, metres.
+        length: of the motion, horizontally; rise: vertically, up or down, metres.
         moved, moved_forward: E / m and F / m of the motion. still, still_forward: of no motion.
         active: the cluster has unmatched voxels of its own.
     """
     if length <= 0.04 or moved >= (0.75 if active else 0.70) * still:
+        return False
+    if moved >= _MAX_ENERGY or rise >= 0.03 + 0.1 * length:
         return False
     if still - moved <= 0.08 * min(1.0, (length / TAU) ** 2):
         return False

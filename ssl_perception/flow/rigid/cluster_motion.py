@@ -17,6 +17,7 @@ from ssl_perception.flow.rigid.acceptance import (
     significance,
 )
 from ssl_perception.flow.rigid.components import Components, measure
+from ssl_perception.flow.rigid.hovering import Ceiling, hovers
 from ssl_perception.flow.rigid.hypothesis_search import (
     MAX_HYPOTHESES,
     STEP,
@@ -49,6 +50,7 @@ from ssl_perception.flow.rigid.voxel_grid import VoxelGrid
 MIN_POINTS = 12
 MAX_EXTENT = 20.0  # m
 MAX_PRE_TEST_EXTENT = 6.0  # m
+MIN_HEIGHT, FLAT_RANGE = 0.15, 15.0  # m: nearer, several rings hit whatever moves; a sheet slides
 MIN_UNMATCHED = 3  # voxels that make a cluster active
 MAX_GUESSES = 4
 MAX_LOSS = 0.06  # mean cost, where its motion fits worse than none, that one rigid body may have
@@ -59,7 +61,7 @@ class Scene(NamedTuple):
 
     ``source_time`` and ``target_time`` are fractions of the interval T; ``matched`` is per source
     voxel, ``explained`` and ``novel`` per target voxel, ``image`` the target's range image,
-    ``field`` its cost field.
+    ``field`` its cost field; ``ceiling`` is of the source.
     """
 
     source: VoxelGrid
@@ -74,6 +76,7 @@ class Scene(NamedTuple):
     image: RangeImage
     field: CostField
     parts: Components
+    ceiling: Ceiling
 
 
 class Motions(NamedTuple):
@@ -159,6 +162,11 @@ def _candidate(scene: Scene, c: int) -> int:
     box = parts.box[c]
     extent = max(box[1, 0] - box[0, 0], box[1, 1] - box[0, 1])
     if parts.points[c] < MIN_POINTS or extent > MAX_EXTENT:
+        return 0
+    flat = box[1, 2] - box[0, 2] < MIN_HEIGHT
+    if flat and np.hypot(parts.centre[c, 0], parts.centre[c, 1]) < FLAT_RANGE:
+        return 0
+    if hovers(scene.ceiling, parts.centre[c], box[0, 2]):
         return 0
     if parts.unmatched[c] >= MIN_UNMATCHED:
         return 2
@@ -340,7 +348,13 @@ def _register(
         best = rival if earned else best
     else:
         earned = earns_motion(
-            length, energy[best, 0], energy[best, 1], energy[0, 0], energy[0, 1], active
+            length,
+            abs(candidate[best, 2]),
+            energy[best, 0],
+            energy[best, 1],
+            energy[0, 0],
+            energy[0, 1],
+            active,
         )
     _, loss = disagreement(m, scratch.forward[0], scratch.forward[best])
     one_body = earned and loss < MAX_LOSS * m

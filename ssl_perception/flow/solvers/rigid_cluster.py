@@ -28,6 +28,7 @@ from ssl_perception.flow.rigid.cluster_motion import (
     write_flow,
 )
 from ssl_perception.flow.rigid.components import connected_components
+from ssl_perception.flow.rigid.hovering import ceiling
 from ssl_perception.flow.rigid.hypothesis_search import cost_field
 from ssl_perception.flow.rigid.propagation import STATIC, propagate
 from ssl_perception.flow.rigid.static_test import match_voxels
@@ -301,6 +302,7 @@ def _look(
         target_view,
         field,
         parts,
+        ceiling(grid, options.max_hover, workspace),
     )
     return scene, reach == options.max_range
 
