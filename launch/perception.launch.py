@@ -1,4 +1,5 @@
-"""All of perception: scene flow from a lidar, depth and obstacle distance from a stereo camera.
+"""All of perception: scene flow from a lidar, depth and obstacle distance from a stereo camera,
+and one eye that learns from two.
 
 ros2 launch ssl_perception_ros perception.launch.py points:=/ouster/points
 ros2 launch ssl_perception_ros perception.launch.py bag:=my_bag.mcap use_sim_time:=true
@@ -31,6 +32,8 @@ ARGUMENTS = {
     "use_sim_time": ("false", "take the time from /clock"),
     "lidar": ("true", "run scene_flow"),
     "stereo": ("true", "run stereo_depth and obstacle_distance"),
+    "mono": ("true", "run mono_depth and depth_learner as well: one eye learns from two"),
+    "store": ("", "folder of what the student learns (empty: ssl_perception in ~/.ros)"),
     "points": ("points", "topic of the lidar's PointCloud2"),
     "odom": ("odom", "topic of odometry, optional"),
     "left": ("left", "prefix of the left camera's image_rect and camera_info"),
@@ -65,6 +68,11 @@ def generate_launch_description() -> LaunchDescription:
         for topic in ("image_rect", "camera_info")
     }
     stereo = IfCondition(given["stereo"])
+    mono = IfCondition(
+        PythonExpression(["'", given["stereo"], "' == 'true' and '", given["mono"], "' == 'true'"])
+    )
+    store = {"store": ParameterValue(given["store"], value_type=str)}
+    eye = {name: there for name, there in cameras.items() if name.startswith("left/")}
     plays = IfCondition(PythonExpression(["'", given["bag"], "' != ''"]))
     clock = PythonExpression(["100.0 if '", given["use_sim_time"], "' == 'true' else 0.0"])
     player = Node(
@@ -102,6 +110,8 @@ def generate_launch_description() -> LaunchDescription:
                 method,
             ),
             node("stereo_depth", stereo, cameras),
+            node("mono_depth", mono, eye, store),
+            node("depth_learner", mono, eye, store),
             node("obstacle_distance", stereo, {}),
             player,
             RegisterEventHandler(

@@ -37,6 +37,8 @@ ARGUMENTS = {
     "report": ("", ".json file that tells at the end how the flight went"),
     "config": ("", "YAML file with parameters under /** (empty: drone.yaml or perception.yaml)"),
     "lidar": (PythonExpression(["'false' if ", *IS_ROOM, " else 'true'"]), "run scene_flow"),
+    "mono": ("true", "run mono_depth and depth_learner: one eye learns from two"),
+    "store": ("", "folder of what the student learns (empty: ssl_perception in ~/.ros)"),
     "avoid": (PythonExpression(["'true' if ", *IS_ROOM, " else 'false'"]), "steer the vehicle"),
 }
 
@@ -81,6 +83,8 @@ def generate_launch_description() -> LaunchDescription:
             "config": config,
             "use_sim_time": "true",
             "lidar": given["lidar"],
+            "mono": given["mono"],
+            "store": given["store"],
         }.items(),
     )
     return LaunchDescription(

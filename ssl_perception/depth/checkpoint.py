@@ -145,6 +145,20 @@ def load_student(generation: Generation) -> dict[str, NDArray[np.float32]]:
     return weights
 
 
+def load_places(generation: Generation) -> NDArray[np.float32]:
+    """(N, 96) unit features of the frames in memory: what the student knows.
+
+    Raises:
+        InputError: they don't fit this network.
+    """
+    features = _tensors(generation.files[MEMORY], MEMORY).get("feature")
+    if features is None or features.ndim != 2 or features.shape[1] != FEATURES:
+        raise InputError(f"{MEMORY}: feature must be (N, {FEATURES})")
+    if features.dtype != np.float32 or not np.isfinite(features).all():
+        raise InputError(f"{MEMORY}: feature must be finite float32")
+    return features
+
+
 def _tensors(content: bytes, name: str) -> dict[str, NDArray]:
     try:
         arrays: dict[str, NDArray] = parse(content)

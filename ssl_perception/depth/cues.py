@@ -12,7 +12,7 @@ from ssl_perception.config import Trust as TrustOptions
 from ssl_perception.depth.label import label
 from ssl_perception.depth.trust import Evidence, Trust, fuse, update
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
-from ssl_perception.types import Cue, DepthMap, ObstacleScan
+from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +77,12 @@ def weigh_scans(
     )
     trust = update(trust, evidence, options)
     return Weighed(fuse(trust, stereo, mono, options), stereo, mono, trust)
+
+
+def absent(cue: Cue, camera: CameraModel, stamp: float, reason: str) -> DepthMap:
+    """What a cue says that says nothing: an invalid depth map, unknown everywhere."""
+    unknown = np.full((camera.height, camera.width), np.nan, np.float32)
+    return DepthMap(unknown, camera, stamp, cue, valid=False, reason=reason)
 
 
 def _bias(stereo: DepthMap, mono: DepthMap) -> float:

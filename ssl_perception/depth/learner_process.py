@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ssl_perception.config import Learner as Options
 from ssl_perception.depth.architecture import GRID_HEIGHT, GRID_WIDTH, HEIGHT, WIDTH, shrink
+from ssl_perception.depth.model_store import ModelStore
 from ssl_perception.types import FloatArray
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the caller's threads and locks
@@ -32,6 +33,7 @@ class _Slot:
         self.lock = _SPAWN.Lock()
         self.filled = _SPAWN.Event()
         self.stop = _SPAWN.Event()
+        self.save = _SPAWN.Event()
         self.image = _SPAWN.RawArray(ctypes.c_uint8, int(np.prod(_IMAGE)))
         self.label = _SPAWN.RawArray(ctypes.c_float, int(np.prod(_LABEL)))
         self.steps = _SPAWN.RawValue(ctypes.c_int64, 0)
@@ -110,6 +112,24 @@ class LearnerProcess:
         self._start()
         return True
 
+    def save(self) -> None:
+        """Ask it to make a generation of the model store now; the store tells when it has."""
+        self._slot.save.set()
+
+    def reset(self) -> None:
+        """Forget all that was learnt, on the disk too, and begin with a fresh student.
+
+        Raises:
+            InputError: the store can't be written.
+        """
+        self._process.kill()
+        self._process.join()
+        try:
+            with ModelStore(self.store) as store:
+                store.clear()
+        finally:
+            self._start()
+
     def stop(self, seconds: float = 10.0) -> None:
         """Let it save and end; after ``seconds`` it is killed."""
         self._slot.stop.set()
@@ -132,7 +152,6 @@ def _run(slot: _Slot, store: str, options: dict[str, Any], seed: int) -> None:
     """The process: take the newest frame, learn, save now and then."""
     from ssl_perception.depth.checkpoint import Checkpoint
     from ssl_perception.depth.learner import Learner
-    from ssl_perception.depth.model_store import ModelStore
 
     parent = multiprocessing.parent_process()
     settings = Options.model_validate(options)
@@ -153,7 +172,9 @@ def _run(slot: _Slot, store: str, options: dict[str, Any], seed: int) -> None:
                 if np.isfinite(label).any():
                     slot.error.value = learner.step(image, label).error
                     slot.steps.value = learner.steps
-            if learner.steps > saved_at and time.monotonic() - saved > settings.save_seconds:
+            due = time.monotonic() - saved > settings.save_seconds or slot.save.is_set()
+            if learner.steps > saved_at and due:
+                slot.save.clear()
                 _save(checkpoint, learner)
                 saved, saved_at = time.monotonic(), learner.steps
         if learner.steps > saved_at:

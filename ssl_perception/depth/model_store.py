@@ -104,7 +104,7 @@ class ModelStore:
         digest = hashlib.sha256(content).hexdigest()
         target = self._blobs / digest
         if not target.exists() or target.stat().st_size != len(content):
-            _write(target, content)
+            write_durably(target, content)
         return digest
 
     def commit(
@@ -134,7 +134,7 @@ class ModelStore:
             "notes": dict(notes or {}),
         }
         _sync_folder(self._blobs)
-        _write(self._generations / f"{number:08d}.json", _seal(body))
+        write_durably(self._generations / f"{number:08d}.json", _seal(body))
         _sync_folder(self._generations)
         self._forget()
         return number
@@ -257,8 +257,12 @@ def _unseal(content: bytes, name: str) -> dict[str, Any]:
     return body
 
 
-def _write(target: Path, content: bytes) -> None:
-    """All of it, on the disk, or nothing under that name."""
+def write_durably(target: Path, content: bytes) -> None:
+    """All of it, on the disk, or nothing under that name.
+
+    Raises:
+        OSError: disk full or gone; what was there before still is.
+    """
     temporary = target.with_name(f".{target.name}.part")
     try:
         with temporary.open("wb") as file:

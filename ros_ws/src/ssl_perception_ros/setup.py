@@ -8,6 +8,8 @@ NAME = "ssl_perception_ros"
 NODES = (
     "scene_flow",
     "stereo_depth",
+    "mono_depth",
+    "depth_learner",
     "obstacle_distance",
     "avoid",
     "sim_world",

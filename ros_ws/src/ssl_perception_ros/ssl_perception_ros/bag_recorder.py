@@ -32,6 +32,7 @@ TYPES: dict[str, type] = {
     "stereo/disparity": DisparityImage,
     "stereo/camera_info": CameraInfo,
     "mono/depth": Image,
+    "mono/camera_info": CameraInfo,
     "depth": Image,
     "obstacle_distance": LaserScan,
     "obstacle_range": Range,

@@ -32,6 +32,7 @@ class Health:
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
         self._values: dict[str, Any] = {}
         self._warnings: list[str] = []
+        self._error = ""
         self._since = time.monotonic()
         self._told = (0, 0, 0)
 
@@ -68,19 +69,23 @@ class Health:
             self.failed += 1
             self.last_problem = problem
 
-    def publish(self, seconds: float, values: Mapping[str, Any], *warnings: str) -> None:
+    def publish(
+        self, seconds: float, values: Mapping[str, Any], *warnings: str, error: str = ""
+    ) -> None:
         """A result went out.
 
         Args:
             seconds: from the arrival of its input to now.
             values: figures about it, shown until the next one.
             warnings: what is doubtful about it; empty strings don't count.
+            error: why the robot can't go by it; empty when it can.
         """
         with self._lock:
             self.published += 1
             self._latencies.append(seconds)
             self._values = dict(values)
             self._warnings = [warning for warning in warnings if warning]
+            self._error = error
 
     def status(self, node: str, active: bool) -> DiagnosticStatus:
         """The state since the last call."""
@@ -123,6 +128,8 @@ class Health:
             level = ERROR if self.received else WARN
             since = "" if self.received else ", none so far"
             return level, f"no {self.subject} for {self.silence:.1f} s{since}"
+        if self._error:
+            return ERROR, self._error
         if refused:
             return WARN, f"{refused} {self.subject} refused: {self.last_problem}"
         if self._warnings:

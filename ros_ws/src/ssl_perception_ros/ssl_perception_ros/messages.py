@@ -11,7 +11,7 @@ import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image, LaserScan, PointCloud2, PointField, Range
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField, Range
 from std_msgs.msg import ColorRGBA, Header
 from stereo_msgs.msg import DisparityImage
 from visualization_msgs.msg import Marker, MarkerArray
@@ -20,7 +20,7 @@ from ssl_perception.errors import InputError
 from ssl_perception.flow.tracks import MovingObject
 from ssl_perception.io.images import PackedDisparity, PackedImage
 from ssl_perception.io.point_cloud2 import PackedCloud, stamp_ns
-from ssl_perception.types import Cue, ObstacleScan
+from ssl_perception.types import CameraModel, Cue, ObstacleScan
 
 CLEAR_ABOVE_MAX = 0.01  # m: what MAVROS turns into max_distance + 1 cm, PX4's word for "clear"
 _MARKER_LIFE = Duration(nanosec=500_000_000)
@@ -74,6 +74,21 @@ def image(packed: PackedImage, stamp_ns: int) -> Image:
         is_bigendian=packed.is_bigendian,
         step=packed.step,
         data=_bytes(packed.data),
+    )
+
+
+def camera_info(camera: CameraModel, stamp_ns: int) -> CameraInfo:
+    """Of a rectified camera."""
+    k = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
+    return CameraInfo(
+        header=header(stamp_ns, camera.frame),
+        height=camera.height,
+        width=camera.width,
+        distortion_model="plumb_bob",
+        d=[0.0] * 5,
+        k=k,
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[*k[:3], 0.0, *k[3:6], 0.0, *k[6:], 0.0],
     )
 
 

@@ -113,13 +113,25 @@ class PerceptionNode(LifecycleNode):
         return publisher
 
     def subscribe(
-        self, kind: type, topic: str, callback: Callable[[Any], None], depth: int = 5
+        self,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        depth: int = 5,
+        latched: bool = False,
     ) -> None:
-        """A best-effort subscription (sensor data), so that writers of both kinds match."""
+        """A best-effort subscription (sensor data), so that writers of both kinds match.
+
+        Args:
+            latched: reliable, and with what was said before we came.
+        """
+        best_effort, reliable = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
+        latch, volatile = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
         qos = QoSProfile(
             depth=depth,
             history=HistoryPolicy.KEEP_LAST,
-            reliability=ReliabilityPolicy.BEST_EFFORT,
+            reliability=reliable if latched else best_effort,
+            durability=latch if latched else volatile,
         )
         self._inputs.append(self.create_subscription(kind, topic, callback, qos))
 

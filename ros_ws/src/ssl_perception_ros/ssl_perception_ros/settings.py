@@ -6,6 +6,9 @@ name means the same in each of them.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from pydantic import Field
 
 from ssl_perception.config import Section
@@ -43,6 +46,23 @@ class ObstacleDistance(Processing):
         False,
         description="obstacle_distance for MAVROS: clockwise (FRD), clear just above range_max",
     )
+    trust_file: str = Field(
+        "", description="where trust in the student survives a restart (empty: it doesn't)"
+    )
+
+
+class MonoDepth(Processing):
+    """Of ``mono_depth``."""
+
+    store: str = Field(
+        "", description="folder of the model store (empty: ssl_perception in $ROS_HOME or ~/.ros)"
+    )
+
+
+class DepthLearner(MonoDepth):
+    """Of ``depth_learner``."""
+
+    seed: int = Field(0, ge=0, le=2**31, description="of a fresh student; of worlds and turns")
 
 
 class BagPlayer(Lifecycle):
@@ -107,4 +127,20 @@ class SimWorld(Lifecycle):
     report: str = Field("", description=".json file that tells at the end how the flight went")
 
 
-ALL: tuple[type[Section], ...] = (ObstacleDistance, BagPlayer, BagRecorder, Avoid, SimWorld)
+ALL: tuple[type[Section], ...] = (
+    ObstacleDistance,
+    DepthLearner,
+    BagPlayer,
+    BagRecorder,
+    Avoid,
+    SimWorld,
+)
+
+
+def store_folder(name: str) -> Path:
+    """The model store's folder: as named, or the usual one."""
+    return (
+        Path(name)
+        if name
+        else Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser() / ("ssl_perception")
+    )

@@ -1,0 +1,176 @@
+"""One eye learns from two through the real node processes, and is not believed before it may be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import Reader
+
+from ssl_perception.depth.model_store import ModelStore
+from ssl_perception.io.bag_log import typestore
+from ssl_perception.io.results import read_depth
+from ssl_perception.nodes import SOURCE, Nodes, environment
+
+pytestmark = pytest.mark.ros
+
+START = 180.0
+DRONE = SOURCE / "config" / "drone.yaml"
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    """Each test in a domain of its own."""
+    domain = 101 + sum(request.node.name.encode()) % 100
+    with Nodes(environment(domain), tmp_path) as started:
+        yield started
+
+
+def diagnostics(bag: Path, node: str) -> list[tuple[float, int, str, dict[str, str]]]:
+    """Time of coming, level, message and values of each status of one node."""
+    with Reader(bag) as reader:
+        wanted = [c for c in reader.connections if c.topic == "/diagnostics"]
+        found = []
+        for connection, stamp, raw in reader.messages(wanted):
+            for status in typestore().deserialize_cdr(raw, connection.msgtype).status:
+                if status.name.startswith(node):
+                    level = status.level
+                    number = level[0] if isinstance(level, bytes) else int(level)
+                    values = {v.key: v.value for v in status.values}
+                    found.append((stamp * 1e-9, number, status.message, values))
+    return found
+
+
+def scans(bag: Path) -> list[tuple[float, bool]]:
+    """Time of coming of each scan, and whether it knows anything."""
+    with Reader(bag) as reader:
+        wanted = [c for c in reader.connections if c.topic == "/obstacle_distance"]
+        return [
+            (
+                stamp * 1e-9,
+                not np.isnan(typestore().deserialize_cdr(raw, connection.msgtype).ranges).all(),
+            )
+            for connection, stamp, raw in reader.messages(wanted)
+        ]
+
+
+def kill(nodes: Nodes, name: str) -> float:
+    """kill -9, its children too; when."""
+    os.killpg(nodes.processes[name].pid, signal.SIGKILL)
+    nodes.processes.pop(name).wait()
+    return time.time()
+
+
+def wait_for_model(store: Path, newer_than: int, seconds: float = 90.0) -> int:
+    until = time.monotonic() + seconds
+    while (newest := ModelStore(store).newest() or 0) <= newer_than:
+        assert time.monotonic() < until, "the learner saved nothing"
+        time.sleep(0.1)
+    return newest
+
+
+def test_the_student_learns_in_flight_and_is_not_believed_before_it_has_earned_it(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    output, store = tmp_path / "out.mcap", tmp_path / "store"
+    nodes.start(
+        "bag_recorder",
+        {"output": str(output), "outputs": "obstacle_distance mono/depth /diagnostics"},
+    )
+    nodes.start("stereo_depth", files=(DRONE,))
+    nodes.start("mono_depth", {"store": str(store)}, files=(DRONE,))
+    learns = {"store": str(store), "learner.save_seconds": 1.0}
+    nodes.start("depth_learner", learns, files=(DRONE,))
+    trust_file = tmp_path / "trust.json"
+    nodes.start("obstacle_distance", {"trust_file": str(trust_file)}, files=(DRONE,))
+    nodes.start("avoid", files=(DRONE,))
+    nodes.ready(START)
+    nodes.start("sim_world", {"seed": 6}, files=(DRONE,))
+    nodes.ready(START)
+    first = wait_for_model(store, 0)
+    wait_for_model(store, first + 1)
+    time.sleep(2.0)
+
+    learner_died = kill(nodes, "depth_learner")
+    time.sleep(3.0)
+    stereo_died = kill(nodes, "stereo_depth")
+    time.sleep(3.0)
+    assert set(nodes.stop().values()) == {0}
+
+    seen = scans(output)
+    between = [known for when, known in seen if learner_died < when < stereo_died]
+    assert len(between) > 15, "without the learner obstacle distance goes on"
+    assert np.mean(between) > 0.9
+    after = [known for when, known in seen if when > stereo_died + 0.7]
+    assert len(after) > 10
+    assert not any(after), "a student that has earned nothing is not believed"
+    told = diagnostics(output, "obstacle_distance")
+    alarms = [(when, message) for when, level, message, _ in told if level == 2]
+    assert alarms, told[-3:]
+    assert "mono has not earned trust" in alarms[-1][1]
+    assert any(values.get("trust") == "stereo" for *_, values in told)
+    answered = [depth for _, depth in read_depth(output, "/mono/depth")]
+    known = [bool(np.isfinite(depth).any()) for depth in answered]
+    assert not known[0], "before the first model it knows nothing"
+    assert any(known), "then it answers"
+    models = {values["generation"] for *_, values in diagnostics(output, "mono_depth")
+              if "generation" in values}  # fmt: skip
+    assert len(models - {"none"}) >= 2, "models were exchanged in flight"
+    assert trust_file.exists()
+
+
+def test_what_was_learnt_survives_and_can_be_forgotten(nodes: Nodes, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+
+    def call(service: str) -> str:
+        client = Path(__file__).with_name("trigger_client.py")
+        done = subprocess.run(
+            [sys.executable, str(client), service],
+            env=nodes._environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    nodes.start("stereo_depth", files=(DRONE,))
+    nodes.start("depth_learner", {"store": str(store), "learner.save_seconds": 3000.0})
+    nodes.ready(START)
+    nodes.start("sim_world", {"seed": 6}, files=(DRONE,))
+    nodes.ready(START)
+    time.sleep(8.0)
+    assert ModelStore(store).newest() is None
+    assert call("depth_learner/save").startswith("True")
+    first = wait_for_model(store, 0)
+
+    os.killpg(nodes.processes["depth_learner"].pid, signal.SIGKILL)
+    nodes.processes.pop("depth_learner").wait()
+    nodes.start("depth_learner", {"store": str(store), "learner.save_seconds": 1.0})
+    nodes.ready(START)
+    wait_for_model(store, first)
+    loaded = ModelStore(store).load(extras=False)
+    assert loaded is not None
+    assert loaded.notes["steps"] > 10
+
+    assert call("depth_learner/reset").startswith("True")
+    wait_for_model(store, 0)
+    again = ModelStore(store).load(extras=False)
+    assert again is not None
+    assert again.notes["steps"] < loaded.notes["steps"]
+    assert set(nodes.stop().values()) == {0}
+
+
+def test_two_learners_on_one_store_are_one_too_many(nodes: Nodes, tmp_path: Path) -> None:
+    with ModelStore(tmp_path / "store"):
+        process = nodes.start("depth_learner", {"store": str(tmp_path / "store")})
+        assert process.wait(60.0) == 2
+        assert "another learner writes here already" in nodes.last("depth_learner")
