@@ -28,6 +28,8 @@ evaluate = typer.Typer(no_args_is_help=True, help="Score methods on a dataset wi
 app.add_typer(evaluate, name="evaluate")
 export = typer.Typer(no_args_is_help=True, help="Models as files for other runtimes.")
 app.add_typer(export, name="export")
+train = typer.Typer(no_args_is_help=True, help="Networks that learn before the robot starts.")
+app.add_typer(train, name="train")
 experiment = typer.Typer(no_args_is_help=True, help="Closed-loop experiments in the simulator.")
 app.add_typer(experiment, name="experiment")
 bench = typer.Typer(no_args_is_help=True, help="How long things take on this machine.")
@@ -200,6 +202,24 @@ def export_onnx(
     from ssl_perception.depth.export import run_export_onnx
 
     run_export_onnx(store, output, int8, out)
+
+
+@train.command("scoop")
+def train_scoop(
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the run; resumes there.")],
+    dataset: Annotated[
+        str | None, typer.Option(help="As for evaluate flow; simulated streets if none.")
+    ] = None,
+    path: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="At most so many.")] = 6000,
+    points: Annotated[int, typer.Option(min=64, help="Of each cloud in a crop.")] = 1024,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """SCOOP's correspondence, without labels."""
+    from ssl_perception.flow.train_scoop import run_train_scoop
+
+    run_train_scoop(folder, dataset, path, steps, points, seed, device, out)
 
 
 @bench.command("flow")

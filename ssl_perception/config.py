@@ -207,10 +207,97 @@ class MovingPrior(Section):
     )
 
 
+class Refinement(Section):
+    """SCOOP's run-time refinement of each point's flow."""
+
+    steps: int = Field(150, ge=0, le=100_000, description="Adam steps (0: correspondence alone)")
+    learning_rate: float = Field(0.2, gt=0, le=10.0, description="Adam step, m")
+    smoothness: float = Field(2.0, ge=0.0, le=1e3, description="price of neighbours' difference")
+    neighbours: int = Field(32, ge=1, le=256, description="that should move alike")
+    reach: float = Field(
+        2.0, ge=0.0, le=100.0, description="m; neighbours farther off needn't (0: all must)"
+    )
+    truncation: float = Field(
+        1.0, ge=0.0, le=100.0, description="m; a point farther off pulls no more (0: all pull)"
+    )
+    two_sided: bool = Field(True, description="target points pull, too")
+    settle: float = Field(
+        0.03,
+        ge=0.0,
+        le=1.0,
+        description="m that a flow must bring a point's surroundings nearer to the target than "
+        "standing still does, or the point stands still (0: as published)",
+    )
+
+    @classmethod
+    def published(
+        cls, steps: int, learning_rate: float, two_sided: bool = False, neighbours: int = 32
+    ) -> Refinement:
+        """As in the authors' code: untruncated, over all neighbours, nothing settled."""
+        return cls(
+            steps=steps,
+            learning_rate=learning_rate,
+            two_sided=two_sided,
+            neighbours=neighbours,
+            smoothness=1.0,
+            reach=0.0,
+            truncation=0.0,
+            settle=0.0,
+        )
+
+
+class Scoop(Section):
+    """SCOOP (CVPR 2023): learned correspondence, then refinement at run time.
+
+    The defaults are for ego-compensated streets, where most points stand still.
+    """
+
+    # as published: KITTI_t and KITTI_s, FT3D_s, and all points ("+")
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "kitti": {"support": 10.0, "prior": 0.0, "refinement": Refinement.published(1000, 0.05)},
+        "ft3d": {
+            "support": 10.0,
+            "prior": 0.0,
+            "refinement": Refinement.published(1000, 0.1, True, 16),
+        },
+        "all": {"support": 10.0, "prior": 0.0, "refinement": Refinement.published(150, 0.2)},
+        "all-8192": {
+            "support": 10.0,
+            "prior": 0.0,
+            "points": 8192,
+            "refinement": Refinement.published(150, 0.2),
+        },
+        "8192": {"points": 8192},
+        "2048": {"points": 2048},
+        "correspondence": {"refinement": Refinement(steps=0)},
+        "correspondence-8192": {"points": 8192, "refinement": Refinement(steps=0)},
+        "correspondence-2048": {"points": 2048, "refinement": Refinement(steps=0)},
+    }
+
+    weights: str = Field("", description="safetensors file (empty: models/scoop.safetensors)")
+    support: float = Field(
+        4.0, gt=0.0, le=100.0, description="m; no correspondence is farther off (published: 10)"
+    )
+    prior: float = Field(
+        0.06, ge=0.0, le=10.0, description="1/m²; cost of a pair's squared length (published: 0)"
+    )
+    candidates: int = Field(
+        128, ge=8, le=8192, description="nearest targets considered above dense_points"
+    )
+    dense_points: int = Field(
+        2048, ge=0, le=8192, description="clouds so large consider all targets in the support"
+    )
+    points: int = Field(0, ge=0, le=10_000_000, description="random points to solve (0: all)")
+    refinement: Refinement = Refinement()
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where it runs; auto: the GPU where there is one"
+    )
+
+
 class Flow(Section):
     """Scene flow on raw sweeps."""
 
-    method: Literal["nsfp", "fast_nsf", "rigid_cluster", "neural_prior"] = Field(
+    method: Literal["nsfp", "fast_nsf", "scoop", "rigid_cluster", "neural_prior"] = Field(
         "rigid_cluster", description="solver for what is not static"
     )
     deadline: float = Field(0.0, ge=0.0, le=3600.0, description="s per sweep (0: none)")
@@ -219,6 +306,7 @@ class Flow(Section):
     )
     nsfp: NeuralPrior = NeuralPrior()
     fast_nsf: FastNeuralPrior = FastNeuralPrior()
+    scoop: Scoop = Scoop()
     rigid_cluster: RigidCluster = RigidCluster()
     neural_prior: MovingPrior = MovingPrior()
 

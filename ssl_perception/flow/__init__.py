@@ -20,6 +20,7 @@ METHODS: dict[str, tuple[str, str]] = {
     "nsfp": ("ssl_perception.flow.solvers.neural_prior", "nsfp"),
     "rigid_cluster": ("ssl_perception.flow.solvers.rigid_cluster", "rigid_cluster"),
     "fast_nsf": ("ssl_perception.flow.solvers.fast_neural_prior", "fast_nsf"),
+    "scoop": ("ssl_perception.flow.solvers.scoop", "scoop"),
     "neural_prior": ("ssl_perception.flow.solvers.moving_prior", "neural_prior"),
 }
 

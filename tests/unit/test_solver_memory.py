@@ -29,6 +29,9 @@ def street(seed, shift):
 _, options = find(method)
 if method in ("nsfp", "fast_nsf"):  # a step more needs no more memory
     options = options.model_copy(update={"iterations": 2})
+if method == "scoop":
+    few = options.refinement.model_copy(update={"steps": 2})
+    options = options.model_copy(update={"refinement": few})
 answer = estimate_flow(street(0, 0.0), street(1, 1.0), method, options=options)
 assert len(answer.flow) == count
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

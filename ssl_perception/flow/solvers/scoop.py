@@ -1,0 +1,124 @@
+"""SCOOP: Self-Supervised Correspondence and Optimization-Based Scene Flow (Lang et al., CVPR 2023).
+
+    features ─► transport ─► soft correspondence, confidence ─► refinement on this pair ─► flow
+
+The correspondence network was trained without labels (``ssl-perception train scoop``); the
+refinement is a free correction per point, descended at run time. Above ``dense_points`` the
+transport is over the nearest candidates only, so that memory grows with N and not with N x M.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from ssl_perception.config import Scoop as Options
+from ssl_perception.flow.coordinate_network import by_direction, choose_device
+from ssl_perception.flow.correspondence import (
+    CorrespondenceModel,
+    all_pairs,
+    correspond,
+    nearest_pairs,
+)
+from ssl_perception.flow.deadline import Deadline
+from ssl_perception.flow.refinement import Refined, refine
+from ssl_perception.flow.set_conv import neighbour_graph
+from ssl_perception.flow.settle import settle
+from ssl_perception.flow.weights import load_into, shipped
+from ssl_perception.types import FloatArray, PointCloud, SceneFlow
+
+MOVING_SPEED = 0.5  # m/s over ground: Argoverse's 0.05 m in 0.1 s
+SWEEP = 0.1  # s assumed between clouds that carry no stamps
+INTERPOLATION = 3  # solved points from which the others take their flow
+
+
+def solve(
+    source: PointCloud, target: PointCloud, options: Options, deadline: Deadline, seed: int
+) -> SceneFlow:
+    """See ``flow.Solver``."""
+    device = choose_device(options.device)
+    model = _model(options.weights).to(device)
+    centre = np.median(source.points, axis=0).astype(np.float32)
+    here, there = source.points - centre, target.points - centre
+    order, other = by_direction(here), by_direction(there)  # permuting points changes nothing
+    chosen = order[_sample(len(order), options.points, seed)]
+    points = here[chosen]
+    goal = there[other[_sample(len(other), options.points, seed + 1)]]
+
+    refined, confidence = solve_points(model, points, goal, options, deadline, device)
+    flow = refined.flow.cpu().numpy()
+    if options.refinement.settle > 0.0:
+        flow = settle(points, goal, flow, options.refinement.settle)
+    whole, certainty = _spread(here, points, chosen, flow, confidence)
+    interval = target.stamp - source.stamp
+    return SceneFlow(
+        flow=whole,
+        moving=np.linalg.norm(whole, axis=1) >= MOVING_SPEED * (abs(interval) or SWEEP),
+        confidence=certainty,
+        interval=interval,
+        seconds=deadline.elapsed,
+        iterations=refined.iterations,
+        converged=refined.converged,
+    )
+
+
+def solve_points(
+    model: CorrespondenceModel,
+    points: FloatArray,
+    goal: FloatArray,
+    options: Options,
+    deadline: Deadline,
+    device: torch.device,
+) -> tuple[Refined, FloatArray]:
+    """Flow (N, 3) of ``points`` to ``goal`` (M, 3), and the correspondence's confidence (N,)."""
+    here, there = torch.from_numpy(points).to(device), torch.from_numpy(goal).to(device)
+    with torch.no_grad():
+        own, theirs = (
+            model.features(cloud, neighbour_graph(cloud.cpu().numpy()).to(device))
+            for cloud in (here, there)
+        )
+        if max(len(points), len(goal)) <= options.dense_points:
+            pairs = all_pairs(here, there, options.support)
+        else:
+            pairs = nearest_pairs(points, goal, options.support, options.candidates).to(device)
+        found = correspond(model, here, there, own, theirs, pairs, options.prior)
+    if options.refinement.steps == 0 or deadline.passed:
+        refined = Refined(found.flow, 0, not deadline.passed)
+    else:
+        refined = refine(here, there, found.flow, found.confidence, options.refinement, deadline)
+    return refined, found.confidence.cpu().numpy()
+
+
+@lru_cache(maxsize=4)
+def _model(weights: str) -> CorrespondenceModel:
+    model = CorrespondenceModel()
+    load_into(model, Path(weights) if weights else shipped("scoop.safetensors"))
+    return model.eval().requires_grad_(False)
+
+
+def _sample(count: int, wanted: int, seed: int) -> slice | np.ndarray:
+    if wanted == 0 or wanted >= count:
+        return slice(None)
+    return np.sort(np.random.default_rng(seed).permutation(count)[:wanted])
+
+
+def _spread(
+    everything: FloatArray,
+    points: FloatArray,
+    chosen: np.ndarray,
+    flow: FloatArray,
+    confidence: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Flow and confidence of all points from those solved: the same, or of the nearest few the one
+    in the middle, so that nothing moves by half."""
+    if len(points) == len(everything):
+        whole, certainty = np.empty_like(flow), np.empty_like(confidence)
+        whole[chosen], certainty[chosen] = flow, confidence
+        return whole, certainty
+    _, near = cKDTree(points).query(everything, k=min(INTERPOLATION, len(points)))
+    near = near.reshape(len(everything), -1)
+    return np.median(flow[near], axis=1).astype(np.float32), confidence[near].mean(axis=1)

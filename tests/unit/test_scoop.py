@@ -1,0 +1,265 @@
+"""SCOOP's parts: transport, correspondence, refinement, weights and training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ssl_perception.config import Refinement, Scoop
+from ssl_perception.datasets import FlowSample
+from ssl_perception.errors import InputError
+from ssl_perception.flow import estimate_flow
+from ssl_perception.flow.correspondence import (
+    MIN_EPSILON,
+    Candidates,
+    CorrespondenceModel,
+    all_pairs,
+    correspond,
+    nearest_pairs,
+)
+from ssl_perception.flow.scoop_training import Pairs, Training, crop, held_out
+from ssl_perception.flow.set_conv import neighbour_graph
+from ssl_perception.flow.settle import settle
+from ssl_perception.flow.sinkhorn import transport
+from ssl_perception.flow.solvers import scoop
+from ssl_perception.flow.weights import load_into, shipped
+from ssl_perception.types import PointCloud
+
+MOVE = np.array([0.7, 0.2, 0.0], np.float32)
+
+
+def cloud(seed: int, moved: bool = False, count: int = 2048) -> np.ndarray:
+    """Two walls and, last, a quarter of it on a box that moves."""
+    rng = np.random.default_rng(seed)
+    walls = rng.uniform((-15, -0.05, 0), (15, 0.05, 3), (3 * count // 4, 3))
+    walls[:, 1] += np.where(np.arange(len(walls)) % 2, 7.0, -7.0)
+    box = rng.uniform((-2, -0.9, 0), (2, 0.9, 1.5), (count - len(walls), 3))
+    box[::2, 1] = -0.9
+    box[1::2, 0] = -2.0
+    return np.concatenate([walls, box + (MOVE if moved else 0.0)]).astype(np.float32)
+
+
+def shipped_model() -> CorrespondenceModel:
+    model = CorrespondenceModel()
+    load_into(model, shipped("scoop.safetensors"))
+    return model
+
+
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_gradients_of_the_transport_are_right(iterations: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    cost = torch.rand(6, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    index = torch.randint(0, 5, (6, 4), generator=generator)
+    allowed = torch.rand(6, 4, generator=generator) < 0.8
+    epsilon, gamma = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.3, 0.7))
+
+    def mass(cost: torch.Tensor, epsilon: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
+        return torch.exp(transport(cost, index, allowed, 5, epsilon, gamma, iterations))
+
+    assert torch.autograd.gradcheck(mass, (cost, epsilon, gamma))
+
+
+def test_all_pairs_as_candidates_are_the_dense_problem() -> None:
+    cost = torch.rand(7, 5, dtype=torch.float64)
+    allowed = torch.rand(7, 5) < 0.7
+    every = torch.arange(5).expand(7, 5)
+    numbers = torch.tensor(0.2), torch.tensor(1.5)
+    dense = torch.exp(transport(cost, None, allowed, 5, *numbers, iterations=2))
+    sparse = torch.exp(transport(cost, every, allowed, 5, *numbers, iterations=2))
+    torch.testing.assert_close(dense, sparse)
+    assert (dense[~allowed] == 0).all()
+
+
+def test_epsilon_and_gamma_stay_in_their_range() -> None:
+    model = CorrespondenceModel()
+    for value in (-50.0, 0.0, 5.0):
+        with torch.no_grad():
+            model.log_epsilon.fill_(value)
+            model.log_gamma.fill_(value)
+        assert model.epsilon >= MIN_EPSILON
+        assert model.gamma > 0
+
+
+@pytest.mark.parametrize("case", ["masked", "far", "identical", "one point"])
+def test_odd_clouds_give_finite_answers(case: str) -> None:
+    points = cloud(0, count=200)
+    goal = {"far": points + 1000, "identical": points, "one point": points[:1]}.get(case, points)
+    model = shipped_model()
+    here, there = torch.from_numpy(points), torch.from_numpy(np.ascontiguousarray(goal))
+    own, theirs = (model.features(c, neighbour_graph(c.numpy())) for c in (here, there))
+    pairs = all_pairs(here, there, 4.0)
+    if case == "masked":
+        pairs = Candidates(None, torch.zeros_like(pairs.allowed))
+    found = correspond(model, here, there, own, theirs, pairs, 0.06)
+    assert torch.isfinite(found.flow).all()
+    assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
+    if case in ("masked", "far"):
+        assert not found.flow.any()
+        assert not found.confidence.any()
+    (found.flow.sum() + found.confidence.sum()).backward()
+    for parameter in model.parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all()
+
+
+def test_dense_and_sparse_transport_agree() -> None:
+    points, goal = cloud(0), cloud(1, moved=True)
+    model = shipped_model()
+    here, there = torch.from_numpy(points), torch.from_numpy(goal)
+    options = Scoop()
+    with torch.no_grad():
+        own, theirs = (model.features(c, neighbour_graph(c.numpy())) for c in (here, there))
+        flows = [
+            correspond(model, here, there, own, theirs, pairs, options.prior).flow
+            for pairs in (
+                all_pairs(here, there, options.support),
+                nearest_pairs(points, goal, options.support, 4 * options.candidates),
+            )
+        ]
+    assert (flows[0] - flows[1]).norm(dim=1).mean() <= 0.01
+
+
+def test_refinement_improves_on_the_correspondence() -> None:
+    points, goal = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
+    truth = np.zeros_like(points.points)
+    truth[-512:] = MOVE
+    errors = {}
+    for method in ("scoop:correspondence", "scoop"):
+        flow = estimate_flow(points, goal, method)
+        errors[method] = np.linalg.norm(flow.flow - truth, axis=1)[-512:].mean()
+    assert errors["scoop"] < errors["scoop:correspondence"]
+    assert errors["scoop"] < 0.15
+
+
+def test_published_presets_are_as_published() -> None:
+    kitti = Scoop().model_copy(update=Scoop.PRESETS["kitti"])
+    assert (kitti.support, kitti.refinement.steps, kitti.refinement.learning_rate) == (
+        10,
+        1000,
+        0.05,
+    )
+    assert (kitti.refinement.smoothness, kitti.refinement.neighbours) == (1.0, 32)
+    assert not kitti.refinement.truncation
+    assert not kitti.prior
+    whole = Scoop.PRESETS["all"]["refinement"]
+    assert (whole.steps, whole.learning_rate) == (150, 0.2)
+
+
+def test_what_stands_still_settles() -> None:
+    points = cloud(0)
+    wobble = np.random.default_rng(2).normal(0, 0.03, points.shape).astype(np.float32)
+    wobble[-512:] = MOVE
+    kept = settle(points, cloud(1, moved=True), wobble, 0.03)
+    assert (kept[-512:] != 0).any(axis=1).mean() > 0.8
+    assert (kept[:-512] != 0).any(axis=1).mean() < 0.02
+
+
+def test_sampled_points_speak_for_the_others() -> None:
+    points, goal = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
+    options = Scoop(points=1000, refinement=Refinement(steps=50))
+    flow = estimate_flow(points, goal, "scoop", options=options)
+    assert flow.flow.shape == (2048, 3)
+    assert np.linalg.norm(np.median(flow.flow[-512:], axis=0) - MOVE) < 0.3
+
+
+def test_a_deadline_ends_the_refinement() -> None:
+    points, goal = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
+    options = Scoop(refinement=Refinement(steps=100_000))
+    flow = estimate_flow(points, goal, "scoop", seconds=0.6, options=options)
+    assert not flow.converged
+    assert flow.iterations < 100_000
+    assert flow.seconds < 2.0
+
+
+def broken(tmp_path: Path, kind: str) -> Path:
+    path = tmp_path / "w.safetensors"
+    good = load_file(str(shipped("scoop.safetensors")))
+    name = next(iter(good))
+    if kind == "text":
+        path.write_text("hello")
+    elif kind == "half":
+        content = shipped("scoop.safetensors").read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "huge":
+        path.write_bytes(b"\0" * (17 << 20))
+    elif kind == "shape":
+        save_file({**good, name: torch.zeros(3, 7)}, str(path))
+    elif kind == "lacks":
+        save_file({k: v for k, v in good.items() if k != name}, str(path))
+    elif kind == "more":
+        save_file({**good, "evil": torch.zeros(1)}, str(path))
+    elif kind == "nan":
+        save_file({**good, name: torch.full_like(good[name], torch.nan)}, str(path))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["none", "text", "half", "huge", "shape", "lacks", "more", "nan"])
+def test_bad_weights_are_one_line(tmp_path: Path, kind: str) -> None:
+    path = broken(tmp_path, kind)
+    points = PointCloud(cloud(0, count=64))
+    with pytest.raises(InputError) as error:
+        estimate_flow(points, points, "scoop", options=Scoop(weights=str(path)))
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def sample(number: int) -> FlowSample:
+    source, target = (
+        PointCloud(cloud(10 * number + k, bool(k), 600), stamp=0.1 * k) for k in (0, 1)
+    )
+    return FlowSample(str(number), source, target, None, np.ones(600, np.bool_))
+
+
+def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path: Path) -> None:
+    cpu = torch.device("cpu")
+    whole = Training(3, 128, cpu)
+    list(whole.run(Pairs(sample, 5), 6))
+    first = Training(3, 128, cpu)
+    list(first.run(Pairs(sample, 5), 3))
+    first.save(tmp_path / "c.safetensors")
+    second = Training(3, 128, cpu)
+    second.restore(tmp_path / "c.safetensors")
+    list(second.run(Pairs(sample, 5), 6))
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(second.model.state_dict()[name], value, rtol=0, atol=0)
+    with pytest.raises(InputError, match="seed 3"):
+        Training(4, 128, cpu).restore(tmp_path / "c.safetensors")
+    (tmp_path / "c.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        Training(3, 128, cpu).restore(tmp_path / "c.safetensors")
+
+
+def test_training_lowers_the_held_out_loss() -> None:
+    training = Training(0, 128, torch.device("cpu"))
+    crops = held_out(Pairs(lambda k: sample(100 + k), 4), 4, 128)
+    before = training.evaluate(crops)
+    list(training.run(Pairs(sample, 5), 100))
+    assert training.evaluate(crops) < 0.97 * before
+
+
+def test_a_crop_is_rigid_and_of_one_place() -> None:
+    pairs = Pairs(sample, 5)
+    taken = crop(pairs[0], 128, np.random.default_rng(0))
+    assert taken.source.shape == taken.target.shape == (128, 3)
+    assert np.linalg.norm(taken.source[:, :2], axis=1).max() < 30.0
+    heights = np.round(pairs[0].source[:, 2], 3)
+    shifts = [
+        h for h in heights if np.isin(np.round(taken.source[:, 2] + h, 3), heights).mean() > 0.9
+    ]
+    assert shifts, "turned about the vertical alone"
+
+
+def test_the_solver_reads_the_weights_that_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    torch.manual_seed(1)
+    save_file(CorrespondenceModel().state_dict(), str(path))
+    points, goal = (PointCloud(cloud(k, bool(k), 500), stamp=0.1 * k) for k in (0, 1))
+    shipped_flow = estimate_flow(points, goal, "scoop:correspondence")
+    other = estimate_flow(
+        points, goal, "scoop", options=Scoop(weights=str(path), refinement=Refinement(steps=0))
+    )
+    assert np.abs(other.flow - shipped_flow.flow).max() > 1e-3
+    assert scoop._model.cache_info().currsize >= 2
