@@ -160,7 +160,6 @@ class StereoMatcher:
         return (
             before is not None
             and before[1].shape == right.shape
-            and before[1] is not right
             and np.array_equal(before[1], right)
             and not np.array_equal(before[0], left)
         )

@@ -1,0 +1,162 @@
+"""Stereo goes wrong in flight: within half a second trust is right, no free space is made up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from ssl_perception.config import Scan, Stereo
+from ssl_perception.config import Trust as Options
+from ssl_perception.depth.cues import Weighed, absent, weigh
+from ssl_perception.depth.stereo import StereoMatcher
+from ssl_perception.depth.trust import Driver, Evidence, Trust, update
+from ssl_perception.obstacles.scan import nearest_ahead
+from ssl_perception.types import CameraModel, Cue, DepthMap, StereoPair
+
+CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5)
+GRID = CameraModel(40, 30, 208.5 / 8, 208.5 / 8, 19.5, 14.5)  # what the student sees
+BASELINE = 0.06
+RATE = 10.0  # frames a second
+IN_TIME = 5  # frames: half a second
+WALL = 16  # disparity, px: an obstacle at 0.78 m
+FAR = 3  # disparity, px: a wall at 4.2 m
+OPTIONS = Options(mono_drives=False)
+SCAN = Scan(range_min=0.2, range_max=8.0, below=0.35, above=0.3)
+PAN = 3  # px that the picture moves from frame to frame
+_NOISE = np.random.default_rng(0).standard_normal((240, 1200)).astype(np.float32)
+_SMOOTH = cv2.GaussianBlur(_NOISE, (0, 0), 2.0)
+SCENE = 128 + 40 * _SMOOTH / _SMOOTH.std()
+
+Fault = Callable[[list[np.ndarray]], np.ndarray]  # of the right images up to now, newest last
+
+
+def noisy(image: np.ndarray, seed: int) -> np.ndarray:
+    noise = 2.0 * np.random.default_rng(seed).standard_normal(image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def right_at(frame: int, disparity: int) -> np.ndarray:
+    start = PAN * frame + disparity
+    return noisy(SCENE[:, start : start + 320], 2 * frame + 1)
+
+
+def trusted() -> Trust:
+    """The state after ten minutes in which the student was right."""
+    trust, random = Trust(), np.random.default_rng(0)
+    for k in range(2000):
+        distance = random.uniform(0.5, 1.0) if k % 4 == 0 else random.uniform(1.5, 6.0)
+        stamp = 0.3 * (k - 2000)
+        trust = update(trust, Evidence(stamp, True, distance, distance, bias=0.0), OPTIONS)
+    assert trust.trusted
+    return trust
+
+
+def fly(trust: Trust, fault: Fault, disparity: int, model: bool = True) -> list[Weighed]:
+    """One good second before a wall, then one with the fault; what the faulty frames came to."""
+    matcher = StereoMatcher(Stereo(disparities=48, max_depth=20.0))
+    distance = CAMERA.fx * BASELINE / disparity
+    rights: list[np.ndarray] = []
+    answers = []
+    for frame in range(20):
+        stamp = frame / RATE
+        left = noisy(SCENE[:, PAN * frame : PAN * frame + 320], 2 * frame)
+        rights.append(right_at(frame, disparity))
+        right = fault(rights) if frame >= 10 else rights[-1]
+        stereo = matcher.depth(StereoPair(left, right, CAMERA, BASELINE, stamp))
+        mono = absent(Cue.MONO, GRID, stamp, "no model")
+        if model:
+            depth = np.full((30, 40), distance, np.float32)
+            mono = DepthMap(depth, GRID, stamp, Cue.MONO)
+        weighed = weigh(trust, stereo, mono, SCAN, OPTIONS)
+        trust = weighed.trust
+        if frame == 9:
+            assert trust.driver is Driver.STEREO, trust.reason
+        elif frame > 9:
+            answers.append(weighed)
+    return answers
+
+
+def black(rights: list[np.ndarray]) -> np.ndarray:
+    return np.zeros_like(rights[-1])
+
+
+def blank(rights: list[np.ndarray]) -> np.ndarray:
+    return np.full_like(rights[-1], 200)
+
+
+def frozen(rights: list[np.ndarray]) -> np.ndarray:
+    return rights[9]
+
+
+def row_up(rights: list[np.ndarray]) -> np.ndarray:
+    return np.roll(rights[-1], 1, axis=0)
+
+
+def pitched(rights: list[np.ndarray]) -> np.ndarray:
+    rows = round(CAMERA.fy * math.tan(math.radians(1.0)))
+    return np.roll(rights[-1], rows, axis=0)
+
+
+def rolled(rights: list[np.ndarray]) -> np.ndarray:
+    matrix = cv2.getRotationMatrix2D((159.5, 119.5), 1.0, 1.0)
+    return cv2.warpAffine(rights[-1], matrix, (320, 240), borderMode=cv2.BORDER_REFLECT)
+
+
+SEEN_BY_THE_GATE = [black, blank, frozen, row_up, pitched, rolled]
+
+
+@pytest.mark.parametrize("fault", SEEN_BY_THE_GATE)
+def test_a_trusted_student_goes_on_at_once_and_still_sees_the_wall(fault: Fault) -> None:
+    for weighed in fly(trusted(), fault, WALL)[:IN_TIME]:
+        assert weighed.trust.driver is Driver.MONO
+        assert nearest_ahead(weighed.scan, OPTIONS.ahead) < OPTIONS.trigger
+
+
+@pytest.mark.parametrize("model", [True, False], ids=["untrusted", "no model"])
+@pytest.mark.parametrize("fault", SEEN_BY_THE_GATE)
+def test_without_trust_everything_is_unknown_at_once(fault: Fault, model: bool) -> None:
+    for weighed in fly(Trust(), fault, WALL, model):
+        assert weighed.trust.driver is Driver.NONE
+        assert np.isnan(weighed.scan.ranges).all()
+
+
+def yawed(rights: list[np.ndarray]) -> np.ndarray:
+    """By 1 degree: all disparities are 3.6 px less, as if things were farther away."""
+    columns = -CAMERA.fx * math.tan(math.radians(1.0))
+    matrix = np.array([[1.0, 0.0, -columns], [0.0, 1.0, 0.0]])
+    return cv2.warpAffine(rights[-1], matrix, (320, 240), borderMode=cv2.BORDER_REFLECT)
+
+
+def late(rights: list[np.ndarray]) -> np.ndarray:
+    """By 300 ms, with the stamp of now; while the picture moves this looks like a yaw."""
+    return rights[-4]
+
+
+@pytest.mark.parametrize("fault", [yawed, late])
+def test_the_student_reveals_a_right_camera_that_matches_well_and_is_wrong(fault: Fault) -> None:
+    answers = fly(trusted(), fault, WALL)
+    assert any(weighed.stereo.cue is Cue.STEREO for weighed in answers), "the gate can't see it"
+    for weighed in answers[IN_TIME:]:
+        assert weighed.trust.driver is Driver.MONO and weighed.trust.teacher_suspect
+
+
+def one_column(rights: list[np.ndarray]) -> np.ndarray:
+    """All disparities are a pixel less."""
+    matrix = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    return cv2.warpAffine(rights[-1], matrix, (320, 240), borderMode=cv2.BORDER_REFLECT)
+
+
+def test_one_column_shows_where_things_are_far() -> None:
+    for weighed in fly(trusted(), one_column, FAR)[IN_TIME:]:
+        assert weighed.trust.driver is Driver.MONO and weighed.trust.teacher_suspect
+
+
+def test_one_column_before_a_near_wall_passes_and_the_wall_is_still_seen() -> None:
+    """What isn't detected, and what it costs: 0.78 m reads as 0.83 m."""
+    for weighed in fly(trusted(), one_column, WALL):
+        assert weighed.trust.driver is Driver.STEREO
+        assert nearest_ahead(weighed.scan, OPTIONS.ahead) == pytest.approx(0.83, abs=0.03)
