@@ -435,7 +435,10 @@ class Trust(Section):
     min_positives: int = Field(
         20, ge=1, le=10_000, description="near obstacles seen before anything is judged"
     )
-    window: int = Field(300, ge=50, le=100_000, description="tests kept per driver")
+    calibration: int = Field(
+        40, ge=1, le=10_000, description="newest near obstacles that calibration goes by"
+    )
+    window: int = Field(150, ge=50, le=100_000, description="tests kept per driver")
     sample_interval: float = Field(
         0.3, ge=0.0, le=60.0, description="s between tests; closer frames are one and the same"
     )

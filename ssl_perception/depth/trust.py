@@ -26,6 +26,7 @@ from ssl_perception.config import Trust as Options
 from ssl_perception.types import Cue, ObstacleScan
 
 _BIAS_FAST, _BIAS_SLOW = 0.4, 0.005  # rates of the running means: 2 frames, 200 frames
+_TALLIES = ("under_stereo", "under_mono", "recent")
 _BIAS_FRAMES = 300  # before the usual bias is known
 
 
@@ -92,6 +93,9 @@ class Trust:
         reason: why, in a few words, for ``/diagnostics``.
         trusted: the student has earned it and not lost it since.
         under_stereo, under_mono: the tests, by who was driving, oldest first.
+        recent: the newest tests with a near obstacle, whoever drove, oldest first: the threshold
+            comes from these alone. A student that still learns is another one than a minute ago,
+            and what it said then would calibrate a student that is no more.
         threshold: the student's distance, metres, below which it means an obstacle within
             ``trigger``.
         last_sample: stamp of the newest test; -Inf before the first.
@@ -109,6 +113,7 @@ class Trust:
     trusted: bool = False
     under_stereo: tuple[Outcome, ...] = ()
     under_mono: tuple[Outcome, ...] = ()
+    recent: tuple[Outcome, ...] = ()
     threshold: float = math.nan
     last_sample: float = -math.inf
     good_frames: int = 0
@@ -214,7 +219,9 @@ def _test_student(trust: Trust, evidence: Evidence, options: Options) -> Trust:
         trust = replace(trust, under_mono=(*trust.under_mono, outcome)[-options.window :])
     else:
         trust = replace(trust, under_stereo=(*trust.under_stereo, outcome)[-options.window :])
-    threshold = calibrate((*trust.under_stereo, *trust.under_mono), options)
+    if near:
+        trust = replace(trust, recent=(*trust.recent, outcome)[-options.calibration :])
+    threshold = calibrate(trust.recent, options)
 
     # Page-Hinkley: the running sum of (error - usual error - slack) rises far above its minimum.
     far = options.threshold_cap
@@ -241,6 +248,7 @@ def _test_student(trust: Trust, evidence: Evidence, options: Options) -> Trust:
         trusted=False,
         under_stereo=(),
         under_mono=(),
+        recent=(),
         threshold=math.nan,
         drift_sum=0.0,
         drift_low=0.0,
@@ -341,8 +349,10 @@ def to_json(trust: Trust) -> dict[str, object]:
     return {
         "threshold": None if math.isnan(trust.threshold) else trust.threshold,
         "overrides": trust.overrides,
-        "under_stereo": [[o.near, o.said, _finite(o.mono)] for o in trust.under_stereo],
-        "under_mono": [[o.near, o.said, _finite(o.mono)] for o in trust.under_mono],
+        **{
+            name: [[o.near, o.said, _finite(o.mono)] for o in getattr(trust, name)]
+            for name in _TALLIES
+        },
         "bias": trust.bias_slow,
         "bias_count": trust.bias_count,
     }
@@ -352,17 +362,18 @@ def from_json(values: dict[str, object], options: Options) -> Trust:
     """``to_json`` undone. Trust itself is judged anew; anything that doesn't fit starts from
     nothing, which is the safe side."""
     try:
-        stereo, mono = (
+        stereo, mono, recent = (
             tuple(
                 Outcome(bool(near), bool(said), math.inf if distance is None else float(distance))
-                for near, said, distance in values[side]  # type: ignore[attr-defined]
-            )[-options.window :]
-            for side in ("under_stereo", "under_mono")
+                for near, said, distance in values[name]  # type: ignore[attr-defined]
+            )
+            for name in _TALLIES
         )
         threshold = values["threshold"]
         trust = Trust(
-            under_stereo=stereo,
-            under_mono=mono,
+            under_stereo=stereo[-options.window :],
+            under_mono=mono[-options.window :],
+            recent=recent[-options.calibration :],
             threshold=math.nan if threshold is None else float(threshold),  # type: ignore[arg-type]
             overrides=int(values["overrides"]),  # type: ignore[call-overload]
             bias_slow=float(values["bias"]),  # type: ignore[arg-type]

@@ -83,6 +83,18 @@ def test_frames_in_quick_succession_count_once() -> None:
     assert len(trust.under_stereo) == 4
 
 
+def test_what_a_beginner_said_does_not_calibrate_the_student_that_it_became() -> None:
+    """A beginner that calls near things 1.5 m needs a long threshold, and cries wolf with it."""
+    flight = Flight(Options(sample_interval=0.2))  # every frame is a test
+    for k in range(200):
+        flight.frame(stereo=0.7 if k % 4 == 0 else 1.4, mono=1.5)
+    assert flight.trust.threshold > 1.4 and not flight.trust.trusted
+    for k in range(4 * OPTIONS.calibration + OPTIONS.window):
+        distance = 0.7 if k % 4 == 0 else 1.4
+        flight.frame(stereo=distance, mono=distance)
+    assert flight.trust.threshold < 1.0 and flight.trust.trusted
+
+
 def test_stereo_lost_trusted_student_drives_at_once() -> None:
     flight = Flight()
     flight.fly(400)
