@@ -204,6 +204,19 @@ def export_onnx(
     run_export_onnx(store, output, int8, out)
 
 
+@export.command("scoop")
+def export_scoop(
+    output: Annotated[Path, typer.Option("--out", help="ONNX file to write.")],
+    weights: Annotated[
+        Path | None, typer.Argument(help="safetensors file; the shipped one if none.")
+    ] = None,
+) -> None:
+    """SCOOP's feature network as an ONNX file."""
+    from ssl_perception.flow.export import run_export_scoop
+
+    run_export_scoop(weights, output, out)
+
+
 @train.command("scoop")
 def train_scoop(
     folder: Annotated[Path, typer.Option("--out", help="Folder of the run; resumes there.")],
@@ -268,17 +281,21 @@ def experiment_persistence(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Rooms.")] = 5,
     minutes: Annotated[float, typer.Option(min=0.1, help="Length of a test.")] = 10.0,
-    learn_minutes: Annotated[float, typer.Option(min=0.1, help="Length of learning.")] = 4.0,
+    learn_minutes: Annotated[
+        list[float] | None,
+        typer.Option(min=0.1, help="Minutes of flight before stereo is lost; several times."),
+    ] = None,
     memory: Annotated[str, typer.Option(help="coverage or recent: an ablation.")] = "coverage",
-    processes: Annotated[int, typer.Option(min=1, help="Cells at a time.")] = 2,
+    processes: Annotated[int, typer.Option(min=1, help="Flights at a time.")] = 2,
+    report: Annotated[Path | None, typer.Option(help="HTML page with tables and curves.")] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Stereo teaches, then dies: who flies on best? Hours; stop and resume at will."""
-    from ssl_perception_sim.persistence import SCHEMES, Plan, run_persistence
+    from ssl_perception_sim.persistence import SCHEMES, Plan
+    from ssl_perception_sim.persistence_report import run_persistence
 
-    plan = Plan.model_validate(
-        {"learn_minutes": learn_minutes, "memory": memory, "test_minutes": minutes}
-    )
+    given = {"memory": memory, "test_minutes": minutes}
+    plan = Plan.model_validate(given | ({"learn_minutes": learn_minutes} if learn_minutes else {}))
     run_persistence(
         scheme or list(SCHEMES),
         student or ["network", "textons"],
@@ -287,6 +304,7 @@ def experiment_persistence(
         folder,
         processes,
         json_file,
+        report,
         out,
     )
 

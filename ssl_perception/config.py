@@ -292,6 +292,13 @@ class Scoop(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where it runs; auto: the GPU where there is one"
     )
+    runtime: Literal["torch", "onnx"] = Field(
+        "torch", description="what computes the features: PyTorch or ONNX Runtime"
+    )
+    provider: Literal["cpu", "cuda", "tensorrt"] = Field(
+        "cpu", description="of ONNX Runtime; refused, not replaced, where it is missing"
+    )
+    fall_back: bool = Field(False, description="take the next best provider instead of refusing")
 
 
 class Flow(Section):
@@ -353,6 +360,7 @@ class Student(Section):
     provider: Literal["cpu", "cuda", "tensorrt"] = Field(
         "cpu", description="what runs it; refused, not replaced, where it is missing"
     )
+    fall_back: bool = Field(False, description="take the next best provider instead of refusing")
     threads: int = Field(1, ge=1, le=64, description="threads for inference")
 
 
@@ -386,6 +394,10 @@ class Learner(Section):
     boost_steps: float = Field(
         100.0, gt=0.0, le=100_000.0, description="steps in which the boost falls to 37 %"
     )
+    zoom: float = Field(
+        2.0, ge=1.0, le=8.0, description="largest enlargement that stands in for being nearer"
+    )
+    zoom_share: float = Field(0.25, ge=0.0, le=1.0, description="of the frames are enlarged")
     gain: float = Field(0.15, ge=0.0, le=0.9, description="random brightness, +- this share")
     label_min_known: float = Field(
         0.3, ge=0.0, le=1.0, description="mean confidence a label cell needs"
@@ -435,10 +447,13 @@ class Trust(Section):
     min_positives: int = Field(
         20, ge=1, le=10_000, description="near obstacles seen before anything is judged"
     )
-    calibration: int = Field(
-        40, ge=1, le=10_000, description="newest near obstacles that calibration goes by"
+    margin: float = Field(
+        0.15, ge=0.0, le=1.0, description="an obstacle so much beyond trigger is no false alarm"
     )
-    window: int = Field(150, ge=50, le=100_000, description="tests kept per driver")
+    near_window: int = Field(
+        60, ge=1, le=10_000, description="newest near obstacles that calibrate, and that judge"
+    )
+    clear_window: int = Field(150, ge=50, le=100_000, description="newest clear views that judge")
     sample_interval: float = Field(
         0.3, ge=0.0, le=60.0, description="s between tests; closer frames are one and the same"
     )

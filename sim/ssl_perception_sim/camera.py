@@ -208,7 +208,12 @@ class StereoCamera:
         self.body_from_camera[:3, 3] = rig.mount
 
     def capture(
-        self, vehicle: Motion, stamp: float, index: int, decalibration: float = 0.0
+        self,
+        vehicle: Motion,
+        stamp: float,
+        index: int,
+        decalibration: float = 0.0,
+        right_eye: bool = True,
     ) -> Frame:
         """The pair seen at ``stamp``.
 
@@ -217,6 +222,7 @@ class StereoCamera:
             stamp: s.
             index: number of the frame; chooses the noise.
             decalibration: rad, rotation of the right camera that the calibration knows nothing of.
+            right_eye: False: nobody will see the right picture, and it is left black.
         """
         rig = self.rig
         (turn,), (place,) = vehicle.pose(np.array([stamp]))
@@ -229,7 +235,6 @@ class StereoCamera:
             right[:3, :3] = right[:3, :3] @ rotation(0.0, 0.0, decalibration)[0]
             right[:3, :3] = right[:3, :3] @ rotation(decalibration / 2, 0.0, 0.0)[0]
         left_image, hits = self._light(world_from_camera, stamp)
-        right_image, _ = self._light(right, stamp)
         # exposure follows the scene, in part and within bounds, alike in both cameras
         mean = float(left_image.mean())
         gain = float(np.clip((118.0 / max(mean, 1.0)) ** 0.7, 0.4, 2.5))
@@ -241,9 +246,15 @@ class StereoCamera:
         seen = np.maximum(face, 0)
         category = np.where(face >= 0, self.scene.category[seen], 255).astype(np.uint8)
         object_id = np.where(face >= 0, self.scene.object_id[seen], 0).astype(np.int32)
+        left_picture = self._expose(left_image, gain, index, 0, kernel)
+        right_picture = (
+            self._expose(self._light(right, stamp)[0], gain, index, 1, kernel)
+            if right_eye
+            else np.zeros_like(left_picture)
+        )
         pair = StereoPair(
-            self._expose(left_image, gain, index, 0, kernel),
-            self._expose(right_image, gain, index, 1, kernel),
+            left_picture,
+            right_picture,
             rig.model(),
             rig.baseline,
             stamp,

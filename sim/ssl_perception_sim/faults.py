@@ -123,6 +123,16 @@ class CameraFaults:
             self._last[side] = image
         return replace(pair, left=images["left"], right=images["right"])
 
+    def black(self, side: str, time: float) -> bool:
+        """Whether a camera's picture is black at ``time`` whatever it looks at."""
+        return any(
+            isinstance(f, Picture)
+            and f.fault == "camera_black"
+            and f.side in (side, "both")
+            and f.holds(time)
+            for f in self.faults
+        )
+
     def _spoil(self, image: NDArray[np.uint8], fault: Fault, side: str) -> NDArray[np.uint8]:
         if isinstance(fault, Dirt):
             cover = _spots(self.seed, side, image.shape[0], image.shape[1], fault.share)[..., None]

@@ -1,47 +1,44 @@
 """``ssl-perception experiment persistence``: stereo teaches, then dies; who flies on best?
 
-Each cell is one scheme, one kind of student and one seed: a room, ``stereo_minutes`` on stereo,
-``learn_minutes`` of learning under the scheme, then stereo is lost for good (the right camera goes
-black), learning stops, and the drone flies on one eye for the test. The simulator alone knows the
-true clearance and the true depth that everything is scored by.
+One flight for each scheme, kind of student and seed: a room, a minute on stereo, then learning
+under the scheme. After each of ``learn_minutes`` a test branches off: stereo is lost for good (the
+right camera goes black), learning stops, and the drone flies on with one eye from where it is. The
+simulator alone knows the true clearance and the true depth that everything is scored by.
 
-| scheme | who drives while learning | in the test |
+| scheme | who drives while learning | tests |
 |---|---|---|
-| `stereo` | stereo | stereo, not lost: the reference |
-| `cold_turkey` | stereo | mono |
-| `dagger` | stereo and mono in turns of 10 s, at random | mono |
-| `training_wheels` | mono; stereo overrides before a collision | mono |
-| `gated` | stereo; once it has earned it, mono guarded by stereo | mono with its calibrated \
-threshold, if trusted; else nobody |
+| `stereo` | stereo | `stereo`: not lost, the reference |
+| `cold_turkey` | stereo | `mono` |
+| `dagger` | stereo and mono in turns of 10 s, at random | `mono` |
+| `training_wheels` | mono; stereo overrides before a collision | `mono` |
+| `gated` | stereo; once it has earned it, mono guarded by stereo | `gated`, and without parts of \
+it: `calibrated`, `mono` |
+
+| test | who drives |
+|---|---|
+| `mono` | the student as it is: an obstacle is what it calls nearer than ``trigger`` |
+| `calibrated` | the student with its calibrated threshold, whether trusted or not |
+| `gated` | the student with its calibrated threshold while it is trusted; else nobody |
+
+Along a gated flight stereo also dies at ``deaths`` random times for ``death_seconds``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import copy
 import math
-import multiprocessing
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
 
-import cv2
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from pydantic import Field
 
-from ssl_perception.config import Learner as LearnerOptions
-from ssl_perception.config import ReplayMemory, Section
-from ssl_perception.config import Textons as TextonOptions
+from ssl_perception.config import Section
 from ssl_perception.config import Trust as TrustOptions
 from ssl_perception.depth.cues import weigh_scans
-from ssl_perception.depth.label import label
-from ssl_perception.depth.learner import Learner
-from ssl_perception.depth.mono import MonoDepth
 from ssl_perception.depth.stereo import StereoMatcher
-from ssl_perception.depth.textons import Textons
 from ssl_perception.depth.trust import Driver, Evidence, Trust, guard
-from ssl_perception.errors import InputError
 from ssl_perception.evaluation.obstacle_metrics import Rates, auc, rates
 from ssl_perception.obstacles.avoid import Avoid, Command
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
@@ -49,44 +46,54 @@ from ssl_perception.types import Cue, DepthMap, ObstacleScan, StereoPair
 from ssl_perception_sim import room as rooms
 from ssl_perception_sim import worlds
 from ssl_perception_sim.camera import Frame
+from ssl_perception_sim.faults import Picture
 from ssl_perception_sim.fly import SCAN, STEREO
 from ssl_perception_sim.motion import Still, rotation
 from ssl_perception_sim.randomness import stream
+from ssl_perception_sim.students import NetworkStudent, Student, TextonStudent
 from ssl_perception_sim.vehicles import Drone
 
 SCHEMES = ("stereo", "cold_turkey", "dagger", "training_wheels", "gated")
 STUDENTS = ("network", "textons")
-_RELOAD_FRAMES = 50  # frames between models handed to inference: 5 s, as the store does
+_DAGGER_TURN = 100  # frames
+Minutes = tuple[float, ...]
 
 
 class Plan(Section):
     """Fixed before the first flight; written into every result."""
 
-    stereo_minutes: float = 1.0
-    learn_minutes: float = 4.0
-    test_minutes: float = 10.0
-    held_out: int = 150
-    near_clearance: float = 0.1
-    memory: Literal["coverage", "recent"] = "coverage"
+    stereo_minutes: float = Field(1.0, description="at the start, whatever the scheme")
+    learn_minutes: Minutes = Field((10.0,), description="from the start; a test after each")
+    test_minutes: float = Field(10.0, description="of each test")
+    curve: Minutes = Field((1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0), description="held-out scores")
+    held_out: int = Field(300, description="random poses in the room")
+    near_clearance: float = Field(0.1, description="m; nearer is a near miss")
+    deaths: int = Field(8, description="times that stereo dies along a gated flight")
+    deaths_after: float = Field(6.0, description="minutes")
+    death_seconds: float = Field(10.0, description="that the drone flies on after each")
+    memory: Literal["coverage", "recent"] = Field("coverage", description="replay memory")
     trust: TrustOptions = TrustOptions(trigger=1.1, threshold_cap=1.8)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one cell came to, in the test unless said otherwise.
+    """What one test came to.
 
     Attributes:
-        crashes, near, turns: per minute; near: times within ``near_clearance`` of something.
-        metres: flown per minute. overrides: while learning.
+        learnt: minutes of flight before it.
+        crashes, near, turns, metres: per minute; near: times within ``near_clearance`` of
+            something.
+        overrides: of mono by stereo while learning.
         tpr, fpr: on the test's own pictures, of obstacles nearer than ``trigger`` ahead.
         learn_tpr, learn_fpr: the same on the pictures while learning, each before it was learnt.
-        auc: on held-out poses in the room. threshold: m. trusted: when stereo was lost.
-        blind: share of the test in which nobody was trusted.
+        threshold: m. trusted: when stereo was lost. blind: share of the test in which nobody was.
     """
 
     scheme: str
     student: str
     seed: int
+    test: str
+    learnt: float
     crashes: float
     near: float
     turns: float
@@ -96,69 +103,52 @@ class Cell:
     fpr: float
     learn_tpr: float
     learn_fpr: float
-    auc: float
     threshold: float
     trusted: bool
     blind: float
 
 
-class Student(Protocol):
-    """What learns from stereo and answers alone."""
+@dataclass(frozen=True)
+class Point:
+    """The student on held-out poses, after so many minutes.
 
-    def learn(self, pair: StereoPair, depth: DepthMap, scan: ObstacleScan) -> None: ...
+    Attributes:
+        auc: area under the ROC curve. fpr_at_95: FPR of the threshold that has a TPR of 0.95 there.
+        tpr, fpr: of the threshold calibrated in flight; of ``trigger`` before there is one.
+        trusted: by then.
+    """
 
-    def look(self, pair: StereoPair) -> tuple[ObstacleScan, float]:
-        """Scan, and novelty of the picture."""
-        ...
-
-
-class NetworkStudent:
-    """The network of ``depth.learner``."""
-
-    def __init__(self, seed: int, memory: str) -> None:
-        policy = ReplayMemory.model_validate({"policy": memory})
-        self.learner = Learner(LearnerOptions(memory=policy), seed)
-        self.mono = MonoDepth()
-        self._frames = 0
-
-    def learn(self, pair: StereoPair, depth: DepthMap, scan: ObstacleScan) -> None:
-        target = label(depth)
-        if target is not None and np.isfinite(target).any():
-            self.learner.step(pair.left, target)
-        self._frames += 1
-        if self._frames % _RELOAD_FRAMES == 0:
-            places = self.learner.memory.features()
-            self.mono.load(self.learner.weights(), self._frames, places)
-
-    def look(self, pair: StereoPair) -> tuple[ObstacleScan, float]:
-        prediction = self.mono.predict(pair.left)
-        scan = obstacle_scan(MonoDepth.to_depth(prediction, pair.camera, pair.stamp), SCAN)
-        return scan, 0.0 if prediction is None else prediction.novelty
+    minute: float
+    auc: float
+    fpr_at_95: float
+    tpr: float
+    fpr: float
+    trusted: bool
 
 
-class TextonStudent:
-    """One distance for the whole view."""
+@dataclass(frozen=True)
+class Death:
+    """Stereo died in mid-flight.
 
-    def __init__(self, seed: int, ahead: float) -> None:
-        self.textons = Textons(TextonOptions(), seed)
-        self._ahead = ahead
+    Attributes:
+        minute: when. driver: half a second later. crashed: within ``death_seconds``.
+        clearance: least, m. metres: flown.
+    """
 
-    def learn(self, pair: StereoPair, depth: DepthMap, scan: ObstacleScan) -> None:
-        distance = nearest_ahead(scan, self._ahead)
-        if not math.isnan(distance):
-            self.textons.learn(pair.left, distance)
+    minute: float
+    driver: str
+    crashed: bool
+    clearance: float
+    metres: float
 
-    def look(self, pair: StereoPair) -> tuple[ObstacleScan, float]:
-        wide = DepthMap(
-            np.ones((1, 1), np.float32), replace(pair.camera, width=1, height=1), pair.stamp
-        )
-        empty = obstacle_scan(replace(wide, valid=False), SCAN)
-        distance = self.textons.predict(pair.left)
-        if math.isnan(distance):
-            return empty, 0.0
-        view = np.arctan(pair.camera.width / 2 / pair.camera.fx)
-        ranges = np.where(np.abs(empty.angles) <= view, distance, np.nan)
-        return replace(empty, ranges=ranges.astype(np.float32), cue=Cue.MONO), 0.0
+
+@dataclass(frozen=True)
+class Result:
+    """Of one flight: its tests, its learning curve, its deaths."""
+
+    cells: tuple[Cell, ...]
+    curve: tuple[Point, ...]
+    deaths: tuple[Death, ...]
 
 
 class _Flight:
@@ -172,37 +162,50 @@ class _Flight:
         self._rng = stream(seed, "respawn")
         self.avoid = Avoid(seed=seed)
         self.command = Command()
-        self.reset()
+        self._count()
 
-    def reset(self) -> None:
-        """Start counting."""
+    def _count(self) -> None:
         self.crashes = self.near = self.frames = self.blind = 0
         self.metres = 0.0
+        self.clearance = math.inf
         self.turns_before = self.avoid.turns
         self.marks: list[tuple[bool, bool]] = []  # an obstacle was near, one was called
         self._close = False
 
-    def step(self) -> Frame | None:
-        """One tick; after a touch the drone is set down somewhere else."""
-        sensors = self.world.step(self.command)
-        drone = self.world.vehicle
-        assert isinstance(drone, Drone)
-        self.metres += float(np.linalg.norm(drone.velocity[:2])) * self.world.tick
-        close = sensors.clearance < self.plan.near_clearance
-        self.near += close and not self._close
-        self._close = close
-        if sensors.clearance < 0:
-            self.crashes += 1
-            place, yaw = worlds.free_pose(self._rng, self._room, self._taken)
-            self.world.vehicle = Drone(place, yaw, self.world.time)
-            self._close = False
-        return sensors.frames[0] if sensors.frames else None
+    def fork(self, stereo: bool) -> _Flight:
+        """Another future, with or without stereo; counts from zero."""
+        other = copy.copy(self)
+        black = Picture(fault="camera_black", side="right", start=self.world.time)
+        other.world = self.world.fork([] if stereo else [black])
+        other.avoid = copy.deepcopy(self.avoid)
+        other._rng = copy.deepcopy(self._rng)
+        other._count()
+        return other
+
+    def frames_of(self, minutes: float) -> Iterator[Frame]:
+        """Fly; after a touch the drone is set down somewhere else."""
+        for _ in range(round(minutes * 60 / self.world.tick)):
+            sensors = self.world.step(self.command)
+            drone = self.world.vehicle
+            assert isinstance(drone, Drone)
+            self.metres += float(np.linalg.norm(drone.velocity[:2])) * self.world.tick
+            self.clearance = min(self.clearance, sensors.clearance)
+            close = sensors.clearance < self.plan.near_clearance
+            self.near += close and not self._close
+            self._close = close
+            if sensors.clearance < 0:
+                self.crashes += 1
+                place, yaw = worlds.free_pose(self._rng, self._room, self._taken)
+                self.world.vehicle = Drone(place, yaw, self.world.time)
+                self._close = False
+            for frame in sensors.frames:
+                self.frames += 1
+                yield frame
 
     def mark(self, frame: Frame, mono: ObstacleScan, threshold: float) -> None:
         """Score the student against the true depth."""
-        truth = obstacle_scan(DepthMap(frame.depth, frame.pair.camera), SCAN)
         ahead = self.plan.trust.ahead
-        nearest, said = nearest_ahead(truth, ahead), nearest_ahead(mono, ahead)
+        nearest, said = _truth(frame, ahead), nearest_ahead(mono, ahead)
         if not (math.isnan(nearest) or math.isnan(said)):
             self.marks.append((nearest < self.plan.trust.trigger, said < threshold))
 
@@ -211,37 +214,43 @@ class _Flight:
         return rates(said, near)
 
 
-def run_cell(scheme: str, kind: str, seed: int, plan: Plan) -> Cell:
-    """Fly one cell."""
-    trust_options = plan.trust
+def fly(scheme: str, kind: str, seed: int, plan: Plan) -> Result:
+    """One flight with everything that branches off it."""
     flight = _Flight(seed, plan)
+    if scheme == "stereo":
+        cell = _test(flight, "stereo", None, Trust(), plan)
+        return Result((replace(cell, scheme=scheme, student="", seed=seed),), (), ())
+    options = plan.trust
     student: Student = (
         NetworkStudent(seed, plan.memory)
         if kind == "network"
-        else TextonStudent(seed, trust_options.ahead)
+        else TextonStudent(seed, options.ahead)
     )
     matcher = StereoMatcher(STEREO)
+    poses = HeldOut(seed, plan)
     turns = stream(seed, "dagger")
     trust = Trust()
-    wheels = Trust(driver=Driver.GUARDED, threshold=trust_options.trigger)
+    wheels = Trust(driver=Driver.GUARDED, threshold=options.trigger)
     mono_turn = False
+    last = max(plan.learn_minutes)
+    dying = stream(seed, "deaths").uniform(plan.deaths_after, last, plan.deaths)
+    deaths_left = sorted(dying) if scheme == "gated" and last > plan.deaths_after else []
+    tests_left, points_left = sorted(plan.learn_minutes), sorted(plan.curve)
+    cells: list[Cell] = []
+    curve: list[Point] = []
+    deaths: list[Death] = []
 
-    def count(minutes: float) -> int:
-        return round(minutes * 60 / flight.world.tick)
-
-    for k in range(count(plan.stereo_minutes + plan.learn_minutes)):
-        frame = flight.step()
-        if frame is None:
-            continue
+    for frame in flight.frames_of(last):
         pair = frame.pair
         depth = matcher.depth(pair)
         stereo = obstacle_scan(depth, SCAN)
         mono, novelty = student.look(pair)
-        flight.mark(frame, mono, trust_options.trigger)
-        weighed = weigh_scans(trust, stereo, mono, trust_options, novelty=novelty)
+        flight.mark(frame, mono, options.trigger)
+        weighed = weigh_scans(trust, stereo, mono, options, novelty=novelty)
         trust = weighed.trust
-        started = k >= count(plan.stereo_minutes) and mono.cue is not Cue.NONE
-        if k % 100 == 0:
+        minute = flight.frames * flight.world.tick / 60
+        started = minute > plan.stereo_minutes and mono.cue is not Cue.NONE
+        if flight.frames % _DAGGER_TURN == 1:
             mono_turn = bool(turns.random() < 0.5)
         scan = stereo
         if started and scheme == "gated":
@@ -249,180 +258,145 @@ def run_cell(scheme: str, kind: str, seed: int, plan: Plan) -> Cell:
         elif started and scheme == "dagger" and mono_turn:
             scan = mono
         elif started and scheme == "training_wheels" and depth.valid:
-            seen, told = (nearest_ahead(s, trust_options.ahead) for s in (stereo, mono))
-            wheels = guard(wheels, Evidence(pair.stamp, True, seen, told), trust_options)
+            seen, told = (nearest_ahead(s, options.ahead) for s in (stereo, mono))
+            wheels = guard(wheels, Evidence(pair.stamp, True, seen, told), options)
             scan = stereo if wheels.overriding else mono
         flight.command = flight.avoid.command(scan)
-        if scheme != "stereo":
-            student.learn(pair, depth, stereo)
-    learn_tpr, learn_fpr = flight.rates()
-    trusted = trust.trusted
+        student.learn(pair, depth, stereo)
 
-    flight.reset()
-    for _ in range(count(plan.test_minutes)):
-        frame = flight.step()
-        if frame is None:
-            continue
-        pair = frame.pair
-        mono, novelty = student.look(pair)
-        if scheme == "stereo":
-            scan = obstacle_scan(matcher.depth(pair), SCAN)
+        if points_left and minute >= points_left[0] - 1e-6:
+            curve.append(poses.score(student, trust, points_left.pop(0)))
+        if deaths_left and minute >= deaths_left[0]:
+            deaths_left.pop(0)
+            deaths.append(_death(flight, student, trust, plan, minute))
+        if tests_left and minute >= tests_left[0] - 1e-6:
+            learnt = tests_left.pop(0)
+            for test in ("gated", "calibrated", "mono") if scheme == "gated" else ("mono",):
+                cell = _test(flight.fork(stereo=False), test, student, trust, plan)
+                about = {"scheme": scheme, "student": kind, "seed": seed, "learnt": learnt}
+                marks = flight.rates()
+                overrides = wheels.overrides + trust.overrides
+                cells.append(
+                    replace(
+                        cell,
+                        **about,  # type: ignore[arg-type]
+                        learn_tpr=marks.tpr,
+                        learn_fpr=marks.fpr,
+                        overrides=overrides,
+                    )
+                )
+    return Result(tuple(cells), tuple(curve), tuple(deaths))
+
+
+def _alone(
+    flight: _Flight, student: Student, trust: Trust, test: str, minutes: float
+) -> Iterator[Trust]:
+    """Fly on one eye; gives the state of trust after each frame."""
+    options = flight.plan.trust
+    matcher = StereoMatcher(STEREO)
+    threshold = trust.threshold if trust.threshold > 0 and test != "mono" else options.trigger
+    for frame in flight.frames_of(minutes):
+        nothing = obstacle_scan(matcher.depth(frame.pair), SCAN)
+        mono, novelty = student.look(frame.pair)
+        flight.mark(frame, mono, threshold)
+        if test == "gated":
+            weighed = weigh_scans(trust, nothing, mono, options, novelty=novelty)
+            trust, scan = weighed.trust, weighed.scan
+            flight.blind += trust.driver is Driver.NONE
         else:
-            threshold = trust_options.trigger
-            dead = replace(pair, right=np.zeros_like(pair.right))
-            nothing = obstacle_scan(matcher.depth(dead), SCAN)
-            scan = mono
-            if scheme == "gated":
-                weighed = weigh_scans(trust, nothing, mono, trust_options, novelty=novelty)
-                trust, scan = weighed.trust, weighed.scan
-                threshold = trust.threshold if trust.threshold > 0 else threshold
-                flight.blind += trust.driver is Driver.NONE
-            flight.mark(frame, mono, threshold)
-        flight.frames += 1
+            scale = np.float32(options.trigger / threshold)
+            scan = replace(mono, ranges=mono.ranges * scale)
         flight.command = flight.avoid.command(scan)
-    tpr, fpr = flight.rates()
+        yield trust
+
+
+def _test(flight: _Flight, test: str, student: Student | None, trust: Trust, plan: Plan) -> Cell:
+    """The long test; who learnt what, and for how long, is for the caller to fill in."""
+    if student is None:
+        matcher = StereoMatcher(STEREO)
+        for frame in flight.frames_of(plan.test_minutes):
+            scan = obstacle_scan(matcher.depth(frame.pair), SCAN)
+            flight.mark(frame, scan, plan.trust.trigger)
+            flight.command = flight.avoid.command(scan)
+    else:
+        for _ in _alone(flight, student, trust, test, plan.test_minutes):
+            pass
+    marks = flight.rates()
     per_minute = 1.0 / plan.test_minutes
     return Cell(
-        scheme=scheme,
-        student=kind,
-        seed=seed,
+        scheme="",
+        student="",
+        seed=0,
+        test=test,
+        learnt=0.0,
         crashes=flight.crashes * per_minute,
         near=flight.near * per_minute,
         turns=(flight.avoid.turns - flight.turns_before) * per_minute,
         metres=flight.metres * per_minute,
-        overrides=wheels.overrides + trust.overrides,
-        tpr=tpr,
-        fpr=fpr,
-        learn_tpr=learn_tpr,
-        learn_fpr=learn_fpr,
-        auc=math.nan if scheme == "stereo" else held_out_auc(student, seed, plan),
+        overrides=0,
+        tpr=marks.tpr,
+        fpr=marks.fpr,
+        learn_tpr=math.nan,
+        learn_fpr=math.nan,
         threshold=trust.threshold,
-        trusted=trusted,
+        trusted=trust.trusted,
         blind=flight.blind / max(flight.frames, 1),
     )
 
 
-def held_out_auc(student: Student, seed: int, plan: Plan) -> float:
-    """Area under the ROC curve on random poses that nobody flew through on purpose."""
-    room = rooms.plan(seed)
-    _, taken = rooms.build(seed, room)
-    rng = stream(seed, "held out")
-    world = worlds.room(seed)
-    assert world.camera is not None
-    near, said = [], []
-    for k in range(plan.held_out):
-        place, yaw = worlds.free_pose(rng, room, taken, clearance=float(rng.uniform(0.15, 0.45)))
-        frame = world.camera.capture(Still(rotation(0, 0, yaw)[0], place), 0.0, 100_000 + k)
-        truth = obstacle_scan(DepthMap(frame.depth, frame.pair.camera), SCAN)
-        scan, _ = student.look(frame.pair)
-        pair = nearest_ahead(truth, plan.trust.ahead), nearest_ahead(scan, plan.trust.ahead)
-        if not any(math.isnan(distance) for distance in pair):
-            near.append(pair[0] < plan.trust.trigger)
-            said.append(pair[1])
-    return auc(np.array(said), np.array(near, bool))
+def _death(flight: _Flight, student: Student, trust: Trust, plan: Plan, minute: float) -> Death:
+    dying = flight.fork(stereo=False)
+    driver = Driver.NONE
+    for after in _alone(dying, student, trust, "gated", plan.death_seconds / 60):
+        if dying.frames * dying.world.tick <= 0.5:
+            driver = after.driver
+    return Death(minute, driver.value, dying.crashes > 0, dying.clearance, dying.metres)
 
 
-def run_persistence(
-    schemes: list[str],
-    students: list[str],
-    seeds: int,
-    plan: Plan,
-    folder: Path,
-    processes: int,
-    json_file: Path | None,
-    out: Console,
-) -> list[Cell]:
-    """Fly every cell that ``folder`` doesn't hold yet, then print the table of all.
+class HeldOut:
+    """Random poses in a room that nobody flew through on purpose, with what is true there."""
 
-    Raises:
-        InputError: an unknown scheme or student, or results that can't be read.
-    """
-    for given, known in ((schemes, SCHEMES), (students, STUDENTS)):
-        for name in given:
-            if name not in known:
-                raise InputError(f"{name!r} is none of {', '.join(known)}")
-    folder.mkdir(parents=True, exist_ok=True)
-    jobs = [
-        (scheme, student, seed, plan, folder)
-        for seed in range(seeds)
-        for scheme in schemes
-        for student in (students if scheme != "stereo" else students[:1])
-    ]
-    left = [job for job in jobs if not _file(*job).exists()]
-    out.print(f"{len(jobs)} cells, {len(jobs) - len(left)} flown already")
-    if left:
-        with multiprocessing.get_context("spawn").Pool(min(processes, len(left))) as pool:
-            for name in pool.imap_unordered(_fly, left):
-                out.print(f"flown: {name}")
-    cells = [_read(_file(*job)) for job in jobs]
-    out.print(summary(cells))
-    if json_file is not None:
-        report = {"plan": plan.model_dump(), "cells": [_plain(cell) for cell in cells]}
-        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return cells
+    def __init__(self, seed: int, plan: Plan) -> None:
+        self._options = plan.trust
+        room = rooms.plan(seed)
+        _, taken = rooms.build(seed, room)
+        rng = stream(seed, "held out")
+        camera = worlds.room(seed).camera
+        assert camera is not None
+        self._pairs: list[StereoPair] = []
+        nearest = []
+        for k in range(plan.held_out):
+            place, yaw = worlds.free_pose(
+                rng, room, taken, clearance=float(rng.uniform(0.15, 0.45))
+            )
+            pose = Still(rotation(0, 0, yaw)[0], place)
+            frame = camera.capture(pose, 0.0, 100_000 + k, right_eye=False)
+            nearest.append(_truth(frame, plan.trust.ahead))
+            self._pairs.append(replace(frame.pair, right=frame.pair.left))
+        self._nearest = np.array(nearest)
 
-
-def _plain(cell: Cell) -> dict[str, object]:
-    """JSON has no NaN: None."""
-    return {
-        name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in asdict(cell).items()
-    }
+    def score(self, student: Student, trust: Trust, minute: float) -> Point:
+        """The student now."""
+        said = np.array(
+            [nearest_ahead(student.look(pair)[0], self._options.ahead) for pair in self._pairs]
+        )
+        known = ~(np.isnan(said) | np.isnan(self._nearest))
+        said, near = said[known], self._nearest[known] < self._options.trigger
+        threshold = trust.threshold if trust.threshold > 0 else self._options.trigger
+        at_95 = math.nan
+        if near.any():
+            at_95 = float(np.quantile(said[near], 0.95, method="higher"))
+        marks = rates(said < threshold, near)
+        return Point(
+            minute,
+            auc(said, near),
+            rates(said <= at_95, near).fpr,
+            marks.tpr,
+            marks.fpr,
+            trust.trusted,
+        )
 
 
-def _read(path: Path) -> Cell:
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["cell"]
-        known: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
-        return Cell(**known)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a result of this experiment: {error}") from None
-
-
-def _file(scheme: str, student: str, seed: int, plan: Plan, folder: Path) -> Path:
-    """Named by what it is of; a plan other than the default's gets its checksum too."""
-    settings = plan.model_dump_json()
-    variant = hashlib.sha256(settings.encode()).hexdigest()[:8]
-    default = settings == Plan().model_dump_json()
-    return folder / f"{scheme}-{student}-{seed}{'' if default else f'-{variant}'}.json"
-
-
-def _fly(job: tuple[str, str, int, Plan, Path]) -> str:
-    cv2.setNumThreads(1)  # the cells share the machine, not each its threads
-    scheme, student, seed, plan, _ = job
-    target = _file(*job)
-    cell = run_cell(scheme, student, seed, plan)
-    report = {"plan": plan.model_dump(), "cell": _plain(cell)}
-    partial = target.with_suffix(".part")
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    partial.replace(target)
-    return target.name
-
-
-def bootstrap(values: list[float], seed: int = 0) -> tuple[float, float, float]:
-    """Mean and its 90 % bootstrap interval over seeds; NaN values are left out."""
-    known = np.array([v for v in values if not math.isnan(v)])
-    if not len(known):
-        return math.nan, math.nan, math.nan
-    draws = np.random.default_rng(seed).choice(known, (2000, len(known))).mean(axis=1)
-    low, high = np.quantile(draws, [0.05, 0.95])
-    return float(known.mean()), float(low), float(high)
-
-
-def summary(cells: list[Cell]) -> Table:
-    """Mean over seeds with bootstrap intervals: a row per quantity, a column per scheme."""
-    rows = ("crashes", "near", "turns", "metres", "tpr", "fpr", "learn_tpr", "learn_fpr", "auc",
-            "blind")  # fmt: skip
-    groups: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault((cell.scheme, cell.student), []).append(cell)
-    heads = [f"{scheme} {student} ({len(of)})" for (scheme, student), of in groups.items()]
-    table = Table("mean [90 %] over seeds", *heads)
-    for name in rows:
-        row = []
-        for of in groups.values():
-            mean, low, high = bootstrap([getattr(cell, name) for cell in of])
-            interval = f" [{low:.2f}, {high:.2f}]" if len(of) > 1 else ""
-            row.append("" if math.isnan(mean) else f"{mean:.2f}{interval}")
-        table.add_row(name, *row)
-    return table
+def _truth(frame: Frame, ahead: float) -> float:
+    """The true distance of the nearest obstacle ahead, m."""
+    return nearest_ahead(obstacle_scan(DepthMap(frame.depth, frame.pair.camera), SCAN), ahead)

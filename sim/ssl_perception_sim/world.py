@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -119,6 +120,18 @@ class World:
         del self._under_way[: len(arrived)]
         return Sensors(end, arrived, self._clearance(end))
 
+    def fork(self, faults: Sequence[Fault] = ()) -> World:
+        """Another future from now on: the same scene, a copy of the vehicle, other faults.
+
+        Neither future knows of the other; they may be stepped in turns.
+        """
+        other = copy.copy(self)
+        other.vehicle = copy.deepcopy(self.vehicle)
+        other.faults = faults
+        other._spoiled = wrong.CameraFaults(faults, self.seed)
+        other._under_way = list(self._under_way)
+        return other
+
     def run(self, seconds: float) -> Iterator[Sensors]:
         """Steps without commands, for worlds whose vehicle has its path set."""
         for _ in range(round(seconds / self.tick)):
@@ -183,7 +196,8 @@ class World:
             if fate is None:
                 continue
             knocked = wrong.decalibration(self.faults, k / rate)
-            frame = self.camera.capture(self.vehicle.motion, k / rate, k, knocked)
+            seeing = not self._spoiled.black("right", k / rate)
+            frame = self.camera.capture(self.vehicle.motion, k / rate, k, knocked, seeing)
             pair = self._spoiled.apply(frame.pair)
             if fate[1]:
                 pair = replace(pair, stamp=pair.stamp + fate[1])

@@ -20,6 +20,7 @@ import math
 import time
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -206,7 +207,7 @@ class Learner:
         return log_depth[0].numpy(), features[0].numpy()
 
     def _batch(self, image: NDArray[np.uint8], label: FloatArray) -> Frames:
-        """The newest frame first, the rest from memory; each perhaps mirrored."""
+        """The newest frame first, the rest from memory; each perhaps mirrored or drawn nearer."""
         images, labels = image[None], label[None]
         if len(self.memory):
             _, frames = self.memory.sample(self.options.batch - 1)
@@ -215,7 +216,14 @@ class Learner:
         mirrored = self._random.random(len(images)) < 0.5
         images[mirrored] = images[mirrored, :, ::-1]
         labels[mirrored] = labels[mirrored, :, ::-1]
+        for k in np.flatnonzero(self._random.random(len(images)) < self.options.zoom_share):
+            images[k], labels[k] = _nearer(images[k], labels[k], self._zoom())
         return Frames(images, labels)
+
+    def _zoom(self) -> tuple[float, float, float]:
+        """How much nearer, and which part of the picture: left and top, 0 to 1."""
+        zoom = math.exp(self._random.uniform(0.0, math.log(self.options.zoom)))
+        return zoom, self._random.random(), self._random.random()
 
     def _learn(self, batch: Frames) -> tuple[float, float, float]:
         """One optimiser step; returns loss, loss on the remembered part, gradient norm.
@@ -300,6 +308,38 @@ def frame_losses(predicted: Tensor, labels: Tensor, options: Options) -> Tensor:
         slope = (predicted.diff(dim=axis) - target.diff(dim=axis)).abs().clamp(max=_EDGE)
         loss = loss + options.gradient_weight * _frame_mean(slope, both)
     return loss
+
+
+def _nearer(
+    image: NDArray[np.uint8], label: FloatArray, zoom: tuple[float, float, float]
+) -> tuple[NDArray[np.uint8], FloatArray]:
+    """The frame as if everything in it were nearer: a part of it, enlarged, its depths divided.
+
+    A robot that turns away at a metre never sees what is at half a metre, and its student calls it
+    a metre away. An enlarged part of a picture is what a nearer camera would see, but for the
+    perspective within it.
+
+    Args:
+        zoom: factor; place of the part, from left (0) to right (1); from top to bottom.
+    """
+    factor, across, down = zoom
+
+    def corner(length: int, share: float) -> tuple[float, float]:
+        """Of a side of so many pixels: first pixel of the part, in pixel coordinates."""
+        first = share * (length - length / factor)
+        return 1.0 / factor, first + 0.5 / factor - 0.5
+
+    def cut(array: NDArray, interpolation: int) -> NDArray:
+        height, width = array.shape[:2]
+        (scale, x), (_, y) = corner(width, across), corner(height, down)
+        back = np.array([[scale, 0.0, x], [0.0, scale, y]])
+        flags = interpolation | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(
+            array, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+
+    depth = cut(label, cv2.INTER_NEAREST)  # NaN stays where it was
+    return cut(image, cv2.INTER_LINEAR), depth - np.float32(math.log(factor))
 
 
 def _frame_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -18,18 +18,8 @@ from ssl_perception.depth.architecture import (
     shrink,
 )
 from ssl_perception.depth.onnx_graph import FEATURE, IMAGE, LOG_DEPTH, build
-from ssl_perception.errors import InputError
+from ssl_perception.onnx_session import check_provider, open_session
 from ssl_perception.types import CameraModel, Cue, DepthMap, FloatArray
-
-_PROVIDERS = {
-    "cpu": ["CPUExecutionProvider"],
-    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
-    "tensorrt": [
-        "TensorrtExecutionProvider",
-        "CUDAExecutionProvider",
-        "CPUExecutionProvider",
-    ],
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +58,7 @@ class MonoDepth:
     def __init__(self, options: Student | None = None) -> None:
         self.options = options or Student()
         self._loaded: _Loaded | None = None
-        wanted = _PROVIDERS[self.options.provider]
-        available = onnxruntime.get_available_providers()
-        if wanted[0] not in available:
-            raise InputError(
-                f"student.provider {self.options.provider}: this ONNX Runtime has only "
-                f"{', '.join(available)}"
-            )
+        check_provider(self.options.provider, self.options.fall_back, "student.provider")
 
     @property
     def generation(self) -> int | None:
@@ -104,19 +88,10 @@ class MonoDepth:
 
     def load_model(self, model: bytes, generation: int, places: FloatArray | None = None) -> None:
         """``load`` for a serialised ONNX model of the same inputs and outputs (int8, say)."""
-        session_options = onnxruntime.SessionOptions()
-        session_options.intra_op_num_threads = self.options.threads
-        session_options.inter_op_num_threads = 1
-        session_options.log_severity_level = 3
-        # Idle threads must not spin: the learner and the matcher want those cycles.
-        session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = _PROVIDERS[self.options.provider]
-        session = onnxruntime.InferenceSession(model, session_options, providers=providers)
-        if session.get_providers()[0] != providers[0]:
-            raise InputError(
-                f"student.provider {self.options.provider} does not start here; ONNX Runtime "
-                f"fell back to {session.get_providers()[0]}"
-            )
+        options = self.options
+        session = open_session(
+            model, options.provider, options.threads, options.fall_back, "student.provider"
+        )
         session.run(None, {IMAGE: np.zeros(session.get_inputs()[0].shape, np.uint8)})  # warm up
         if places is None:
             places = np.zeros((0, FEATURES), np.float32)

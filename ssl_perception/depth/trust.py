@@ -7,6 +7,10 @@ sees other pictures than its teacher did: good marks under stereo say little abo
 mono (feedback-induced bias; van Hecke et al., arXiv 1603.08047). Frames closer in time than
 ``sample_interval`` count once, so that the Wilson bounds mean what they say.
 
+Every other near obstacle calibrates the threshold, the rest judge it: a threshold that is judged
+by what it was made from always looks good. What is kept of a test is the student's distance, and
+it is judged by the threshold of now: "said" of a minute ago would be another threshold's verdict.
+
 The original flight code computed these rates with "obstacle" and "free" swapped, and left the
 switch to an operator. Here: TPR = TP / (TP + FN), FPR = FP / (FP + TN), obstacle is positive, and
 the switch is ``update``.
@@ -18,7 +22,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +30,8 @@ from ssl_perception.config import Trust as Options
 from ssl_perception.types import Cue, ObstacleScan
 
 _BIAS_FAST, _BIAS_SLOW = 0.4, 0.005  # rates of the running means: 2 frames, 200 frames
-_TALLIES = ("under_stereo", "under_mono", "recent")
 _BIAS_FRAMES = 300  # before the usual bias is known
+_ROUNDING = 1e-6  # s; three tenths of a second are not always three tenths apart
 
 
 class Driver(str, Enum):
@@ -39,27 +43,31 @@ class Driver(str, Enum):
     NONE = "none"
 
 
-class Outcome(NamedTuple):
-    """One test of the student.
+class Tally(NamedTuple):
+    """Tests of the student: the distances that it gave, metres, oldest first.
 
     Attributes:
-        near: stereo saw an obstacle within ``trigger``.
-        said: the student, with the threshold of that moment, called one.
-        mono: its distance, metres.
+        near: where stereo saw an obstacle within ``trigger``.
+        clear: where stereo saw none, nor one within ``margin`` beyond it: to call an obstacle that
+            is a little farther than ``trigger`` is caution, not a false alarm.
     """
 
-    near: bool
-    said: bool
-    mono: float
+    near: tuple[float, ...] = ()
+    clear: tuple[float, ...] = ()
+
+
+_UNTESTED = Tally()
 
 
 class Rates(NamedTuple):
-    """Of a tally: rates, the bounds that count, and how much there is to go by."""
+    """Of a tally: rates, their bounds, and how much there is to go by."""
 
     tpr: float
     fpr: float
     tpr_lower: float
     fpr_upper: float
+    tpr_upper: float
+    fpr_lower: float
     positives: int
     negatives: int
 
@@ -92,10 +100,11 @@ class Trust:
         driver: where obstacle distance comes from now.
         reason: why, in a few words, for ``/diagnostics``.
         trusted: the student has earned it and not lost it since.
-        under_stereo, under_mono: the tests, by who was driving, oldest first.
-        recent: the newest tests with a near obstacle, whoever drove, oldest first: the threshold
-            comes from these alone. A student that still learns is another one than a minute ago,
-            and what it said then would calibrate a student that is no more.
+        under_stereo, under_mono: the tests that judge it, by who was driving.
+        calibration: its distances to the newest near obstacles set aside for the threshold,
+            whoever drove. A student that still learns is another one than a minute ago, and what
+            it said then would calibrate a student that is no more.
+        set_aside: the next near obstacle is for calibration.
         threshold: the student's distance, metres, below which it means an obstacle within
             ``trigger``.
         last_sample: stamp of the newest test; -Inf before the first.
@@ -111,9 +120,10 @@ class Trust:
     driver: Driver = Driver.NONE
     reason: str = "nothing seen yet"
     trusted: bool = False
-    under_stereo: tuple[Outcome, ...] = ()
-    under_mono: tuple[Outcome, ...] = ()
-    recent: tuple[Outcome, ...] = ()
+    under_stereo: Tally = _UNTESTED
+    under_mono: Tally = _UNTESTED
+    calibration: tuple[float, ...] = ()
+    set_aside: bool = True
     threshold: float = math.nan
     last_sample: float = -math.inf
     good_frames: int = 0
@@ -146,33 +156,38 @@ def wilson(successes: int, trials: int, z: float) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def rates(outcomes: Sequence[Outcome], z: float) -> Rates:
-    """True and false positive rate of a tally, with one-sided bounds at ``z``."""
-    positives = sum(o.near for o in outcomes)
-    negatives = len(outcomes) - positives
-    hits = sum(o.near and o.said for o in outcomes)
-    alarms = sum(not o.near and o.said for o in outcomes)
+def rates(tally: Tally, threshold: float, z: float) -> Rates:
+    """True and false positive rate of a threshold (m), with one-sided bounds at ``z``."""
+    positives, negatives = len(tally.near), len(tally.clear)
+    hits = sum(distance < threshold for distance in tally.near)
+    alarms = sum(distance < threshold for distance in tally.clear)
+    tpr_lower, tpr_upper = wilson(hits, positives, z)
+    fpr_lower, fpr_upper = wilson(alarms, negatives, z)
     return Rates(
         hits / positives if positives else math.nan,
         alarms / negatives if negatives else math.nan,
-        wilson(hits, positives, z)[0],
-        wilson(alarms, negatives, z)[1],
+        tpr_lower,
+        fpr_upper,
+        tpr_upper,
+        fpr_lower,
         positives,
         negatives,
     )
 
 
-def calibrate(outcomes: Sequence[Outcome], options: Options) -> float:
-    """The smallest threshold that calls ``target_tpr`` of the near frames; NaN: too few of them.
+def calibrate(near: Sequence[float], options: Options) -> float:
+    """The smallest threshold that calls ``target_tpr`` of near obstacles; NaN: too few of them.
 
     Kept between half the trigger distance and ``threshold_cap``: a student that needs more is not
     to be trusted, and the tallies will say so.
+
+    Args:
+        near: the student's distances to obstacles within ``trigger``, m.
     """
-    near = sorted(o.mono for o in outcomes if o.near and not math.isnan(o.mono))
     if len(near) < options.min_positives:
         return math.nan
     rank = min(len(near) - 1, math.ceil(options.target_tpr * len(near)) - 1)
-    smallest = math.nextafter(near[rank], math.inf)  # "below" must include it
+    smallest = math.nextafter(sorted(near)[rank], math.inf)  # "below" must include it
     return min(max(smallest, 0.5 * options.trigger), options.threshold_cap)
 
 
@@ -210,18 +225,10 @@ def _watch_teacher(trust: Trust, evidence: Evidence, options: Options) -> Trust:
 
 
 def _test_student(trust: Trust, evidence: Evidence, options: Options) -> Trust:
-    if evidence.stamp - trust.last_sample < options.sample_interval:
+    if evidence.stamp - trust.last_sample < options.sample_interval - _ROUNDING:
         return trust
-    near = evidence.stereo < options.trigger
-    threshold = options.trigger if math.isnan(trust.threshold) else trust.threshold
-    outcome = Outcome(near, evidence.mono < threshold, evidence.mono)
-    if trust.driver in (Driver.GUARDED, Driver.MONO):
-        trust = replace(trust, under_mono=(*trust.under_mono, outcome)[-options.window :])
-    else:
-        trust = replace(trust, under_stereo=(*trust.under_stereo, outcome)[-options.window :])
-    if near:
-        trust = replace(trust, recent=(*trust.recent, outcome)[-options.calibration :])
-    threshold = calibrate(trust.recent, options)
+    trust = _file(trust, evidence, options)
+    threshold = calibrate(trust.calibration, options)
 
     # Page-Hinkley: the running sum of (error - usual error - slack) rises far above its minimum.
     far = options.threshold_cap
@@ -246,9 +253,9 @@ def _test_student(trust: Trust, evidence: Evidence, options: Options) -> Trust:
     return replace(
         trust,
         trusted=False,
-        under_stereo=(),
-        under_mono=(),
-        recent=(),
+        under_stereo=_UNTESTED,
+        under_mono=_UNTESTED,
+        calibration=(),
         threshold=math.nan,
         drift_sum=0.0,
         drift_low=0.0,
@@ -257,19 +264,41 @@ def _test_student(trust: Trust, evidence: Evidence, options: Options) -> Trust:
     )
 
 
+def _file(trust: Trust, evidence: Evidence, options: Options) -> Trust:
+    """The test goes where it belongs; the oldest ones make room."""
+    near = evidence.stereo < options.trigger
+    if near and trust.set_aside:
+        newest = (*trust.calibration, evidence.mono)[-options.near_window :]
+        return replace(trust, calibration=newest, set_aside=False)
+    name = "under_mono" if trust.driver in (Driver.GUARDED, Driver.MONO) else "under_stereo"
+    tally: Tally = getattr(trust, name)
+    if near:
+        tally = tally._replace(near=(*tally.near, evidence.mono)[-options.near_window :])
+    elif evidence.stereo >= options.trigger * (1.0 + options.margin):
+        tally = tally._replace(clear=(*tally.clear, evidence.mono)[-options.clear_window :])
+    fields: dict[str, Any] = {name: tally, "set_aside": near or trust.set_aside}
+    return replace(trust, **fields)
+
+
 def _judge(trust: Trust, options: Options) -> Trust:
-    """Trust is earned at the entry bounds and lost at the laxer exit bounds."""
-    slack = options.hysteresis if trust.trusted else 0.0
-    trusted = (
-        not math.isnan(trust.threshold)
-        and _passes(rates(trust.under_stereo, options.z), slack, options)
-        and (
-            # On the student's own pictures: judged as soon as there are enough of them.
-            rates(trust.under_mono, options.z).positives < options.min_positives
-            or _passes(rates(trust.under_mono, options.z), slack, options)
-        )
-    )
-    return trust if trusted == trust.trusted else replace(trust, trusted=trusted)
+    """Trust is earned under stereo at the entry bounds, and lost at the laxer exit bounds on the
+    pictures that the student makes itself see, once it drives.
+
+    Few tests are enough to be clearly bad; to be good takes a full tally. Who loses trust starts
+    anew: the marks that it was earned with belong to a student that no longer deserves them, and
+    those that cost it would stand in its way for ever.
+    """
+    if math.isnan(trust.threshold):
+        return replace(trust, trusted=False)
+    if not trust.trusted:
+        earned = _passes(rates(trust.under_stereo, trust.threshold, options.z), 0.0, options)
+        return replace(trust, trusted=True) if earned else trust
+    newest = trust.under_mono if any(trust.under_mono) else trust.under_stereo
+    marks = rates(newest, trust.threshold, options.z)
+    full = marks.positives >= options.near_window
+    if not _fails(marks, options) and (not full or _passes(marks, options.hysteresis, options)):
+        return trust
+    return replace(trust, trusted=False, under_stereo=_UNTESTED, under_mono=_UNTESTED)
 
 
 def _passes(marks: Rates, slack: float, options: Options) -> bool:
@@ -278,6 +307,10 @@ def _passes(marks: Rates, slack: float, options: Options) -> bool:
         and marks.tpr_lower >= options.min_tpr - slack
         and marks.fpr_upper <= options.max_fpr + slack
     )
+
+
+def _fails(marks: Rates, options: Options) -> bool:
+    return marks.tpr_upper < options.min_tpr or marks.fpr_lower > options.max_fpr
 
 
 def _choose(trust: Trust, evidence: Evidence, teacher: bool, options: Options) -> Trust:
@@ -346,44 +379,55 @@ def fuse(trust: Trust, stereo: ObstacleScan, mono: ObstacleScan, options: Option
 
 def to_json(trust: Trust) -> dict[str, object]:
     """What must survive a restart: the tallies and what they were judged by."""
+
+    def plain(distances: Sequence[float]) -> list[float | None]:
+        """JSON has no infinities: None is clear, 0 is nearer than can be measured."""
+        return [None if d == math.inf else max(d, 0.0) for d in distances]
+
     return {
-        "threshold": None if math.isnan(trust.threshold) else trust.threshold,
+        "trusted": trust.trusted,
         "overrides": trust.overrides,
+        "calibration": plain(trust.calibration),
         **{
-            name: [[o.near, o.said, _finite(o.mono)] for o in getattr(trust, name)]
-            for name in _TALLIES
+            name: {"near": plain(tally.near), "clear": plain(tally.clear)}
+            for name, tally in (
+                ("under_stereo", trust.under_stereo),
+                ("under_mono", trust.under_mono),
+            )
         },
         "bias": trust.bias_slow,
         "bias_count": trust.bias_count,
     }
 
 
-def from_json(values: dict[str, object], options: Options) -> Trust:
-    """``to_json`` undone. Trust itself is judged anew; anything that doesn't fit starts from
-    nothing, which is the safe side."""
-    try:
-        stereo, mono, recent = (
-            tuple(
-                Outcome(bool(near), bool(said), math.inf if distance is None else float(distance))
-                for near, said, distance in values[name]  # type: ignore[attr-defined]
-            )
-            for name in _TALLIES
+def from_json(values: dict[str, Any], options: Options) -> Trust:
+    """``to_json`` undone, and judged anew; anything that doesn't fit starts from nothing, which is
+    the safe side."""
+
+    def distances(stored: list[float | None], newest: int) -> tuple[float, ...]:
+        found = tuple(math.inf if d is None else float(d) for d in stored)[-newest:]
+        if any(math.isnan(d) for d in found):
+            raise ValueError("NaN is no distance")
+        return found
+
+    def tally(stored: dict[str, list[float | None]]) -> Tally:
+        return Tally(
+            distances(stored["near"], options.near_window),
+            distances(stored["clear"], options.clear_window),
         )
-        threshold = values["threshold"]
+
+    try:
+        calibration = distances(values["calibration"], options.near_window)
         trust = Trust(
-            under_stereo=stereo[-options.window :],
-            under_mono=mono[-options.window :],
-            recent=recent[-options.calibration :],
-            threshold=math.nan if threshold is None else float(threshold),  # type: ignore[arg-type]
-            overrides=int(values["overrides"]),  # type: ignore[call-overload]
-            bias_slow=float(values["bias"]),  # type: ignore[arg-type]
-            bias_count=int(values["bias_count"]),  # type: ignore[call-overload]
+            trusted=values["trusted"] is True,
+            under_stereo=tally(values["under_stereo"]),
+            under_mono=tally(values["under_mono"]),
+            calibration=calibration,
+            threshold=calibrate(calibration, options),
+            overrides=int(values["overrides"]),
+            bias_slow=float(values["bias"]),
+            bias_count=int(values["bias_count"]),
         )
     except (KeyError, TypeError, ValueError):
         return Trust()
     return _judge(trust, options)
-
-
-def _finite(distance: float) -> float | None:
-    """JSON has no infinities: None is clear, 0 is nearer than can be measured."""
-    return None if distance == math.inf or math.isnan(distance) else max(distance, 0.0)

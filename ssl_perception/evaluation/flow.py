@@ -120,6 +120,11 @@ def run_evaluate_flow(
         "machine": installation["machine"],
         "methods": {name: summarise(done.of(name, count)) for name in names},
     }
+    used = {m: p for m in methods if (p := _providers(m, config)) is not None}
+    if used:
+        figures["providers"] = used
+        for method, providers in used.items():
+            console.print(f"{method}: features by {', '.join(providers) or 'PyTorch'}")
     rows = [_row(name, figures["methods"][name]) for name in names]
     _print(["method", *HEADINGS.values()], rows, console)
     classes, by_class = _by_class(figures["methods"])
@@ -223,6 +228,15 @@ def _warm_up(sample: FlowSample, method: str, config: Config, seed: int) -> None
 
 def _settings(methods: list[str], config: Config) -> dict[str, Any]:
     return {name: find(name, flow=config.flow)[1].model_dump(mode="json") for name in methods}
+
+
+def _providers(method: str, config: Config) -> list[str] | None:
+    """What ONNX Runtime really used; empty: PyTorch computed; None: no network of ours."""
+    if method.partition(":")[0] != "scoop":
+        return None
+    from ssl_perception.flow.solvers.scoop import providers
+
+    return providers(find(method, flow=config.flow)[1])
 
 
 def _fingerprint(dataset: str, path: Path, count: int, seed: int, config: Config) -> str:

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from onnxruntime import InferenceSession, get_available_providers
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from ssl_perception.config import Refinement, Scoop
 from ssl_perception.datasets import FlowSample
 from ssl_perception.errors import InputError
-from ssl_perception.flow import estimate_flow
+from ssl_perception.flow import estimate_flow, feature_graph
 from ssl_perception.flow.correspondence import (
     MIN_EPSILON,
     Candidates,
@@ -21,12 +23,14 @@ from ssl_perception.flow.correspondence import (
     correspond,
     nearest_pairs,
 )
+from ssl_perception.flow.export import run_export_scoop
 from ssl_perception.flow.scoop_training import Pairs, Training, crop, held_out
 from ssl_perception.flow.set_conv import neighbour_graph
 from ssl_perception.flow.settle import settle
 from ssl_perception.flow.sinkhorn import transport
 from ssl_perception.flow.solvers import scoop
 from ssl_perception.flow.weights import load_into, shipped
+from ssl_perception.onnx_session import open_session
 from ssl_perception.types import PointCloud
 
 MOVE = np.array([0.7, 0.2, 0.0], np.float32)
@@ -263,3 +267,49 @@ def test_the_solver_reads_the_weights_that_are_named(tmp_path: Path) -> None:
     )
     assert np.abs(other.flow - shipped_flow.flow).max() > 1e-3
     assert scoop._model.cache_info().currsize >= 2
+
+
+@pytest.mark.parametrize("count", [2, 20, 2048])
+def test_onnx_runtime_computes_the_same_features(count: int) -> None:
+    model = shipped_model()
+    points = cloud(3)[np.random.default_rng(0).permutation(2048)[:count]]
+    edges = neighbour_graph(points)
+    session = open_session(feature_graph.build(model.features), "cpu", 1, False, "provider")
+    with torch.no_grad():
+        expected = model.features(torch.from_numpy(points), edges).numpy()
+    found = feature_graph.run(session, points, edges.numpy())
+    assert np.abs(found - expected).max() < 1e-4
+    assert np.linalg.norm(found, axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_flow_is_the_same_by_onnx_runtime_and_it_is_said_what_ran() -> None:
+    source, target = PointCloud(cloud(0)), PointCloud(cloud(1, moved=True))
+    options = Scoop(refinement=Refinement(steps=0))  # Adam turns a rounding error into a step
+    onnx = options.model_copy(update={"runtime": "onnx"})
+    by_torch = estimate_flow(source, target, "scoop", options=options)
+    by_onnx = estimate_flow(source, target, "scoop", options=onnx)
+    assert np.linalg.norm(by_torch.flow - by_onnx.flow, axis=1).mean() < 1e-3
+    assert scoop.providers(options) == [] and scoop.providers(onnx) == ["CPUExecutionProvider"]
+
+
+def test_a_missing_provider_is_refused_unless_a_fall_back_is_asked_for() -> None:
+    options = Scoop(runtime="onnx", provider="cuda", refinement=Refinement(steps=0))
+    if "CUDAExecutionProvider" in get_available_providers():
+        pytest.skip("this machine has CUDA: nothing is missing")
+    source, target = PointCloud(cloud(0)), PointCloud(cloud(1, moved=True))
+    with pytest.raises(InputError, match=r"flow\.scoop\.provider cuda: .* has only"):
+        estimate_flow(source, target, "scoop", options=options)
+    asked = options.model_copy(update={"fall_back": True})
+    assert scoop.providers(asked) == ["CPUExecutionProvider"]
+    assert np.isfinite(estimate_flow(source, target, "scoop", options=asked).flow).all()
+
+
+def test_the_exported_features_are_the_solvers(tmp_path: Path) -> None:
+    run_export_scoop(None, tmp_path / "scoop.onnx", Console())
+    points = cloud(5)
+    edges = neighbour_graph(points)
+    session = InferenceSession(tmp_path / "scoop.onnx", providers=["CPUExecutionProvider"])
+    found = feature_graph.run(session, points, edges.numpy())
+    with torch.no_grad():
+        expected = shipped_model().features(torch.from_numpy(points), edges).numpy()
+    assert np.abs(found - expected).max() < 1e-4

@@ -15,7 +15,7 @@ from ssl_perception.config import Trust as Options
 from ssl_perception.depth.trust import (
     Driver,
     Evidence,
-    Outcome,
+    Tally,
     Trust,
     calibrate,
     from_json,
@@ -80,7 +80,27 @@ def test_frames_in_quick_succession_count_once() -> None:
     trust = Trust()
     for k in range(100):
         trust = update(trust, Evidence(0.01 * k, True, 0.7, 0.7), OPTIONS)
-    assert len(trust.under_stereo) == 4
+    assert len(trust.under_stereo.near) + len(trust.calibration) == 4
+
+
+def test_a_threshold_is_not_judged_by_what_it_was_made_from() -> None:
+    """Every other near obstacle is judged; a student that guesses calibrates well and fails."""
+    flight = Flight()
+    for k in range(400):
+        flight.frame(stereo=0.7, mono=0.7 if k % 2 == 0 else 3.0)
+    trust = flight.trust
+    assert len(trust.calibration) == len(trust.under_stereo.near) == OPTIONS.near_window
+    assert max(trust.calibration) < trust.threshold < min(trust.under_stereo.near)
+    assert rates(trust.under_stereo, trust.threshold, OPTIONS.z).tpr == 0.0
+
+
+def test_an_obstacle_a_little_beyond_trigger_is_no_false_alarm_and_no_test() -> None:
+    flight = Flight()
+    for _ in range(100):
+        flight.frame(stereo=OPTIONS.trigger * (1 + OPTIONS.margin) - 0.01, mono=0.9)
+    assert flight.trust.under_stereo == Tally()
+    flight.frame(stereo=OPTIONS.trigger * (1 + OPTIONS.margin) + 0.01, mono=0.9)
+    assert flight.trust.under_stereo == Tally(clear=(0.9,))
 
 
 def test_what_a_beginner_said_does_not_calibrate_the_student_that_it_became() -> None:
@@ -89,7 +109,7 @@ def test_what_a_beginner_said_does_not_calibrate_the_student_that_it_became() ->
     for k in range(200):
         flight.frame(stereo=0.7 if k % 4 == 0 else 1.4, mono=1.5)
     assert flight.trust.threshold > 1.4 and not flight.trust.trusted
-    for k in range(4 * OPTIONS.calibration + OPTIONS.window):
+    for k in range(8 * OPTIONS.near_window + OPTIONS.clear_window):
         distance = 0.7 if k % 4 == 0 else 1.4
         flight.frame(stereo=distance, mono=distance)
     assert flight.trust.threshold < 1.0 and flight.trust.trusted
@@ -133,8 +153,10 @@ def test_on_policy_failure_takes_trust_away() -> None:
         if not flight.fly(4, tpr=0.3).trusted:
             break
     assert not flight.trust.trusted and flight.trust.driver is Driver.STEREO
-    stereo, mono = (rates(t, OPTIONS.z) for t in (before.under_stereo, before.under_mono))
-    assert stereo.tpr > 0.9 and mono.tpr < 0.8
+    stereo, mono = (
+        rates(t, before.threshold, OPTIONS.z) for t in (before.under_stereo, before.under_mono)
+    )
+    assert stereo.tpr > 0.9 > mono.tpr
 
 
 def test_unknown_places_are_not_for_the_student() -> None:
@@ -217,13 +239,8 @@ def test_override_ends_when_the_obstacle_is_gone() -> None:
 
 
 def test_rates_are_the_textbooks() -> None:
-    tally = (
-        [Outcome(True, True, 0.5)] * 9
-        + [Outcome(True, False, 3.0)] * 1
-        + [Outcome(False, True, 0.5)] * 5
-        + [Outcome(False, False, 3.0)] * 15
-    )
-    marks = rates(tally, OPTIONS.z)
+    tally = Tally(near=(0.5,) * 9 + (3.0,), clear=(0.5,) * 5 + (3.0,) * 15)
+    marks = rates(tally, 1.0, OPTIONS.z)
     assert marks.tpr == pytest.approx(0.9) and marks.fpr == pytest.approx(0.25)
     assert (marks.positives, marks.negatives) == (10, 20)
     assert marks.tpr_lower < 0.9 and marks.fpr_upper > 0.25
@@ -241,10 +258,10 @@ def test_wilson_contains_the_share_and_shrinks(successes: int, trials: int) -> N
 @given(st.lists(st.floats(0.1, 5.0), min_size=20, max_size=80))
 def test_calibrated_threshold_reaches_its_rate_unless_capped(distances: list[float]) -> None:
     options = Options(threshold_cap=10.0)
-    threshold = calibrate([Outcome(True, False, d) for d in distances], options)
+    threshold = calibrate(distances, options)
     called = np.mean([d < threshold for d in distances])
     assert called >= options.target_tpr
-    assert calibrate([Outcome(True, False, d) for d in distances], OPTIONS) <= OPTIONS.threshold_cap
+    assert calibrate(distances, OPTIONS) <= OPTIONS.threshold_cap
 
 
 def scan(value: float) -> ObstacleScan:
@@ -278,6 +295,20 @@ def test_survives_a_restart() -> None:
     assert back.threshold == flight.trust.threshold
 
 
-@pytest.mark.parametrize("values", [{}, {"threshold": "x"}, {"under_stereo": [[1]]}])
+@pytest.mark.parametrize("values", [{}, {"calibration": "x"}, {"under_stereo": [[1]]}])
 def test_unreadable_trust_is_no_trust(values: dict[str, object]) -> None:
     assert from_json(values, OPTIONS) == Trust()
+
+
+def test_a_few_misses_in_a_row_on_its_own_pictures_are_enough() -> None:
+    flight = Flight()
+    flight.fly(100)
+    while flight.trust.driver is not Driver.GUARDED:
+        flight.fly(4)
+    near = 0
+    while flight.trust.trusted:
+        near += 1
+        for _ in range(3):
+            flight.frame()
+        flight.frame(stereo=0.7, mono=3.0)
+        assert near < 12

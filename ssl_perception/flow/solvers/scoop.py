@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from onnxruntime import InferenceSession
 from scipy.spatial import cKDTree
 
 from ssl_perception.config import Scoop as Options
+from ssl_perception.flow import feature_graph
 from ssl_perception.flow.coordinate_network import by_direction, choose_device
 from ssl_perception.flow.correspondence import (
     CorrespondenceModel,
@@ -29,6 +31,7 @@ from ssl_perception.flow.refinement import Refined, refine
 from ssl_perception.flow.set_conv import neighbour_graph
 from ssl_perception.flow.settle import settle
 from ssl_perception.flow.weights import load_into, shipped
+from ssl_perception.onnx_session import Provider, open_session
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 MOVING_SPEED = 0.5  # m/s over ground: Argoverse's 0.05 m in 0.1 s
@@ -77,10 +80,7 @@ def solve_points(
     """Flow (N, 3) of ``points`` to ``goal`` (M, 3), and the correspondence's confidence (N,)."""
     here, there = torch.from_numpy(points).to(device), torch.from_numpy(goal).to(device)
     with torch.no_grad():
-        own, theirs = (
-            model.features(cloud, neighbour_graph(cloud.cpu().numpy()).to(device))
-            for cloud in (here, there)
-        )
+        own, theirs = (_features(model, cloud, options) for cloud in (here, there))
         if max(len(points), len(goal)) <= options.dense_points:
             pairs = all_pairs(here, there, options.support)
         else:
@@ -91,6 +91,36 @@ def solve_points(
     else:
         refined = refine(here, there, found.flow, found.confidence, options.refinement, deadline)
     return refined, found.confidence.cpu().numpy()
+
+
+def providers(options: Options) -> list[str]:
+    """What really computes the features, by ONNX Runtime's names; empty: PyTorch does.
+
+    Raises:
+        InputError: a provider that is missing or doesn't start.
+    """
+    return [] if options.runtime == "torch" else list(_session(options).get_providers())
+
+
+def _features(model: CorrespondenceModel, cloud: torch.Tensor, options: Options) -> torch.Tensor:
+    """(N, 128) of a cloud (N, 3), on its device."""
+    points = cloud.cpu().numpy()
+    edges = neighbour_graph(points)
+    if options.runtime == "torch":
+        features: torch.Tensor = model.features(cloud, edges.to(cloud.device))
+        return features
+    computed = feature_graph.run(_session(options), points, edges.numpy())
+    return torch.from_numpy(computed).to(cloud.device)
+
+
+def _session(options: Options) -> InferenceSession:
+    return _made(options.weights, options.provider, options.fall_back, torch.get_num_threads())
+
+
+@lru_cache(maxsize=4)
+def _made(weights: str, provider: Provider, fall_back: bool, threads: int) -> InferenceSession:
+    graph = feature_graph.build(_model(weights).features)
+    return open_session(graph, provider, threads, fall_back, "flow.scoop.provider")
 
 
 @lru_cache(maxsize=4)

@@ -200,8 +200,8 @@ class ObstacleDistance(PerceptionNode):
         z = self.config.trust.z
         marks = {
             f"under_{side}_{name}": f"{value:.3f}" if isinstance(value, float) else value
-            for side, outcomes in (("stereo", trust.under_stereo), ("mono", trust.under_mono))
-            for name, value in rates(outcomes, z)._asdict().items()
+            for side, tally in (("stereo", trust.under_stereo), ("mono", trust.under_mono))
+            for name, value in rates(tally, trust.threshold, z)._asdict().items()
         }
         age = stamp * 1e-9 - trust.last_sample
         return {
