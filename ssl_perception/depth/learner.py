@@ -217,7 +217,7 @@ class Learner:
         images[mirrored] = images[mirrored, :, ::-1]
         labels[mirrored] = labels[mirrored, :, ::-1]
         for k in np.flatnonzero(self._random.random(len(images)) < self.options.zoom_share):
-            images[k], labels[k] = _nearer(images[k], labels[k], self._zoom())
+            images[k], labels[k] = nearer(images[k], labels[k], self._zoom())
         return Frames(images, labels)
 
     def _zoom(self) -> tuple[float, float, float]:
@@ -310,7 +310,7 @@ def frame_losses(predicted: Tensor, labels: Tensor, options: Options) -> Tensor:
     return loss
 
 
-def _nearer(
+def nearer(
     image: NDArray[np.uint8], label: FloatArray, zoom: tuple[float, float, float]
 ) -> tuple[NDArray[np.uint8], FloatArray]:
     """The frame as if everything in it were nearer: a part of it, enlarged, its depths divided.

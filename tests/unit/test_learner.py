@@ -9,7 +9,7 @@ import torch
 
 from ssl_perception.config import Learner as Options
 from ssl_perception.config import ReplayMemory
-from ssl_perception.depth.learner import Learner, frame_losses
+from ssl_perception.depth.learner import Learner, frame_losses, nearer
 from ssl_perception.errors import InputError
 
 SMALL = Options(batch=4, memory=ReplayMemory(frames=64), snapshot_steps=10)
@@ -157,3 +157,26 @@ def test_new_scene_is_noticed_and_is_no_reason_to_roll_back(
     assert any(step.new_scene for step in steps)
     assert sum(step.new_scene for step in steps) == 1
     assert not any(step.rollback for step in steps)
+
+
+@pytest.mark.parametrize("place", [(0.0, 0.0), (1.0, 1.0), (0.5, 0.25)])
+def test_an_enlarged_frame_is_what_a_nearer_camera_would_see(place: tuple[float, float]) -> None:
+    """A plane whose brightness is its column, and its label the same, stay true to each other."""
+    columns = np.arange(160, dtype=np.float32)
+    image = np.dstack([np.tile(columns.astype(np.uint8), (120, 1))] * 3)
+    label = np.tile(columns.reshape(40, 4).mean(axis=1) / 100, (30, 1)).astype(np.float32)
+    label[0, 0] = np.nan
+    picture, depth = nearer(image, label, (2.0, *place))
+    assert picture.shape == image.shape and depth.shape == label.shape
+    seen = picture[:, :, 0].reshape(30, 4, 40, 4).mean(axis=(1, 3)) / 100
+    known = np.isfinite(depth)
+    assert np.abs(depth + np.log(2.0) - seen)[known].max() < 0.03  # half a cell: 0.02
+    first = 80 * place[0]
+    assert picture[60, 0, 0] == pytest.approx(first, abs=1) and known.sum() >= 1200 - 4
+
+
+def test_a_frame_enlarged_by_one_is_itself() -> None:
+    image, label = scene(0)
+    picture, depth = nearer(image, label, (1.0, 0.3, 0.7))
+    np.testing.assert_array_equal(picture, image)
+    np.testing.assert_array_equal(depth, label)

@@ -18,6 +18,7 @@ from ssl_perception.io.log import open_log
 from ssl_perception.obstacles.avoid import Command
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 from ssl_perception_sim import worlds
+from ssl_perception_sim.faults import Picture
 from ssl_perception_sim.motion import Recorded
 from ssl_perception_sim.pairs import flow_sample
 from ssl_perception_sim.record import record, run_simulate
@@ -226,6 +227,23 @@ def test_closed_loop_commands_move_the_camera() -> None:
     assert np.allclose(still[0].world_from_camera, still[1].world_from_camera)
     assert not np.allclose(still[1].world_from_camera, turned.world_from_camera)
     assert world.step(Command()).clearance > 0
+
+
+def test_a_fork_goes_its_own_way_and_leaves_the_world_alone() -> None:
+    world, twin = worlds.room(3), worlds.room(3)
+    for _ in range(5):
+        world.step(Command(0.5))
+        twin.step(Command(0.5))
+    black = Picture(fault="camera_black", side="right", start=world.time)
+    fork = world.fork([black])
+    for _ in range(5):
+        blind = fork.step(Command(0.0, 1.0)).frames[0]
+    assert blind.pair.left.any() and not blind.pair.right.any()
+    assert np.isfinite(blind.depth).all()
+    ours, theirs = world.step(Command(0.5)).frames[0], twin.step(Command(0.5)).frames[0]
+    np.testing.assert_array_equal(ours.pair.left, theirs.pair.left)
+    np.testing.assert_array_equal(ours.pair.right, theirs.pair.right)
+    assert ours.pair.right.any()
 
 
 def test_odometry_drifts_but_little() -> None:

@@ -1,0 +1,98 @@
+"""The persistence experiment in small: it flies, branches, resumes and tells."""
+
+from __future__ import annotations
+
+import json
+import math
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ssl_perception.errors import InputError
+from ssl_perception_sim import persistence_report
+from ssl_perception_sim.persistence import Cell, Plan, Result, fly
+from ssl_perception_sim.persistence_report import Job, bootstrap, read, run_persistence
+
+SHORT = Plan(
+    stereo_minutes=0.05,
+    learn_minutes=(0.15,),
+    test_minutes=0.05,
+    curve=(0.1, 0.15),
+    held_out=10,
+    deaths=1,
+    deaths_after=0.1,
+    death_seconds=1.0,
+)
+
+
+@pytest.fixture(scope="module")
+def gated() -> Result:
+    return fly("gated", "network", 0, SHORT)
+
+
+def test_a_gated_flight_is_tested_with_and_without_its_parts(gated: Result) -> None:
+    assert [cell.test for cell in gated.cells] == ["gated", "calibrated", "mono"]
+    whole, *parts = gated.cells
+    assert not whole.trusted and whole.blind == 1.0 and whole.crashes == 0.0
+    assert all(part.blind == 0.0 for part in parts)
+    assert [point.minute for point in gated.curve] == [0.1, 0.15]
+    assert all(0.0 <= point.auc <= 1.0 for point in gated.curve)
+
+
+def test_who_has_not_earned_trust_stands_still_when_stereo_dies(gated: Result) -> None:
+    (death,) = gated.deaths
+    assert death.driver == "none" and not death.crashed
+    assert 0.1 <= death.minute <= 0.16 and death.metres < 0.5
+
+
+def test_the_same_seed_flies_the_same(gated: Result) -> None:
+    assert str(fly("gated", "network", 0, SHORT)) == str(gated)
+
+
+def test_flown_flights_are_not_flown_again(
+    tmp_path: Path, gated: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(seeds: int) -> str:
+        out = Console(file=StringIO(), width=200)
+        run_persistence(
+            ["stereo"], ["network"], seeds, SHORT, tmp_path / "flights", 1,
+            tmp_path / "all.json", tmp_path / "report.html", out,
+        )  # fmt: skip
+        return str(out.file.getvalue())  # type: ignore[attr-defined]
+
+    assert "1 flights, 0 flown already" in run(1)
+    monkeypatch.setattr(persistence_report.multiprocessing, "get_context", None)
+    text = run(1)
+    assert "1 flights, 1 flown already" in text and "stereo" in text
+    (flight,) = json.loads((tmp_path / "all.json").read_text())["flights"]
+    assert flight["cells"][0]["tpr"] == 1.0 or flight["cells"][0]["tpr"] is None
+    assert "<table>" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"cells": [{"x": 1}]}', "{"])
+def test_a_file_that_is_no_result_is_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(InputError, match="not a result of this experiment"):
+        read(tmp_path / "x.json")
+
+
+def test_another_plan_has_another_file(tmp_path: Path) -> None:
+    files = {Job("gated", "network", 0, plan, tmp_path).file for plan in (Plan(), SHORT)}
+    assert len(files) == 2
+
+
+def test_the_table_tells_means_over_rooms(gated: Result) -> None:
+    def crashed(times: float) -> Cell:
+        return Cell(**{**vars(gated.cells[0]), "crashes": times})
+
+    table = persistence_report.tests([Result((crashed(n),), (), ()) for n in (1.0, 3.0)])
+    (row,) = persistence_report._cells(table)
+    assert row[4] == "2" and row[6].startswith("2.00 [1.00, 3.00]")
+
+
+def test_intervals_hold_the_mean_and_leave_out_what_is_unknown() -> None:
+    mean, low, high = bootstrap([1.0, 2.0, 3.0, math.nan])
+    assert low < mean == 2.0 < high
+    assert math.isnan(bootstrap([math.nan])[0])
