@@ -261,12 +261,17 @@ def bench_flow(
 
 @bench.command("depth")
 def bench_depth(
-    config_file: ConfigFile = None, settings: Settings = None, json_file: JsonFile = None
+    frames: Annotated[
+        int, typer.Option(min=0, help="A long run of the learner besides: so many frames.")
+    ] = 0,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Stereo, student, learner, store and hot swap, on one thread."""
     from ssl_perception.evaluation.bench_depth import run_bench_depth
 
-    run_bench_depth(_config(config_file, settings), json_file, out)
+    run_bench_depth(_config(config_file, settings), json_file, out, frames)
 
 
 @experiment.command("persistence")

@@ -125,6 +125,7 @@ class NeuralPrior(Section):
         "kitti-8192": {"patience": 70, "points": 8192},
         "argoverse": {"patience": 30, "points": 0},
         "argoverse-8192": {"patience": 30, "points": 8192},
+        "argoverse-2048": {"patience": 30, "points": 2048},
     }
 
     hidden: int = Field(128, ge=4, le=1024, description="units per hidden layer")
@@ -149,6 +150,7 @@ class FastNeuralPrior(Section):
         "readme-8192": {"learning_rate": 1e-2, "patience": 5, "min_delta": 1e-3, "points": 8192},
         "patient": {"learning_rate": 8e-3, "patience": 30, "min_delta": 5e-5, "points": 0},
         "patient-8192": {"learning_rate": 8e-3, "patience": 30, "min_delta": 5e-5, "points": 8192},
+        "patient-2048": {"learning_rate": 8e-3, "patience": 30, "min_delta": 5e-5, "points": 2048},
     }
 
     hidden: int = Field(128, ge=4, le=1024, description="units per hidden layer")

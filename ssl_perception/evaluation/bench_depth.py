@@ -45,8 +45,12 @@ _CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5)
 _SWAP_SECONDS, _FRAME_SECONDS = 3.0, 1 / 30
 
 
-def run_bench_depth(config: Config, json_file: Path | None, out: Console) -> None:
-    """Measure on made-up 320x240 pictures; the times don't depend on what is in them."""
+def run_bench_depth(config: Config, json_file: Path | None, out: Console, frames: int = 0) -> None:
+    """Measure on made-up 320x240 pictures; the times don't depend on what is in them.
+
+    Args:
+        frames: of a long run of the learner besides, each another picture; 0: none.
+    """
     cv2.setNumThreads(1)
     pair = _pair()
     matcher = StereoMatcher(Stereo(disparities=32))
@@ -90,11 +94,20 @@ def run_bench_depth(config: Config, json_file: Path | None, out: Console) -> Non
         f"{swap['lost']} lost, slowest {swap['slowest_ms']:.1f} ms"
     )
     out.print(f"providers in use: {', '.join(mono.providers)}")
+    endurance = _endure(config, pair.left, target, frames) if frames else None
+    if endurance is not None:
+        out.print(
+            f"{frames} frames learnt: a step's p99 {endurance['first_p99_ms']:.1f} ms of processor "
+            f"time in the first thousand, {endurance['last_p99_ms']:.1f} in the last; resident "
+            f"memory {endurance['full_mb']:.0f} MB when the replay memory was full, "
+            f"{endurance['end_mb']:.0f} MB at the end"
+        )
     if json_file is not None:
         report = {
             "ms": {name: timing._asdict() for name, timing in rows.items()},
             "asked_ms": ASKED,
             "swap": swap,
+            "endurance": endurance,
             "providers": mono.providers,
             "machine": platform.machine(),
             "cores": len(os.sched_getaffinity(0)),
@@ -127,6 +140,40 @@ def _time(work: Callable[[], object], count: int) -> Timing:
         wall.append(time.perf_counter() - start)
     ms = 1e3 * np.array(wall)
     return Timing(float(np.median(ms)), float(np.quantile(ms, 0.99)), 1e3 * float(np.median(cpu)))
+
+
+def _endure(config: Config, image: np.ndarray, target: np.ndarray, frames: int) -> dict[str, float]:
+    """Learn many different frames; whether steps get slower or memory grows.
+
+    Steps are timed in processor time: a long run meets whatever else the machine does.
+    """
+    learner = Learner(config.learner, seed=0)
+    random = np.random.default_rng(0)
+    thousand = min(1000, frames // 2)
+    taken = np.empty(frames)
+    full_mb = 0.0
+    for k in range(frames):
+        picture = np.roll(image, int(random.integers(320)), axis=1)
+        picture = np.asarray(cv2.convertScaleAbs(picture, alpha=random.uniform(0.5, 1.5)), np.uint8)
+        depth = target + np.float32(random.uniform(-0.5, 0.5))
+        start = time.process_time()
+        learner.step(picture, depth)
+        taken[k] = time.process_time() - start
+        if not full_mb and (len(learner.memory) >= config.learner.memory.frames or k == frames - 1):
+            full_mb = _resident_mb()
+    ms = 1e3 * taken
+    return {
+        "frames": frames,
+        "first_p99_ms": float(np.quantile(ms[:thousand], 0.99)),
+        "last_p99_ms": float(np.quantile(ms[-thousand:], 0.99)),
+        "full_mb": full_mb,
+        "end_mb": _resident_mb(),
+    }
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _swap(mono: MonoDepth, learner: Learner, image: np.ndarray) -> dict[str, float]:
