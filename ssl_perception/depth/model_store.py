@@ -125,7 +125,7 @@ class ModelStore:
         """
         if self._lock is None:
             raise RuntimeError("commit needs the store to be open for writing: use `with`")
-        number = max(self._numbers(), default=0) + 1
+        number = max(*self._numbers(), self._spent(), 0) + 1
         body = {
             "schema": SCHEMA,
             "generation": number,
@@ -171,13 +171,27 @@ class ModelStore:
         return None
 
     def clear(self) -> None:
-        """Forget everything (needs the store to be open for writing)."""
+        """Forget everything (needs the store to be open for writing).
+
+        Numbers go on from where they were: who holds generation 7 must not take the next one of
+        that number for the same.
+        """
         if self._lock is None:
             raise RuntimeError("clear needs the store to be open for writing: use `with`")
+        spent = max(*self._numbers(), self._spent(), 0)
+        write_durably(self.path / "spent", str(spent).encode())
         for folder in (self._generations, self._blobs):
             for file in folder.iterdir():
                 file.unlink()
             _sync_folder(folder)
+
+    def _spent(self) -> int:
+        """The last number given before everything was forgotten; 0: never, or not to be read."""
+        try:
+            text = (self.path / "spent").read_bytes()[:20]
+            return int(text) if text.isdigit() else 0
+        except OSError:
+            return 0
 
     def _numbers(self) -> list[int]:
         try:

@@ -174,3 +174,17 @@ def test_full_disk_leaves_the_last_generation(
 def test_notes_are_plain_json(tmp_path: Path) -> None:
     with ModelStore(tmp_path) as store, pytest.raises(ValueError):
         store.commit({}, notes={"x": float("nan")})
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_numbers_go_on_after_everything_is_forgotten(tmp_path: Path, spoilt: bool) -> None:
+    """Whoever holds generation 3 must load the next one, which is another student."""
+    with filled(tmp_path) as store:
+        store.clear()
+        assert store.load() is None
+        if spoilt:
+            (tmp_path / "spent").write_bytes(b"\xff")
+        number = store.commit({"weights": b"new"})
+    assert number == (1 if spoilt else 4)
+    generation = ModelStore(tmp_path).load()
+    assert generation is not None and generation.files == {"weights": b"new"}
