@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
+from ssl_perception.config import Trust as TrustOptions
 from ssl_perception.depth.model_store import ModelStore
+from ssl_perception.depth.trust import Evidence, Trust, update
+from ssl_perception.depth.trust_file import save_trust
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.results import read_depth
 from ssl_perception.nodes import SOURCE, Nodes, environment
@@ -124,6 +127,48 @@ def test_the_student_learns_in_flight_and_is_not_believed_before_it_has_earned_i
               if "generation" in values}  # fmt: skip
     assert len(models - {"none"}) >= 2, "models were exchanged in flight"
     assert trust_file.exists()
+
+
+def test_a_student_that_has_earned_trust_is_believed_when_stereo_dies(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    """Trust takes minutes to earn; here it is on file, and bounds that anything passes keep it."""
+    output, store, trust_file = (tmp_path / n for n in ("out.mcap", "store", "trust.json"))
+    trust = Trust()
+    for k in range(800):
+        distance = 0.7 if k % 4 == 0 else 3.0
+        trust = update(trust, Evidence(0.3 * k, True, distance, distance, 0.0), TrustOptions())
+    assert trust.trusted
+    save_trust(trust_file, trust)
+    nodes.start(
+        "bag_recorder", {"output": str(output), "outputs": "obstacle_distance /diagnostics"}
+    )
+    nodes.start("stereo_depth", files=(DRONE,))
+    nodes.start("mono_depth", {"store": str(store)}, files=(DRONE,))
+    learns = {"store": str(store), "learner.save_seconds": 1.0}
+    nodes.start("depth_learner", learns, files=(DRONE,))
+    lenient = {"trust.min_tpr": 0.0, "trust.max_fpr": 1.0, "trust.novelty": 2.0}
+    nodes.start("obstacle_distance", {"trust_file": str(trust_file), **lenient}, files=(DRONE,))
+    nodes.start("avoid", files=(DRONE,))
+    nodes.ready(START)
+    nodes.start("sim_world", {"seed": 6}, files=(DRONE,))
+    nodes.ready(START)
+    wait_for_model(store, 0)
+    time.sleep(3.0)
+    kill(nodes, "depth_learner")
+    time.sleep(1.0)
+    stereo_died = kill(nodes, "stereo_depth")
+    time.sleep(4.0)
+    assert set(nodes.stop().values()) == {0}
+
+    after = [known for when, known in scans(output) if when > stereo_died + 0.7]
+    assert len(after) > 15 and np.mean(after) > 0.9, "it goes on seeing on one eye"
+    told = [
+        values["trust"]
+        for when, _, _, values in diagnostics(output, "obstacle_distance")
+        if "trust" in values and when > stereo_died + 1.5
+    ]
+    assert told and set(told) == {"mono"}
 
 
 def test_what_was_learnt_survives_and_can_be_forgotten(nodes: Nodes, tmp_path: Path) -> None:
