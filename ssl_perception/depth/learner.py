@@ -217,13 +217,10 @@ class Learner:
         images[mirrored] = images[mirrored, :, ::-1]
         labels[mirrored] = labels[mirrored, :, ::-1]
         for k in np.flatnonzero(self._random.random(len(images)) < self.options.zoom_share):
-            images[k], labels[k] = nearer(images[k], labels[k], self._zoom())
+            factor = math.exp(self._random.uniform(0.0, math.log(self.options.zoom)))
+            place = self._random.random(), self._random.random()
+            images[k], labels[k] = nearer(images[k], labels[k], factor, *place)
         return Frames(images, labels)
-
-    def _zoom(self) -> tuple[float, float, float]:
-        """How much nearer, and which part of the picture: left and top, 0 to 1."""
-        zoom = math.exp(self._random.uniform(0.0, math.log(self.options.zoom)))
-        return zoom, self._random.random(), self._random.random()
 
     def _learn(self, batch: Frames) -> tuple[float, float, float]:
         """One optimiser step; returns loss, loss on the remembered part, gradient norm.
@@ -311,7 +308,7 @@ def frame_losses(predicted: Tensor, labels: Tensor, options: Options) -> Tensor:
 
 
 def nearer(
-    image: NDArray[np.uint8], label: FloatArray, zoom: tuple[float, float, float]
+    image: NDArray[np.uint8], label: FloatArray, factor: float, across: float, down: float
 ) -> tuple[NDArray[np.uint8], FloatArray]:
     """The frame as if everything in it were nearer: a part of it, enlarged, its depths divided.
 
@@ -320,19 +317,19 @@ def nearer(
     perspective within it.
 
     Args:
-        zoom: factor; place of the part, from left (0) to right (1); from top to bottom.
+        factor: how much nearer.
+        across, down: where the part lies, from left (0) to right (1), from top to bottom.
     """
-    factor, across, down = zoom
-
-    def corner(length: int, share: float) -> tuple[float, float]:
-        """Of a side of so many pixels: first pixel of the part, in pixel coordinates."""
-        first = share * (length - length / factor)
-        return 1.0 / factor, first + 0.5 / factor - 0.5
+    scale = 1.0 / factor
 
     def cut(array: NDArray, interpolation: int) -> NDArray:
         height, width = array.shape[:2]
-        (scale, x), (_, y) = corner(width, across), corner(height, down)
-        back = np.array([[scale, 0.0, x], [0.0, scale, y]])
+        # pixel centres: half a pixel of the part is `scale` times half a pixel of the picture
+        left, top = (
+            share * length * (1.0 - scale) + 0.5 * scale - 0.5
+            for share, length in ((across, width), (down, height))
+        )
+        back = np.array([[scale, 0.0, left], [0.0, scale, top]])
         flags = interpolation | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(
             array, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE

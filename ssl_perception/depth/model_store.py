@@ -188,8 +188,9 @@ class ModelStore:
     def _spent(self) -> int:
         """The last number given before everything was forgotten; 0: never, or not to be read."""
         try:
-            text = (self.path / "spent").read_bytes()[:20]
-            return int(text) if text.isdigit() else 0
+            text = (self.path / "spent").read_bytes()[:9]
+            # what isn't a generation's number would name files that nobody finds again
+            return int(text) if text.isdigit() and len(text) <= 8 else 0
         except OSError:
             return 0
 

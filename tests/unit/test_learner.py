@@ -166,7 +166,7 @@ def test_an_enlarged_frame_is_what_a_nearer_camera_would_see(place: tuple[float,
     image = np.dstack([np.tile(columns.astype(np.uint8), (120, 1))] * 3)
     label = np.tile(columns.reshape(40, 4).mean(axis=1) / 100, (30, 1)).astype(np.float32)
     label[0, 0] = np.nan
-    picture, depth = nearer(image, label, (2.0, *place))
+    picture, depth = nearer(image, label, 2.0, *place)
     assert picture.shape == image.shape and depth.shape == label.shape
     seen = picture[:, :, 0].reshape(30, 4, 40, 4).mean(axis=(1, 3)) / 100
     known = np.isfinite(depth)
@@ -177,6 +177,6 @@ def test_an_enlarged_frame_is_what_a_nearer_camera_would_see(place: tuple[float,
 
 def test_a_frame_enlarged_by_one_is_itself() -> None:
     image, label = scene(0)
-    picture, depth = nearer(image, label, (1.0, 0.3, 0.7))
+    picture, depth = nearer(image, label, 1.0, 0.3, 0.7)
     np.testing.assert_array_equal(picture, image)
     np.testing.assert_array_equal(depth, label)

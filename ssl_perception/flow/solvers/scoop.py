@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from onnxruntime import InferenceSession
 from scipy.spatial import cKDTree
 
 from ssl_perception.config import Scoop as Options
-from ssl_perception.flow import feature_graph
 from ssl_perception.flow.coordinate_network import by_direction, choose_device
 from ssl_perception.flow.correspondence import (
     CorrespondenceModel,
@@ -31,8 +30,12 @@ from ssl_perception.flow.refinement import Refined, refine
 from ssl_perception.flow.set_conv import neighbour_graph
 from ssl_perception.flow.settle import settle
 from ssl_perception.flow.weights import load_into, shipped
-from ssl_perception.onnx_session import Provider, open_session
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+    from ssl_perception.onnx_session import Provider
 
 MOVING_SPEED = 0.5  # m/s over ground: Argoverse's 0.05 m in 0.1 s
 SWEEP = 0.1  # s assumed between clouds that carry no stamps
@@ -109,7 +112,9 @@ def _features(model: CorrespondenceModel, cloud: torch.Tensor, options: Options)
     if options.runtime == "torch":
         features: torch.Tensor = model.features(cloud, edges.to(cloud.device))
         return features
-    computed = feature_graph.run(_session(options), points, edges.numpy())
+    from ssl_perception.flow.feature_graph import run  # ONNX need not be there for PyTorch
+
+    computed = run(_session(options), points, edges.numpy())
     return torch.from_numpy(computed).to(cloud.device)
 
 
@@ -119,7 +124,10 @@ def _session(options: Options) -> InferenceSession:
 
 @lru_cache(maxsize=4)
 def _made(weights: str, provider: Provider, fall_back: bool, threads: int) -> InferenceSession:
-    graph = feature_graph.build(_model(weights).features)
+    from ssl_perception.flow.feature_graph import build
+    from ssl_perception.onnx_session import open_session
+
+    graph = build(_model(weights).features)
     return open_session(graph, provider, threads, fall_back, "flow.scoop.provider")
 
 
