@@ -27,6 +27,7 @@ from ssl_perception.depth.model_store import ModelStore
 from ssl_perception.depth.mono import MonoDepth
 from ssl_perception.depth.stereo import StereoMatcher
 from ssl_perception.depth.textons import Textons
+from ssl_perception.evaluation.resident_memory import resident_megabytes
 from ssl_perception.obstacles.scan import obstacle_scan
 from ssl_perception.types import CameraModel, StereoPair
 
@@ -160,20 +161,15 @@ def _endure(config: Config, image: np.ndarray, target: np.ndarray, frames: int) 
         learner.step(picture, depth)
         taken[k] = time.process_time() - start
         if not full_mb and (len(learner.memory) >= config.learner.memory.frames or k == frames - 1):
-            full_mb = _resident_mb()
+            full_mb = resident_megabytes()
     ms = 1e3 * taken
     return {
         "frames": frames,
         "first_p99_ms": float(np.quantile(ms[:thousand], 0.99)),
         "last_p99_ms": float(np.quantile(ms[-thousand:], 0.99)),
         "full_mb": full_mb,
-        "end_mb": _resident_mb(),
+        "end_mb": resident_megabytes(),
     }
-
-
-def _resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _swap(mono: MonoDepth, learner: Learner, image: np.ndarray) -> dict[str, float]:

@@ -7,7 +7,6 @@ under a deadline.
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -24,6 +23,7 @@ from ssl_perception.datasets import FlowSample, open_flow
 from ssl_perception.doctor import examine
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.flow_metrics import score
+from ssl_perception.evaluation.resident_memory import resident_megabytes
 from ssl_perception.flow import estimate_flow
 from ssl_perception.flow.online import OnlineFlow
 from ssl_perception.flow.warm_up import warm_up
@@ -144,7 +144,7 @@ def _online(
             result = online.process(cloud)
             spent = time.perf_counter() - start
             bar.advance(task)
-            memory.append(_megabytes())
+            memory.append(resident_megabytes())
             if result.reset:
                 continue
             total.append(spent)
@@ -240,15 +240,6 @@ def _repeat(work: Callable[[], object], repeats: int = REPEATS) -> list[float]:
 
 def _ms(seconds: list[float], percentile: float) -> float:
     return float(np.percentile(seconds, percentile)) * 1e3 if seconds else float("nan")
-
-
-def _megabytes() -> float:
-    """Resident memory of this process; its peak where that can't be read."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * resource.getpagesize() / 2**20
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _tables(figures: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
