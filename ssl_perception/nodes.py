@@ -152,6 +152,14 @@ class Nodes:
                 process.wait()
         return {name: process.returncode for name, process in self.processes.items()}
 
+    def failures(self) -> dict[str, str]:
+        """Stop all; who ended with another code than 0, and the last line that it printed."""
+        return {
+            name: f"ended with {code}: {self.last(name)}"
+            for name, code in self.stop().items()
+            if code != 0
+        }
+
     def __enter__(self) -> Nodes:
         def leave(number: int, frame: object) -> None:
             raise SystemExit(128 + number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def play(nodes: Nodes, bag: Path) -> None:
     nodes.start("bag_player", {"bag": str(bag)})
     assert nodes.wait("bag_player", START) == 0, nodes.last("bag_player")
     assert nodes.wait("bag_recorder", 60.0) == 0, nodes.last("bag_recorder")
-    assert set(nodes.stop().values()) == {0}, nodes.processes
+    assert nodes.failures() == {}
 
 
 def stamps(log: Path, kind: type) -> list[int]:
@@ -125,7 +126,7 @@ def test_when_depth_stops_the_scan_goes_on_and_knows_nothing(
     nodes.ready(START)
     nodes.start("bag_player", {"bag": str(bag), "linger": 3.0})
     assert nodes.wait("bag_player", START) == 0
-    assert set(nodes.stop().values()) == {0}
+    assert nodes.failures() == {}
     known = [bool(np.isfinite(scan.ranges).any()) for _, scan in read_scans(output)]
     assert sum(known) == len(stamps(bag, StereoPair))
     after = known[len(known) - known[::-1].index(True) :]
@@ -152,7 +153,7 @@ def test_a_bad_cloud_is_reported_and_the_next_one_is_worked_on(
     nodes.ready(START)
     nodes.start("bag_player", {"bag": str(log)})
     assert nodes.wait("bag_player", START) == 0
-    assert set(nodes.stop().values()) == {0}
+    assert nodes.failures() == {}
     told = complaints(output)
     answered = [stamp for stamp, _ in read_flow(output)]
     assert answered == [STAMP + k * step for k in (0, 2, 4)], told
@@ -200,13 +201,39 @@ def test_lifecycle_transitions_are_honoured(nodes: Nodes) -> None:
     assert process.poll() is None
 
 
+@pytest.mark.parametrize("dying", [False, True])
+def test_a_callback_that_fails_ends_no_node_and_an_end_in_its_midst_is_no_failure(
+    nodes: Nodes, dying: bool
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("failing_node.py")), *(["dying"] * dying)],
+        env=nodes._environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert "active" in process.stdout.readline()
+    if not dying:
+        time.sleep(1.0)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, told
+    found = re.search(r"ended after (\d+), (\d+) failed", told)
+    assert found, told
+    ticks, failed = int(found[1]), int(found[2])
+    assert (ticks, failed) == (2, 0) if dying else failed == ticks // 2 > 3, told
+    assert ("what nobody thought of" in told) is not dying
+
+
 def test_sigint_ends_every_node_with_0(nodes: Nodes) -> None:
     for name in ("stereo_depth", "obstacle_distance", "scene_flow"):
         nodes.start(name)
     until = time.monotonic() + 5.0
     while time.monotonic() < until:  # in the midst of starting, as likely as not
         time.sleep(0.1)
-    assert set(nodes.stop().values()) == {0}
+    assert nodes.failures() == {}
 
 
 def test_a_second_sigint_does_not_cut_the_end_short(nodes: Nodes) -> None:
@@ -216,7 +243,7 @@ def test_a_second_sigint_does_not_cut_the_end_short(nodes: Nodes) -> None:
     for process in nodes.processes.values():
         process.send_signal(signal.SIGINT)
     time.sleep(0.15)
-    assert set(nodes.stop().values()) == {0}
+    assert nodes.failures() == {}
 
 
 def test_nodes_do_not_outlive_who_started_them(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 
 from geometry_msgs.msg import Twist
-from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import LaserScan
 
 from ssl_perception.errors import InputError
@@ -38,16 +37,11 @@ class AvoidNode(PerceptionNode):
         self._avoid = Avoid(self.config.avoid, self.settings.seed)
         self._work = self.work_on(self._react, self.settings.queue)
         self.subscribe(LaserScan, "obstacle_distance", self._take)
-        self._watchdog = self.create_timer(
-            HALT_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self.every(HALT_PERIOD, self._watch)
 
     def end(self) -> None:
-        if hasattr(self, "_watchdog"):
-            self.destroy_timer(self._watchdog)
-            del self._watchdog
-            if self.context.ok():
-                self._tell(Command())
+        if self.context.ok():
+            self.guarded(self._tell)(Command())
 
     def _take(self, message: LaserScan) -> None:
         self.health.input()

@@ -12,7 +12,6 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
-from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 from std_msgs.msg import Float32
@@ -76,13 +75,7 @@ class BagRecorder(PerceptionNode):
             self._inputs.append(
                 self.create_subscription(kind, topic, self._writer(topic, kind), qos, raw=True)
             )
-        self._watch = self.create_timer(
-            CHECK_PERIOD, self._end_when_idle, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
-
-    def end(self) -> None:
-        if hasattr(self, "_watch"):
-            self.destroy_timer(self._watch)
+        self.every(CHECK_PERIOD, self._end_when_idle)
 
     def release(self) -> None:
         bag, self._bag = self._bag, None

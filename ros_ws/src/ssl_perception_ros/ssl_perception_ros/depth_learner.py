@@ -10,7 +10,6 @@ import time
 from typing import Any, NamedTuple
 
 import numpy as np
-from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import Image
 from std_msgs.msg import UInt64
 from std_srvs.srv import Trigger
@@ -60,9 +59,7 @@ class DepthLearner(PerceptionNode):
         self._learner = LearnerProcess(self._folder, self.config.learner, self.settings.seed)
         self._sync = StereoSync(SAME, max(10, self.settings.queue))
         self._work = self.work_on(self._learn, self.settings.queue)
-        self._watchdog = self.create_timer(
-            WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self.every(WATCH_PERIOD, self._watch)
         self._asked = [
             self.create_service(Trigger, "~/save", self._save),
             self.create_service(Trigger, "~/reset", self._reset),
@@ -74,7 +71,6 @@ class DepthLearner(PerceptionNode):
     def end(self) -> None:
         if self._learner is None:
             return
-        self.destroy_timer(self._watchdog)
         for service in self._asked:
             self.destroy_service(service)
         self._learner.stop()  # it saves what it has learnt

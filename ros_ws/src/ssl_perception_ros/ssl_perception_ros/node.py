@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -20,6 +20,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, Publisher, Transition
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
+from rclpy.timer import Timer
 
 from ssl_perception.config import Config
 from ssl_perception.errors import InputError
@@ -33,6 +34,7 @@ PATIENCE = 2.0  # s that stopping waits for the item in hand
 SAME_COMPLAINT = 5.0  # s before the same line is logged again
 
 T = TypeVar("T")
+P = ParamSpec("P")
 SUCCESS = TransitionCallbackReturn.SUCCESS
 
 
@@ -42,8 +44,8 @@ class PerceptionNode(LifecycleNode):
     Subclasses say what they use (``sections``, ``own``) and fill in ``prepare`` (configure:
     build, ``publish_on``), ``begin`` (activate: ``subscribe``, ``work_on``) and, when they hold
     more than that, ``end`` and ``release``. Publishers live from configure to cleanup;
-    subscriptions and the worker only while active, so that a node that isn't active costs nothing
-    and who waits for its subscriptions waits for its being active.
+    subscriptions, timers and the worker only while active, so that a node that isn't active costs
+    nothing and who waits for its subscriptions waits for its being active.
 
     Attributes:
         config: the library's configuration, valid from ``prepare`` on.
@@ -62,7 +64,9 @@ class PerceptionNode(LifecycleNode):
         self._worker: Worker[Any] | None = None
         self._outputs: list[Publisher] = []
         self._inputs: list[Any] = []
+        self._clockwork: list[Timer] = []
         self._complaints: dict[str, float] = {}
+        self._begun = False
         self.unfinished = False
         parameters.declare(self, self.own, self.sections)
         self._read_settings()
@@ -86,7 +90,7 @@ class PerceptionNode(LifecycleNode):
         """Activate: start listening."""
 
     def end(self) -> None:
-        """Deactivate: subscriptions and worker are gone already."""
+        """Deactivate, once after ``begin``: subscriptions, timers and worker are gone already."""
 
     def release(self) -> None:
         """Clean up: publishers are gone already."""
@@ -133,26 +137,39 @@ class PerceptionNode(LifecycleNode):
             reliability=reliable if latched else best_effort,
             durability=latch if latched else volatile,
         )
-        self._inputs.append(self.create_subscription(kind, topic, callback, qos))
+        self._inputs.append(self.create_subscription(kind, topic, self.guarded(callback), qos))
+
+    def every(self, seconds: float, work: Callable[[], None]) -> None:
+        """Do ``work`` at a steady rate, whatever a simulated clock says; guarded."""
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._clockwork.append(self.create_timer(seconds, self.guarded(work), clock=steady))
 
     def work_on(self, work: Callable[[T], None], capacity: int) -> Worker[T]:
-        """A worker for slow work; what goes wrong in it is reported, never fatal."""
+        """A worker for slow work, guarded."""
         health = self.health
         assert health is not None
-
-        def guarded(item: T) -> None:
-            try:
-                work(item)
-            except InputError as error:
-                health.refuse(str(error))
-                self.complain(str(error))
-            except Exception as error:  # a robot must go on with the next frame
-                health.fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
-                self.complain(traceback.format_exc())
-
-        worker: Worker[T] = Worker(guarded, capacity, health.skip)
+        worker: Worker[T] = Worker(self.guarded(work), capacity, health.skip)
         self._worker = worker
         return worker
+
+    def guarded(self, work: Callable[P, None]) -> Callable[P, None]:
+        """``work``, its failures reported and never fatal: a robot goes on with the next frame."""
+
+        def run_guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                work(*args, **kwargs)
+            except InputError as error:
+                if self.health is not None:
+                    self.health.refuse(str(error))
+                self.complain(str(error))
+            except Exception as error:
+                if not self.context.ok():  # the process ends: whatever publishes fails now
+                    return
+                if self.health is not None:
+                    self.health.fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
+                self.complain(traceback.format_exc())
+
+        return run_guarded
 
     def complain(self, line: str) -> None:
         """Log a warning, the same one at most every five seconds."""
@@ -183,6 +200,7 @@ class PerceptionNode(LifecycleNode):
         result = super().on_activate(state)
         if self.health is not None:
             self.health.activated()
+        self._begun = True
         try:
             self.begin()
         except Exception as error:
@@ -222,6 +240,9 @@ class PerceptionNode(LifecycleNode):
         self._halt()
 
     def _halt(self) -> None:
+        for timer in self._clockwork:
+            self.destroy_timer(timer)
+        self._clockwork.clear()
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs.clear()
@@ -229,7 +250,9 @@ class PerceptionNode(LifecycleNode):
             # nobody can interrupt a solver; what it answers later is dropped (publishers are off)
             self.unfinished = not self._worker.stop(PATIENCE) or self.unfinished
             self._worker = None
-        self.end()
+        if self._begun:
+            self._begun = False
+            self.end()
 
     def _drop_outputs(self) -> None:
         for publisher in self._outputs:
@@ -282,10 +305,12 @@ def run(factory: Callable[[], PerceptionNode], arguments: list[str] | None = Non
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ValueError, RuntimeError, NameValidationException) as error:
-        if node is not None:
+        if node is None:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            code = 2
+        elif rclpy.ok():
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        code = 2
+        # else: told to end while a callback was publishing, which fails without a context
     # Ctrl-C under `ros2 launch` can come twice; the second must not cut the first one's end short
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if node is not None:

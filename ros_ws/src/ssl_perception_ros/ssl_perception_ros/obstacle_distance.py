@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, Range
 
 from ssl_perception.depth.cue_sync import CueSync, Frame, Side
@@ -89,17 +88,12 @@ class ObstacleDistance(PerceptionNode):
         self._work = self.work_on(self._see, 2 * queue)
         self._listen("stereo")
         self._listen("mono")
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._watchers = [
-            self.create_timer(BLIND_PERIOD, self._watch, clock=steady),
-            self.create_timer(FLUSH_PERIOD, self._flush, clock=steady),
-            self.create_timer(SAVE_PERIOD, self._save, clock=steady),
-        ]
+        self.every(BLIND_PERIOD, self._watch)
+        self.every(FLUSH_PERIOD, self._flush)
+        self.every(SAVE_PERIOD, self._save)
 
     def end(self) -> None:
-        for timer in self.__dict__.pop("_watchers", ()):
-            self.destroy_timer(timer)
-            self._save()
+        self.guarded(self._save)()
 
     def _listen(self, side: Side) -> None:
         def info(message: CameraInfo) -> None:
