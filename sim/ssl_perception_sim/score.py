@@ -19,6 +19,7 @@ from rich.table import Table
 from ssl_perception.datasets import FlowSample
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.flow_metrics import PARTS, score
+from ssl_perception.evaluation.resident_memory import PeakMemory
 from ssl_perception.flow import estimate_flow, find
 from ssl_perception.replay import progress_bar, write_json
 from ssl_perception_sim.categories import FOREGROUND
@@ -69,8 +70,10 @@ def run(
         task = bar.add_task(f"{method}, {kind}", total=len(chosen))
         for pair in street_pairs(chosen, plan=KINDS[kind]):
             sample = without_times(pair) if xyz else pair
-            answer = estimate_flow(sample.source, sample.target, method)
-            scores.append(score(sample, answer) | {"seconds": answer.seconds})
+            with PeakMemory() as memory:
+                answer = estimate_flow(sample.source, sample.target, method)
+            costs = {"seconds": answer.seconds, "peak_mb": memory.megabytes}
+            scores.append(score(sample, answer) | costs)
             classes.append(class_sums(sample, answer.flow, answer.moving))
             bar.advance(task)
     rows: dict[str, Any] = {"kind": kind, "method": method, "xyz": xyz, "seeds": chosen}
@@ -78,6 +81,7 @@ def run(
         rows[figure] = float(np.nanmean([s[figure] for s in scores]))
     rows["worst_three_way"] = float(np.nanmax([s["epe_three_way"] for s in scores]))
     rows["seconds_median"] = float(np.median([s["seconds"] for s in scores]))
+    rows["peak_mb"] = max(s["peak_mb"] for s in scores)
     rows["classes"] = {}
     for name in classes[0]:
         points, error, length, moving = np.sum([sums[name] for sums in classes], axis=0)
@@ -105,13 +109,16 @@ def seed_range(text: str) -> range:
 
 def show(results: list[dict[str, Any]], console: Console) -> None:
     """Two tables: errors by kind of street, and by class."""
-    table = Table("kind", "method", "3-way m", "worst", "dynamic", "static fg", "static bg", "ms")
+    table = Table(
+        "kind", "method", "3-way m", "worst", "dynamic", "static fg", "static bg", "ms", "MiB"
+    )
     for row in results:
         table.add_row(
             row["kind"],
             row["method"] + (" xyz" if row["xyz"] else ""),
             *(f"{row[k]:.4f}" for k in ("epe_three_way", "worst_three_way", *PARTS)),
             f"{1e3 * row['seconds_median']:.0f}",
+            f"{row['peak_mb']:.0f}",
         )
     console.print(table)
     table = Table("kind", "method", "class that moves", "points", "error m", "zero flow m", "found")

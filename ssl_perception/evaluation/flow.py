@@ -31,6 +31,7 @@ from ssl_perception.evaluation.bucketed import Buckets
 from ssl_perception.evaluation.flow_metrics import FIGURES, PARTS, score, three_way
 from ssl_perception.evaluation.flow_results import KeptResults, Result
 from ssl_perception.evaluation.report import Section, write_html
+from ssl_perception.evaluation.resident_memory import PeakMemory
 from ssl_perception.flow import estimate_flow, find
 from ssl_perception.flow.ego_motion import EgoMotion
 from ssl_perception.replay import progress_bar, write_json
@@ -104,10 +105,12 @@ def run_evaluate_flow(
                 if name not in warm:
                     _warm_up(sample, name, config, seed)
                     warm.add(name)
-                answer, seconds = _answer(sample, name, config, seed)
+                with PeakMemory() as memory:
+                    answer, seconds = _answer(sample, name, config, seed)
                 # buckets are by speed over ground
                 buckets = Buckets.of(sample, answer) if sample.ego_compensated else Buckets()
-                done.add(k, name, Result({**score(sample, answer), "seconds": seconds}, buckets))
+                costs = {"seconds": seconds, "peak_mb": memory.megabytes}
+                done.add(k, name, Result(score(sample, answer) | costs, buckets))
                 bar.advance(task)
     installation = examine()
     figures = {
@@ -127,6 +130,8 @@ def run_evaluate_flow(
             console.print(f"{method}: features by {', '.join(providers) or 'PyTorch'}")
     rows = [_row(name, figures["methods"][name]) for name in names]
     _print(["method", *HEADINGS.values()], rows, console)
+    peaks = [f"{name} {figures['methods'][name]['peak_mb']:.0f}" for name in names]
+    console.print(f"Most memory of the whole process, MiB: {', '.join(peaks)}")
     classes, by_class = _by_class(figures["methods"])
     if len(classes) > 2:
         console.print("\nDynamic error by class, bucket-normalised (no motion: 1.000)")
@@ -177,7 +182,7 @@ def summary(results: Iterable[dict[str, float]]) -> dict[str, float | None]:
     """Means over pairs, each pair counting the same, undefined ones left out; None: none defined.
 
     The three-way error is the mean of the three means, so that a pair without movers doesn't
-    flatter it. ``points`` is the total.
+    flatter it. ``points`` is the total, ``peak_mb`` the most memory that the whole process had.
     """
     rows = list(results)
     means: dict[str, float] = {}
@@ -189,6 +194,7 @@ def summary(results: Iterable[dict[str, float]]) -> dict[str, float | None]:
     seconds = [row["seconds"] for row in rows]
     means["seconds_median"] = float(np.median(seconds))
     means["seconds_p95"] = float(np.percentile(seconds, 95))
+    means["peak_mb"] = max(row["peak_mb"] for row in rows)
     return {key: None if math.isnan(value) else value for key, value in means.items()}
 
 
@@ -256,7 +262,7 @@ def _row(name: str, figures: dict[str, float | None]) -> list[str]:
 
 
 def _write_csv(path: Path, methods: dict[str, dict[str, Any]]) -> None:
-    keys = [*FIGURES, *BUCKETED, "seconds_median", "seconds_p95"]
+    keys = [*FIGURES, *BUCKETED, "seconds_median", "seconds_p95", "peak_mb"]
     classes = list(methods[ZERO]["bucketed"])
     by_class = [(name, key) for name in classes for key in ("dynamic_error", "static_epe")]
     try:

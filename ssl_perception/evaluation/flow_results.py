@@ -14,6 +14,7 @@ from ssl_perception.evaluation.bucketed import Buckets
 from ssl_perception.evaluation.flow_metrics import FIGURES
 
 MAX_BYTES = 1 << 30
+COSTS = ("seconds", "peak_mb")  # of the answer; MiB of the whole process while it was found
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,7 @@ class Result:
     """A method's answer to a pair, scored.
 
     Attributes:
-        figures: of ``flow_metrics.score``, and ``seconds``.
+        figures: of ``flow_metrics.score``, and ``COSTS``.
         buckets: for the bucket-normalised error.
     """
 
@@ -98,7 +99,7 @@ class KeptResults:
 
 def _result(row: Any) -> tuple[tuple[int, str], Result]:
     figures = {k: math.nan if v is None else float(v) for k, v in row["figures"].items()}
-    if figures.keys() != {*FIGURES, "seconds"}:
+    if figures.keys() != {*FIGURES, *COSTS}:
         raise ValueError("other figures")
     buckets = Buckets.from_plain(row["buckets"])
     return (int(row["pair"]), str(row["method"])), Result(figures, buckets)

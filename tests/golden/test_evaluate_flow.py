@@ -28,6 +28,7 @@ KEYS = {
     "points",
     "seconds_median",
     "seconds_p95",
+    "peak_mb",
     "bucketed",
     "bucketed_dynamic_error",
     "bucketed_static_epe",
