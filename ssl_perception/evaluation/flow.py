@@ -290,7 +290,7 @@ def _by_class(methods: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[
 
 
 def _print(headings: list[str], rows: list[list[str]], console: Console) -> None:
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "method" else "right")
     for row in rows:
