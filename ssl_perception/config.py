@@ -55,6 +55,9 @@ class LidarMount(Section):
 class EgoMotion(Section):
     """Sweep-to-sweep registration (small_gicp)."""
 
+    points: int = Field(
+        40_000, ge=1000, description="at most so many points enter, at an even stride"
+    )
     voxel: float = Field(0.35, ge=0.05, le=5.0, description="down-sampling edge, m")
     max_correspondence: float = Field(1.0, gt=0.0, le=10.0, description="match radius, m")
     iterations: int = Field(30, ge=1, le=200, description="at most so many Gauss-Newton steps")
@@ -187,6 +190,9 @@ class RigidCluster(Section):
         le=1000.0,
         description="what hangs higher than this above all within some 15 m doesn't move, m: "
         "foliage, roofs (1000: anything may fly)",
+    )
+    threads: int = Field(
+        2, ge=1, le=2, description="threads for a pair of sweeps; the answer is the same"
     )
 
 

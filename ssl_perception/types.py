@@ -79,12 +79,32 @@ class PointCloud:
         rotation = new_from_old[:3, :3].astype(np.float32)
         shift = new_from_old[:3, 3].astype(np.float32)
         return PointCloud(
-            self.points @ rotation.T + shift,
+            transformed(self.points, new_from_old),
             self.time,
             self.stamp,
             self.frame if frame is None else frame,
             rotation @ self.origin + shift,
         )
+
+
+def transformed(
+    points: FloatArray, new_from_old: NDArray[np.float64], direction: bool = False
+) -> FloatArray:
+    """(N, 3) points in other coordinates; a ``direction``, such as a velocity, only turns.
+
+    Not as a matrix product: after one the threads of the BLAS spin for 25 ms, on processors that
+    the next stage wants.
+    """
+    rotation = new_from_old[:3, :3].astype(np.float32)
+    shift = np.zeros(3, np.float32) if direction else new_from_old[:3, 3].astype(np.float32)
+    x, y, z = points.T
+    moved = np.empty_like(points)
+    for axis in range(3):
+        np.multiply(x, rotation[axis, 0], out=moved[:, axis])
+        moved[:, axis] += y * rotation[axis, 1]
+        moved[:, axis] += z * rotation[axis, 2]
+        moved[:, axis] += shift[axis]
+    return moved
 
 
 @dataclass(frozen=True, eq=False)

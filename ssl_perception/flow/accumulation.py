@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from ssl_perception.config import Accumulation as Settings
 from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.online import SweepFlow
-from ssl_perception.types import BoolArray, FloatArray, PointCloud
+from ssl_perception.types import BoolArray, FloatArray, PointCloud, transformed
 
 Carrier = Literal["flow", "ego motion", "nothing"]
 CELL = 0.2  # m: points in one such cube move alike
@@ -174,9 +174,8 @@ class Accumulator:
     ) -> _Carried:
         if self._by == "nothing":
             return sweep
-        turn, shift = motion[:3, :3].T.astype(np.float32), motion[:3, 3].astype(np.float32)
-        still, moving = sweep.still @ turn + shift, sweep.moving @ turn + shift
-        velocity = sweep.velocity @ turn
+        still, moving = transformed(sweep.still, motion), transformed(sweep.moving, motion)
+        velocity = transformed(sweep.velocity, motion, direction=True)
         if self._by == "ego motion":
             return replace(sweep, still=still, moving=moving, velocity=velocity)
         sample = field.nearest(moving, compare=False)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ssl_perception.config import Flow
 from ssl_perception.flow import estimate_flow
+from ssl_perception.flow.boxes import corners
 from ssl_perception.flow.deadline import Deadline
 from ssl_perception.flow.evidence import Evidence
 from ssl_perception.flow.rigid.workspace import Workspace
@@ -29,12 +30,13 @@ class Claim:
 
     Attributes:
         indices: (n,) its points.
-        velocity: (n, 3) float32, m/s over ground.
+        velocity: (n, 3) float32, m/s over ground; mean_velocity: (3,).
         lower, upper: (3,) corners of its box, metres.
     """
 
     indices: NDArray[np.intp]
     velocity: FloatArray
+    mean_velocity: FloatArray
     lower: FloatArray
     upper: FloatArray
 
@@ -130,7 +132,7 @@ def _claims(
     for indices in np.split(moving, ends):
         points = source.points[indices]
         velocity = flow[indices] / np.float32(interval)
-        claims.append(Claim(indices, velocity, points.min(axis=0), points.max(axis=0)))
+        claims.append(Claim(indices, velocity, velocity.mean(axis=0), *corners(points)))
     return claims
 
 
@@ -168,17 +170,16 @@ def believe(
 
 
 def _vouched(claim: Claim, expected: list[Expected]) -> bool:
-    speed = claim.velocity.mean(axis=0)
     return any(
         track.hits >= TRUSTED_HITS
         and (track.lower <= claim.upper).all()
         and (claim.lower <= track.upper).all()
-        and np.linalg.norm(track.velocity - speed) < TRACK_SPEED
+        and np.linalg.norm(track.velocity - claim.mean_velocity) < TRACK_SPEED
         for track in expected
     )
 
 
 def _same_body(a: Claim, b: Claim) -> bool:
     near = (a.lower - SAME_BODY <= b.upper).all() and (b.lower - SAME_BODY <= a.upper).all()
-    apart = np.linalg.norm(a.velocity.mean(axis=0) - b.velocity.mean(axis=0))
+    apart = np.linalg.norm(a.mean_velocity - b.mean_velocity)
     return bool(near and apart < SAME_SPEED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_perception.flow.kernel import kernel
 from ssl_perception.types import FloatArray
 
 
@@ -25,5 +26,17 @@ def deskew(points: FloatArray, time: FloatArray, twist: NDArray[np.float64]) -> 
     Returns:
         (N, 3) float32.
     """
-    velocity, turn = twist[:3].astype(np.float32), twist[3:].astype(np.float32)
-    return points + time[:, None] * (velocity + np.cross(turn, points))
+    straight = np.empty_like(points)
+    _deskew(points, time, twist.astype(np.float32), straight)
+    return straight
+
+
+@kernel
+def _deskew(points: FloatArray, time: FloatArray, twist: FloatArray, straight: FloatArray) -> None:
+    """p + t (v + w x p)"""
+    vx, vy, vz, wx, wy, wz = twist
+    for p in range(len(points)):
+        x, y, z, t = points[p, 0], points[p, 1], points[p, 2], time[p]
+        straight[p, 0] = x + t * (vx + wy * z - wz * y)
+        straight[p, 1] = y + t * (vy + wz * x - wx * z)
+        straight[p, 2] = z + t * (vz + wx * y - wy * x)

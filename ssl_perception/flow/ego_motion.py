@@ -56,8 +56,9 @@ class EgoMotion:
             too few that match): the next sweep then starts without a known velocity.
         """
         options = self.options
+        few = points[:: -(-len(points) // options.points)] if len(points) else points
         cloud, tree = small_gicp.preprocess_points(
-            points.astype(np.float64), options.voxel, NEIGHBOURS, options.threads
+            few.astype(np.float64), options.voxel, NEIGHBOURS, options.threads
         )
         previous, self._previous = self._previous, cloud
         if previous is None:

@@ -16,7 +16,6 @@ A sweep that comes while another is at work must be dropped by the caller, never
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +29,9 @@ from ssl_perception.flow.deskew import deskew
 from ssl_perception.flow.ego_motion import EgoMotion
 from ssl_perception.flow.evidence import Evidence
 from ssl_perception.flow.ground import GroundSegmenter
+from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.workspace import Workspace
+from ssl_perception.flow.second_thread import SecondThread
 from ssl_perception.flow.tracks import Detection, MovingObject, Tracker
 from ssl_perception.types import BoolArray, FloatArray, PointCloud, SceneFlow
 
@@ -96,7 +97,7 @@ class OnlineFlow:
         self._evidence = Evidence(self.config.evidence)
         self._tracker = Tracker(self.config.tracks)
         self._workspace = Workspace()
-        self._beside = ThreadPoolExecutor(1, "beams")
+        self._second = SecondThread()
         self._previous: _Previous | None = None
         self._tail = 0.005  # s that what follows the solver took lately
 
@@ -143,19 +144,22 @@ class OnlineFlow:
         rays = points - sweep.origin if sweep.origin.any() else points
         clock.lap("deskew")
 
-        beams = self._beside.submit(self._evidence.add, rays, sweep.stamp)
-        ground = self._ground.segment(rays)
-        clock.lap("ground")
-        beams.result()
+        options = self.config.online
+        inside = np.empty(len(sweep), np.bool_)
+
+        def find_ground() -> BoolArray:
+            # a kernel first: in it we let go of the GIL, and the beams get theirs started;
+            # Patchwork++ never lets go
+            _in_range(rays, options.min_range, options.max_range, inside)
+            return self._ground.segment(rays)
+
+        ground, _ = self._second.both(find_ground, lambda: self._evidence.add(rays, sweep.stamp))
+        clock.lap("ground, beams")
         if previous is not None and motion is None:
             reset = "ego motion not found"
             self._evidence.reset()
             self._tracker.reset()
-        clock.lap("beams")
 
-        distance = np.abs(rays[:, :2]).max(axis=1)
-        inside = distance <= self.config.online.max_range
-        inside &= np.einsum("ij,ij->i", rays, rays) >= self.config.online.min_range**2
         chosen = np.flatnonzero(inside & ~ground)
         obstacles = PointCloud(
             points[chosen],
@@ -233,6 +237,15 @@ class OnlineFlow:
         motion: NDArray[np.float64] = np.linalg.inv(pose) @ before
         self._ego_motion.observe(motion, interval)
         return motion
+
+
+@kernel
+def _in_range(rays: FloatArray, min_range: float, max_range: float, inside: BoolArray) -> None:
+    """Mark the points within |x|, |y| <= max_range that aren't nearer than min_range: (N,)."""
+    for p in range(len(rays)):
+        x, y, z = rays[p, 0], rays[p, 1], rays[p, 2]
+        near = x * x + y * y + z * z < min_range**2
+        inside[p] = max(abs(x), abs(y)) <= max_range and not near
 
 
 def _deskewed(sweep: _Previous, twist: NDArray[np.float64]) -> _Previous:

@@ -8,12 +8,14 @@ as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from ssl_perception.config import Tracks as Options
+from ssl_perception.flow.boxes import corners
 from ssl_perception.types import FloatArray
 
 POSITION_NOISE = 0.3  # m: the seen part of an object changes with the view
@@ -62,6 +64,16 @@ class Detection:
     confidence: float
     indices: NDArray[np.intp]
 
+    @cached_property
+    def corners(self) -> FloatArray:
+        """(2, 3) lower and upper corner of the box around the points."""
+        return corners(self.points)
+
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        """(2,) middle of the box, seen from above."""
+        return self.corners[:, :2].astype(np.float64).mean(axis=0)
+
 
 @dataclass(frozen=True, eq=False)
 class Expected:
@@ -82,7 +94,7 @@ class Expected:
 class _Track:
     def __init__(self, identity: int, seen: Detection) -> None:
         self.id = identity
-        self.position = _middle(seen)
+        self.position = seen.middle
         self.velocity = seen.velocity[:2].astype(np.float64)
         self.covariance = np.diag([POSITION_NOISE**2, VELOCITY_NOISE**2])
         self.age = 0.0
@@ -91,8 +103,8 @@ class _Track:
         self.seen = seen
 
     def expected(self) -> Expected:
-        offset = np.append(self.position - _middle(self.seen), 0.0)
-        low, high = self.seen.points.min(axis=0), self.seen.points.max(axis=0)
+        offset = np.append(self.position - self.seen.middle, 0.0)
+        low, high = self.seen.corners
         velocity = np.append(self.velocity, 0.0)
         return Expected(low + offset, high + offset, velocity, self.hits)
 
@@ -111,7 +123,7 @@ class _Track:
     def update(self, seen: Detection) -> None:
         noise = np.diag([POSITION_NOISE**2, VELOCITY_NOISE**2])
         gain = self.covariance @ np.linalg.inv(self.covariance + noise)
-        wrong = np.stack([_middle(seen) - self.position, seen.velocity[:2] - self.velocity])
+        wrong = np.stack([seen.middle - self.position, seen.velocity[:2] - self.velocity])
         self.position, self.velocity = np.stack([self.position, self.velocity]) + gain @ wrong
         self.covariance = (np.eye(2) - gain) @ self.covariance
         self.hits += 1
@@ -178,14 +190,9 @@ class Tracker:
         """Mismatch in standard deviations of where, and how fast, it was expected."""
         noise = np.array([POSITION_NOISE, VELOCITY_NOISE])
         spread = np.sqrt(np.diag(track.covariance) + noise**2)
-        place = np.linalg.norm(_middle(seen) - track.position) / spread[0]
+        place = np.linalg.norm(seen.middle - track.position) / spread[0]
         speed = np.linalg.norm(seen.velocity[:2] - track.velocity) / spread[1]
         return float(np.hypot(place, speed))
-
-
-def _middle(seen: Detection) -> NDArray[np.float64]:
-    low, high = seen.points[:, :2].min(axis=0), seen.points[:, :2].max(axis=0)
-    return ((low + high) / 2).astype(np.float64)
 
 
 def _object(track: _Track, options: Options) -> MovingObject:
@@ -193,15 +200,17 @@ def _object(track: _Track, options: Options) -> MovingObject:
     yaw = float(np.arctan2(velocity[1], velocity[0]))
     if np.hypot(velocity[0], velocity[1]) < TURNING_SPEED:
         yaw = _long_side(points)
-    ahead = np.array([np.cos(yaw), np.sin(yaw)])
-    axes = np.stack([ahead, [-ahead[1], ahead[0]]])
-    along = points[:, :2] @ axes.T
-    low = np.append(along.min(axis=0), points[:, 2].min())
-    high = np.append(along.max(axis=0), points[:, 2].max())
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    x, y, z = points.T
+    sides = (cos * x + sin * y, cos * y - sin * x, z)
+    low = np.array([side.min() for side in sides], np.float64)
+    high = np.array([side.max() for side in sides], np.float64)
     middle = (low + high) / 2
     return MovingObject(
         id=track.id,
-        centre=np.append(middle[:2] @ axes, middle[2]),
+        centre=np.array(
+            [cos * middle[0] - sin * middle[1], sin * middle[0] + cos * middle[1], middle[2]]
+        ),
         size=high - low,
         yaw=yaw,
         velocity=velocity,
@@ -213,5 +222,5 @@ def _object(track: _Track, options: Options) -> MovingObject:
 
 def _long_side(points: FloatArray) -> float:
     flat = points[:, :2] - points[:, :2].mean(axis=0)
-    _, vectors = np.linalg.eigh(flat.T @ flat)
+    _, vectors = np.linalg.eigh(np.einsum("ij,ik->jk", flat, flat))
     return float(np.arctan2(vectors[1, -1], vectors[0, -1]))

@@ -53,6 +53,7 @@ MAX_PRE_TEST_EXTENT = 6.0  # m
 MIN_HEIGHT, FLAT_RANGE = 0.15, 15.0  # m: nearer, several rings hit whatever moves; a sheet slides
 MIN_UNMATCHED = 3  # voxels that make a cluster active
 MAX_GUESSES = 4
+LANES = 2  # clusters are dealt to so many, whether these run at once or one after another
 MAX_LOSS = 0.06  # mean cost, where its motion fits worse than none, that one rigid body may have
 
 
@@ -101,9 +102,14 @@ class Motions(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Memory for one cluster at a time; one per thread. What begins with ``fine`` is for the
-    verdict on a large one, the rest for its registration."""
+    """Memory for one cluster at a time; one per lane. What begins with ``fine`` is for the
+    verdict on a large one, the rest for its registration.
 
+    ``fresh`` (1,) is the next number for what is split off; lanes have every second number each,
+    so that what one finds doesn't depend on how far the other has come.
+    """
+
+    fresh: NDArray[np.int64]
     sample: Sample
     matching: Matching
     fine_sample: Sample
@@ -124,9 +130,10 @@ class Scratch(NamedTuple):
     stack: NDArray[np.int32]
 
 
-def scratch(reach: int) -> Scratch:
-    """Memory for a lattice of half-width ``reach``."""
+def scratch(reach: int, fresh: int) -> Scratch:
+    """Memory for a lattice of half-width ``reach``; ``fresh``: the lane's first free number."""
     return Scratch(
+        np.array([fresh]),
         empty_sample(),
         empty_matching(),
         empty_sample(FINE_SOURCE, FINE_TARGET),
@@ -149,9 +156,9 @@ def scratch(reach: int) -> Scratch:
 
 
 @kernel
-def find_candidates(scene: Scene, candidate: NDArray[np.int8]) -> None:
-    """Mark the clusters that may move at all: (K,) int8, written, see ``_candidate``."""
-    for c in range(len(candidate)):
+def find_candidates(scene: Scene, lane: int, candidate: NDArray[np.int8]) -> None:
+    """Mark the lane's clusters that may move at all: (K,) int8, written, see ``_candidate``."""
+    for c in range(lane, len(candidate), LANES):
         candidate[c] = _candidate(scene, c)
 
 
@@ -180,6 +187,7 @@ def _candidate(scene: Scene, c: int) -> int:
 def register_clusters(
     scene: Scene,
     queue: NDArray[np.int32],
+    settled: NDArray[np.int8],
     guess_box: NDArray[np.float32],
     guess_shift: NDArray[np.float32],
     scratch: Scratch,
@@ -187,9 +195,13 @@ def register_clusters(
 ) -> None:
     """Register the clusters in ``queue``, in this order, and what they are split into.
 
+    Two lanes may do so at once, each with clusters and scratch of its own. What they write
+    belongs to their clusters.
+
     Args:
         scene: see ``Scene``; its ``parts`` grow where clusters are split.
         queue: (n,) int32, cluster numbers.
+        settled: (K,) int8, the states that all lanes may rely on: a copy of ``found.state``.
         guess_box, guess_shift: (G, 2, 3) and (G, 2) float32: where something is thought to move
             so far over T, as a further hypothesis; metres.
         scratch, found: see there; ``found`` is written for the clusters in the queue.
@@ -209,10 +221,11 @@ def register_clusters(
             found.pivot[c] = scene.parts.centre[c]
             if kind == 0:
                 continue
-            if _register(scene, c, kind == 2, guess_box, guess_shift, scratch, found):
+            if _register(scene, c, kind == 2, settled, guess_box, guess_shift, scratch, found):
                 stack[height] = c
-                stack[height + 1] = scene.parts.size[0] - 1
+                stack[height + 1] = scratch.fresh[0]
                 height += 2
+                scratch.fresh[0] += LANES
 
 
 @kernel
@@ -261,6 +274,7 @@ def _register(
     scene: Scene,
     c: int,
     active: bool,
+    settled: NDArray[np.int8],
     guess_box: NDArray[np.float32],
     guess_shift: NDArray[np.float32],
     scratch: Scratch,
@@ -278,12 +292,12 @@ def _register(
     searched, count = _hypotheses(scene, c, active, guess_box, guess_shift, scratch)
     hypotheses = scratch.hypotheses
     came_off = parts.sibling[c]
-    borrowed = 0
+    borrows = False
     if came_off >= 0 and found.state[came_off] == REGISTERED and count < len(hypotheses):
         for axis in range(2):
             hypotheses[count, axis] = found.motion[came_off, axis]
         count += 1
-        borrowed = count
+        borrows = True
     largest = 0.0
     for h in range(count):
         for axis in range(2):
@@ -296,7 +310,7 @@ def _register(
         scene.novel,
         scene.explained,
         parts.label,
-        found.state,
+        settled,
         c,
         box,
         max(0.4, 0.5 + largest),
@@ -309,15 +323,24 @@ def _register(
         return False
     candidate = scratch.candidate  # the first is standing still
     candidate[:] = 0.0
+    solutions = 0
+    last = 0
     for h in range(count):
-        q = candidate[h + 1]
+        q = candidate[solutions + 1]
         scale = 1.0
         if 0 < h < searched:
             scale = 1.0 / _time_between(sample, box, centre, hypotheses[h])
         q[0] = hypotheses[h, 0] * scale
         q[1] = hypotheses[h, 1] * scale
-        found.iterations[c] += robust_icp(sample, matching, q, scratch.a, scratch.b)
-    for h in range(count + 1):
+        q[2] = q[3] = 0.0
+        known = candidate[1 : solutions + 1]
+        iterations, twin = robust_icp(sample, matching, q, known, scratch.a, scratch.b)
+        found.iterations[c] += iterations
+        if twin < 0:
+            solutions += 1
+        last = solutions if twin < 0 else twin + 1
+    borrowed = last if borrows else 0
+    for h in range(solutions + 1):
         costs(
             sample,
             matching,
@@ -328,11 +351,11 @@ def _register(
             scratch.backward[h],
         )
     energy = scratch.energy
-    energies(sample, count + 1, candidate, scratch.forward, scratch.backward, energy)
+    energies(sample, solutions + 1, candidate, scratch.forward, scratch.backward, energy)
     best = 0
     split_by = 0
     split_score = 0.0
-    for h in range(count + 1):
+    for h in range(solutions + 1):
         if energy[h, 0] < energy[best, 0]:
             best = h
         gain, loss = disagreement(m, scratch.forward[0], scratch.forward[h])
@@ -343,8 +366,8 @@ def _register(
     found.energy[c, 1] = energy[0, 0]
     length = np.hypot(candidate[best, 0], candidate[best, 1])
     if dense and len(voxels) > MAX_SOURCE:
-        rival = _rival(candidate, energy, count)
-        earned = rival > 0 and _large_earns_motion(scene, c, candidate[rival], scratch, found.state)
+        rival = _rival(candidate, energy, solutions)
+        earned = rival > 0 and _large_earns_motion(scene, c, candidate[rival], scratch, settled)
         best = rival if earned else best
     else:
         earned = earns_motion(
@@ -370,6 +393,7 @@ def _register(
         scratch.forward[split_by],
         candidate[split_by],
         scratch.verdict,
+        scratch.fresh[0],
     ):
         return True
     if not earned:
@@ -409,7 +433,7 @@ def _large_earns_motion(
     c: int,
     motion: NDArray[np.float64],
     scratch: Scratch,
-    state: NDArray[np.int8],
+    settled: NDArray[np.int8],
 ) -> bool:
     """Whether a large cluster moves by ``motion`` (4,), all its voxels asked."""
     parts, sample, matching = scene.parts, scratch.fine_sample, scratch.fine_matching
@@ -431,7 +455,7 @@ def _large_earns_motion(
         scene.novel,
         scene.explained,
         parts.label,
-        state,
+        settled,
         c,
         parts.box[c],
         0.5 + max(abs(motion[0]), abs(motion[1])),

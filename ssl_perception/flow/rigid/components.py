@@ -17,10 +17,11 @@ RANGE_2, RANGE_3 = 25.0, 40.0  # m, from where on the horizontal reach is 2 and 
 
 
 class Components(NamedTuple):
-    """K clusters over V voxels, numbered by their first voxel; splitting adds more at the end.
+    """K clusters over V voxels, numbered by their first voxel; splitting adds more beyond.
 
     Attributes:
-        size: (1,) int64, K. The arrays below have room for more.
+        size: (1,) int64, numbers in use. The arrays below have room for more; a number that
+            splitting left out has no points.
         label: (V,) int32.
         begin, end: (room,) int32, the voxels of cluster c are ``order[begin[c]:end[c]]``.
         order: (V,) int32.
@@ -117,7 +118,12 @@ def _list_voxels(
     grid: VoxelGrid, points: NDArray[np.float32], matched: NDArray[np.int32], parts: Components
 ) -> None:
     """Voxel lists of the clusters, then their measures."""
+    parts.begin[:] = 0
     parts.end[:] = 0
+    parts.points[:] = 0
+    parts.unmatched[:] = 0
+    parts.box[:] = np.float32(0.0)
+    parts.centre[:] = np.float32(0.0)
     parts.depth[:] = 0
     parts.sibling[:] = -1
     for v in range(len(grid.cell)):

@@ -23,6 +23,7 @@ from ssl_perception.flow.rigid.sampling import MAX_SOURCE, MAX_TARGET, Sample
 
 TAU = 0.5  # m, pairs farther apart are dropped
 GICP_TAU = 0.4  # m
+_SAME_SHIFT, _SAME_TURN = 0.02, 0.01  # m, rad
 _NEIGHBOURHOOD = 0.5  # m, of a covariance
 _FAR = np.int32(0x7F000000)  # bits of a huge float32
 _INDEX_BITS = np.int32(0x3FF)  # room for the numbers of 1024 points
@@ -181,13 +182,18 @@ def robust_icp(
     sample: Sample,
     matching: Matching,
     q: NDArray[np.float64],
+    known: NDArray[np.float64],
     a: NDArray[np.float64],
     b: NDArray[np.float64],
-) -> int:
-    """Point-to-point ICP from ``q`` (4,), in place; returns the number of iterations.
+) -> tuple[int, int]:
+    """Point-to-point ICP from ``q`` (4,), in place.
 
     (sum k J'J + diag(1e-3, 1e-3, K, 0.5 K + 1e-3)) d = sum k J'e - (0, 0, K t_z, 0.5 K psi) with
     K = sum k + 1e-3; sigma = 0.25 m for three iterations, then 0.125 m.
+
+    Returns:
+        The number of iterations; and which of the solutions ``known`` (k, 4) it came to, where it
+        stopped, for it would go on to the same end; -1: none.
     """
     m, n = sample.size[0], sample.size[1]
     backward_weight = sample.thinning[1] / sample.thinning[0]
@@ -230,9 +236,21 @@ def robust_icp(
         solve4(a, b)
         for axis in range(4):
             q[axis] += b[axis]
-        if b[0] * b[0] + b[1] * b[1] < 0.002**2:
-            return iteration + 1
-    return 12
+        settled = b[0] * b[0] + b[1] * b[1] < 0.002**2
+        if iteration >= 3 or settled:
+            for k in range(len(known)):
+                if _same(q, known[k]):
+                    return iteration + 1, k
+        if settled:
+            return iteration + 1, -1
+    return 12, -1
+
+
+@kernel
+def _same(q: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether two motions differ by little more than where ICP stops."""
+    near = (q[0] - other[0]) ** 2 + (q[1] - other[1]) ** 2 < _SAME_SHIFT**2
+    return near and abs(q[2] - other[2]) < _SAME_SHIFT and abs(q[3] - other[3]) < _SAME_TURN
 
 
 @kernel

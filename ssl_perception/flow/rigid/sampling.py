@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.flow.kernel import kernel
-from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid, sort_points_of_voxel
+from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid
 
 MAX_SOURCE, MAX_TARGET = 256, 512  # for registration
 FINE_SOURCE, FINE_TARGET = 1024, 1024  # for the verdict on a large cluster
@@ -77,7 +77,6 @@ def sample_source(
         total = 0
         for v in voxels:
             total += grid.first[v + 1] - grid.first[v]
-            sort_points_of_voxel(grid, points, v)
     m = min(total, sample.x.shape[1])
     sample.size[0] = m
     sample.thinning[0] = total / m
@@ -137,8 +136,6 @@ def sample_target(
         for i in range(low_i, high_i + 1):
             for v in range(grid.rank[i, low_j, 0], grid.rank[i, high_j + 1, 0]):
                 begin, end = grid.first[v], grid.first[v + 1]
-                if not counting and not dense:
-                    sort_points_of_voxel(grid, points, v)
                 for a in range(begin, begin + 1 if dense else end):
                     p = grid.representative[v] if dense else grid.order[a]
                     inside = (

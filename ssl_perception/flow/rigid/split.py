@@ -51,8 +51,9 @@ def split(
     moved: NDArray[np.float32],
     motion: NDArray[np.float64],
     verdict: NDArray[np.float64],
+    fresh: int,
 ) -> bool:
-    """Split cluster c into what moves (a new, last cluster) and what stays (c).
+    """Split cluster c into what moves (a new cluster, ``fresh``) and what stays (c).
 
     Each sampled point asks its neighbourhood whether moving or standing still fits better. The
     undecided, such as the middle of a truck's long side, move if they lie within the box, along
@@ -61,13 +62,12 @@ def split(
 
     Args:
         grid, points, matched: of the source. sample: of cluster c; still, moved: its (m,) costs.
-        motion: (4,), the motion. verdict: (128,) scratch.
+        motion: (4,), the motion. verdict: (128,) scratch. fresh: a number not yet in use.
 
     Returns:
         False, and nothing changed, when one part would be empty or there is no room.
     """
     m = sample.size[0]
-    fresh = parts.size[0]
     if fresh >= len(parts.begin):
         return False
     for i in range(m):
@@ -107,7 +107,6 @@ def split(
     parts.order[begin:end] = parts.order[begin:end][
         np.argsort(parts.label[parts.order[begin:end]], kind="mergesort")
     ]
-    parts.size[0] += 1
     parts.begin[fresh], parts.end[fresh] = end - moving, end
     parts.end[c] = end - moving
     parts.depth[c] += 1

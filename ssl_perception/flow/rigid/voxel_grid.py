@@ -35,7 +35,7 @@ class VoxelGrid(NamedTuple):
         cell: (V, 3) int32, indices (i, j, k), ascending.
         centroid: (V, 3) float32, mean of the voxel's points, metres.
         first: (V + 1,) int32, the points of voxel v are ``order[first[v]:first[v + 1]]``.
-        order: (N',) int32, point numbers sorted by voxel.
+        order: (N',) int32, point numbers sorted by voxel, within a voxel by x, y, z.
         representative: (V,) int32, the point nearest to the centroid.
         voxel: (N,) int32, voxel of each point; -1 outside.
     """
@@ -267,6 +267,8 @@ def _gather(
     for v in range(len(cell) - 1, -1, -1):  # undo the shift that filling made
         first[v + 1] = first[v]
     first[0] = 0
+    for v in range(len(cell)):
+        _sort(points, order[first[v] : first[v + 1]])
     return first[len(cell)]
 
 
@@ -279,12 +281,12 @@ def _nearer(points: NDArray[np.float32], p: int, q: int, centre: NDArray[np.floa
         dp += (points[p, axis] - centre[axis]) ** 2
         dq += (points[q, axis] - centre[axis]) ** 2
     if dp == dq:
-        return before(points, p, q)
+        return _before(points, p, q)
     return bool(dp < dq)
 
 
 @kernel
-def before(points: NDArray[np.float32], p: int, q: int) -> bool:
+def _before(points: NDArray[np.float32], p: int, q: int) -> bool:
     """Whether point p comes before q in lexicographic order of x, y, z."""
     for axis in range(3):
         if points[p, axis] != points[q, axis]:
@@ -293,12 +295,12 @@ def before(points: NDArray[np.float32], p: int, q: int) -> bool:
 
 
 @kernel
-def sort_points_of_voxel(grid: VoxelGrid, points: NDArray[np.float32], v: int) -> None:
-    """Put the points of one voxel into lexicographic order, in place (few: insertion sort)."""
-    for a in range(grid.first[v] + 1, grid.first[v + 1]):
-        p = grid.order[a]
+def _sort(points: NDArray[np.float32], chosen: NDArray[np.int32]) -> None:
+    """Put the point numbers ``chosen`` into lexicographic order (few: insertion sort)."""
+    for a in range(1, len(chosen)):
+        p = chosen[a]
         b = a - 1
-        while b >= grid.first[v] and before(points, p, grid.order[b]):
-            grid.order[b + 1] = grid.order[b]
+        while b >= 0 and _before(points, p, chosen[b]):
+            chosen[b + 1] = chosen[b]
             b -= 1
-        grid.order[b + 1] = p
+        chosen[b + 1] = p

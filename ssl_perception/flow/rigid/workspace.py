@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ssl_perception.flow.rigid.pace import Pace
+from ssl_perception.flow.second_thread import SecondThread
 
 
 class Workspace:
-    """Named, reusable arrays. One per thread: whoever asks for a name owns it until the next ask.
+    """Named, reusable arrays, and a second thread. One per thread that solves.
+
+    Whoever asks for a name owns it until the next ask.
 
     Attributes:
         pace: how fast the last sweeps went; only a deadline asks for it.
@@ -24,6 +27,7 @@ class Workspace:
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray] = {}
         self.pace = Pace()
+        self._second: SecondThread | None = None
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         """An uninitialised C-contiguous array; the memory is the one of the last ask if it fits.
@@ -36,6 +40,13 @@ class Workspace:
             buffer = np.empty(size + size // 4, dtype)
             self._buffers[name] = buffer
         return buffer[:size].reshape(shape)
+
+    @property
+    def second(self) -> SecondThread:
+        """Made when first asked for."""
+        if self._second is None:
+            self._second = SecondThread()
+        return self._second
 
     @property
     def bytes(self) -> int:

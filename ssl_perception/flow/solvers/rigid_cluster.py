@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from math import isinf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from ssl_perception.config import RigidCluster
 from ssl_perception.flow.deadline import Deadline
 from ssl_perception.flow.rigid.cluster_motion import (
+    LANES,
     MIN_UNMATCHED,
     Motions,
     Scene,
@@ -27,19 +29,21 @@ from ssl_perception.flow.rigid.cluster_motion import (
     scratch,
     write_flow,
 )
-from ssl_perception.flow.rigid.components import connected_components
+from ssl_perception.flow.rigid.components import Components, connected_components
 from ssl_perception.flow.rigid.hovering import ceiling
-from ssl_perception.flow.rigid.hypothesis_search import cost_field
+from ssl_perception.flow.rigid.hypothesis_search import CostField, cost_field
 from ssl_perception.flow.rigid.propagation import STATIC, propagate
 from ssl_perception.flow.rigid.static_test import match_voxels
 from ssl_perception.flow.rigid.visibility import find_novel, range_image
 from ssl_perception.flow.rigid.voxel_grid import grid_bounds, local_points, voxel_grid
 from ssl_perception.flow.rigid.workspace import Workspace
+from ssl_perception.flow.second_thread import in_turn
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
-# Work between two looks at the clock, counted in points. Every cluster has a cost of its own, and
-# only a sample of a large one is registered.
-_CHUNK_COST, _CLUSTER_COST, _MAX_COST = 1000, 100, 1000
+# Work of a round, and between two looks at the clock, counted in points. Every cluster has a cost
+# of its own, and only a sample of a large one is registered.
+_ROUND_COST, _PIECE_COST = 8000, 1500
+_CLUSTER_COST, _MAX_COST = 300, 1000
 _kept = threading.local()  # the workspace of each thread that calls `solve`
 _USUAL_INTERVAL = 0.1  # s, taken where the stamps say nothing
 
@@ -150,6 +154,7 @@ def cluster_flow(
     deadline = deadline or Deadline()
     workspace = workspace or Workspace()
     watch = _Stopwatch()
+    both = workspace.second.both if options.threads > 1 else in_turn
 
     scene, everything = _look(source, target, options, deadline, workspace, watch)
     if scene is None:
@@ -166,19 +171,35 @@ def cluster_flow(
         np.zeros(room, np.int32),
     )
     candidate = workspace.array("candidate", (count,), np.int8)
-    find_candidates(scene, candidate)
+    both(lambda: find_candidates(scene, 0, candidate), lambda: find_candidates(scene, 1, candidate))
     watch.lap("candidates")
 
     queue = _most_important_first(parts.points[:count], parts.centre[:count], candidate)
     boxes, shifts = _local_guesses(guesses, source.origin, target.stamp - source.stamp)
-    memory = scratch(scene.field.reach)
+    # each in its own thread's memory: two lanes that write to one cache line wait for each other
+    memory = both(
+        lambda: scratch(scene.field.reach, count), lambda: scratch(scene.field.reach, count + 1)
+    )
+    settled = workspace.array("settled", (room,), np.int8)
     reserve = workspace.pace.after(len(source) + len(target))
-    done = 0
-    for chunk in _chunks(queue, parts.points):
-        if deadline.remaining <= reserve:
-            break
-        register_clusters(scene, chunk, boxes, shifts, memory, found)
-        done += len(chunk)
+    piece_cost = None if isinf(deadline.end) else _PIECE_COST
+    left: list[NDArray[np.int32]] = []
+
+    def register(lane: int, clusters: NDArray[np.int32]) -> None:
+        for piece in _pieces(clusters, parts.points, piece_cost):
+            if deadline.remaining <= reserve:
+                left.append(piece)
+            else:
+                register_clusters(scene, piece, settled, boxes, shifts, memory[lane], found)
+
+    for turn in _pieces(queue, parts.points, _ROUND_COST):
+        settled[:] = found.state
+        first, second = _deal(turn, parts.points)
+        both(
+            lambda first=first: register(0, first),  # type: ignore[misc]
+            lambda second=second: register(1, second),  # type: ignore[misc]
+        )
+    parts.size[0] = min(max(int(lane.fresh[0]) - LANES + 1 for lane in memory), room)
     watch.lap("registration")
 
     propagate(
@@ -200,7 +221,7 @@ def cluster_flow(
     inside = grid.voxel >= 0
     label[inside] = parts.label[grid.voxel[inside]]
     count = int(parts.size[0])  # splitting has added some
-    certainty = _confidence(found, parts.unmatched, queue[done:])
+    certainty = _confidence(found, parts.unmatched, left)
     confidence = np.where(inside, certainty[label], np.float32(0.0))
     watch.lap("write")
 
@@ -224,7 +245,7 @@ def cluster_flow(
             target.stamp - source.stamp,
             deadline.elapsed,
             int(found.iterations.sum()),
-            everything and done == len(queue),
+            everything and not left,
         ),
         watch.stages,
     )
@@ -246,6 +267,7 @@ def _look(
     start = time.perf_counter()
     # Everything below counts from the source's sensor: range is a norm, float32 is precise.
     origin = source.origin
+    both = workspace.second.both if options.threads > 1 else in_turn
     here, corners = local_points(source.points, origin, workspace, "source")
     there, others = local_points(target.points, origin, workspace, "target")
     corners[0] = np.minimum(corners[0], others[0])
@@ -257,8 +279,16 @@ def _look(
 
     middle = float(np.median(here[:: 1 + len(here) // 1024, 2]))
     lower, shape = grid_bounds(corners, middle, reach, longest + 1.0)
-    grid = voxel_grid(here, lower, shape, reach, workspace, "source_grid")
-    other = voxel_grid(there, lower, shape, reach + longest + 1.0, workspace, "target_grid")
+    (grid, own_view), (other, target_view) = both(
+        lambda: (
+            voxel_grid(here, lower, shape, reach, workspace, "source_grid"),
+            range_image(here, np.zeros(3, np.float32), workspace, "source_view"),
+        ),
+        lambda: (
+            voxel_grid(there, lower, shape, reach + longest + 1.0, workspace, "target_grid"),
+            range_image(there, target.origin - origin, workspace, "target_view"),
+        ),
+    )
     watch.lap("voxels")
     points, in_range = len(here) + len(there), len(grid.order) + len(other.order)
 
@@ -268,24 +298,19 @@ def _look(
 
     matched = workspace.array("matched", (len(grid.cell),), np.int32)
     explained = workspace.array("explained", (len(other.cell),), np.int32)
-    match_voxels(grid, other, options.match_base, options.match_per_metre, matched)
-    match_voxels(other, grid, options.match_base, options.match_per_metre, explained)
-    watch.lap("static test")
-
-    own_view = range_image(here, np.zeros(3, np.float32), workspace, "source_view")
-    target_view = range_image(there, target.origin - origin, workspace, "target_view")
     novel = workspace.array("novel", (len(other.cell),), np.bool_)
-    find_novel(other.centroid, explained, own_view, novel)
-    watch.lap("visibility")
-    if deadline.passed:
-        workspace.pace.measured(points, in_range, time.perf_counter() - start, whole=False)
-        return None, False
 
-    parts = connected_components(grid, here, matched, workspace)
-    watch.lap("components")
+    def look_at_source() -> Components:
+        match_voxels(grid, other, options.match_base, options.match_per_metre, matched)
+        return connected_components(grid, here, matched, workspace)
 
-    field = cost_field(other, longest, workspace)
-    watch.lap("cost field")
+    def look_at_target() -> CostField:
+        match_voxels(other, grid, options.match_base, options.match_per_metre, explained)
+        find_novel(other.centroid, explained, own_view, novel)
+        return cost_field(other, longest, workspace)
+
+    parts, field = both(look_at_source, look_at_target)
+    watch.lap("clusters")
     workspace.pace.measured(points, in_range, time.perf_counter() - start)
     if deadline.passed:
         return None, False
@@ -340,12 +365,33 @@ def _nothing_known(
     )
 
 
-def _chunks(queue: NDArray[np.int32], points: NDArray[np.int32]) -> list[NDArray[np.int32]]:
-    """The queue in pieces of a millisecond or so, between which the clock is looked at."""
+def _cost(points: NDArray[np.int32]) -> NDArray[np.int32]:
+    return _CLUSTER_COST + np.minimum(points, _MAX_COST)
+
+
+def _pieces(
+    queue: NDArray[np.int32], points: NDArray[np.int32], cost: int | None
+) -> list[NDArray[np.int32]]:
+    """The queue in pieces of about that cost; None: in one."""
     if len(queue) == 0:
         return []
-    weight = np.cumsum(_CLUSTER_COST + np.minimum(points[queue], _MAX_COST))
-    return np.split(queue, np.flatnonzero(np.diff(weight // _CHUNK_COST)) + 1)
+    if cost is None:
+        return [queue]
+    weight = np.cumsum(_cost(points[queue]))
+    return np.split(queue, np.flatnonzero(np.diff(weight // cost)) + 1)
+
+
+def _deal(
+    turn: NDArray[np.int32], points: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """A round's clusters for each lane: the next one to whoever has less to do."""
+    lanes: tuple[list[int], list[int]] = ([], [])
+    load = [0, 0]
+    for cluster, cost in zip(turn, _cost(points[turn]), strict=True):
+        lane = int(load[1] < load[0])
+        lanes[lane].append(cluster)
+        load[lane] += int(cost)
+    return np.array(lanes[0], np.int32), np.array(lanes[1], np.int32)
 
 
 def _relative_times(
@@ -384,7 +430,7 @@ def _most_important_first(
 
 
 def _confidence(
-    found: Motions, unmatched: NDArray[np.int32], left: NDArray[np.int32]
+    found: Motions, unmatched: NDArray[np.int32], left: list[NDArray[np.int32]]
 ) -> FloatArray:
     """(K,) in [0, 1]: how sure the state of each cluster is."""
     confidence = np.ones(len(found.state), np.float32)
@@ -394,5 +440,6 @@ def _confidence(
     confidence[moved] = (gain * np.sqrt(support))[moved]
     doubtful = ~moved & (unmatched >= MIN_UNMATCHED)
     confidence[doubtful] = 0.5
-    confidence[left] = 0.0
+    for piece in left:
+        confidence[piece] = 0.0
     return np.clip(confidence, 0.0, 1.0).astype(np.float32)
