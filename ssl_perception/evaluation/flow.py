@@ -34,6 +34,7 @@ from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.evaluation.resident_memory import PeakMemory
 from ssl_perception.flow import estimate_flow, find
 from ssl_perception.flow.ego_motion import EgoMotion
+from ssl_perception.flow.warm_up import time_to_warm
 from ssl_perception.replay import progress_bar, write_json
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
@@ -229,7 +230,7 @@ def _warm_up(sample: FlowSample, method: str, config: Config, seed: int) -> None
     _, options = find(method, flow=config.flow)
     few = np.arange(min(2000, len(sample.source), len(sample.target)))
     source, target = sample.source.select(few), sample.target.select(few)
-    estimate_flow(source, target, method, seconds=1.0, seed=seed, options=options)
+    estimate_flow(source, target, method, time_to_warm(method), seed=seed, options=options)
 
 
 def _settings(methods: list[str], config: Config) -> dict[str, Any]:

@@ -10,7 +10,17 @@ from ssl_perception.flow.online import OnlineFlow
 from ssl_perception.obstacles.collision import time_to_collision
 from ssl_perception.types import PointCloud
 
+COMPILED = ("rigid_cluster", "neural_prior")
 SOLVER_SECONDS = 1.0  # a gradient solver needs few steps to be warm
+
+
+def time_to_warm(method: str) -> float | None:
+    """Seconds that a method gets for its first answer; None: as long as its compiler takes.
+
+    A compiler takes a minute, once after an installation. With a deadline its kernels for the
+    registration of clusters would not be reached, and the first real sweep would wait for them.
+    """
+    return None if method.partition(":")[0] in COMPILED else SOLVER_SECONDS
 
 
 def warm_up(config: Config) -> None:
@@ -20,7 +30,7 @@ def warm_up(config: Config) -> None:
         InputError: the configuration names a method that isn't there.
     """
     flow = config.flow
-    limit = min(flow.deadline, SOLVER_SECONDS) if flow.deadline else SOLVER_SECONDS
+    limit = time_to_warm(flow.method) or 0.0
     online = OnlineFlow(
         config.model_copy(update={"flow": flow.model_copy(update={"deadline": limit})})
     )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from ssl_perception.config import Config, override
 from ssl_perception.errors import InputError
+from ssl_perception.flow import online
+from ssl_perception.flow.claims import Claims, find_claims
 from ssl_perception.flow.online import OnlineFlow, SweepFlow
+from ssl_perception.flow.warm_up import warm_up
 from ssl_perception.types import PointCloud
 
 HEIGHT = 1.7
@@ -159,3 +164,22 @@ def test_unknown_is_never_moving_and_never_static() -> None:
         far = np.abs(result.cloud.points[:, :2]).max(axis=1) > 23
         assert (result.flow.confidence[far] == 0).all()
         assert not (result.flow.moving & (result.flow.confidence == 0)).any()
+
+
+@pytest.mark.parametrize("deadline", [0.0, 0.02])
+def test_warming_up_reaches_the_registration_of_clusters(
+    monkeypatch: pytest.MonkeyPatch, deadline: float
+) -> None:
+    """However long the compiler takes before: a real sweep must not wait for it."""
+    patience, claims = [], []
+
+    def spy(*args: Any) -> Claims:
+        patience.append(args[4].remaining)
+        found = find_claims(*args)
+        claims.extend(found.claims)
+        return found
+
+    monkeypatch.setattr(online, "find_claims", spy)
+    warm_up(override(Config(), [f"flow.deadline={deadline}"]))
+    assert patience and np.isinf(patience).all()
+    assert claims, "the box was registered"

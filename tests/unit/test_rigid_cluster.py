@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ssl_perception.config import RigidCluster
 from ssl_perception.flow import estimate_flow
 from ssl_perception.flow.deadline import Deadline
+from ssl_perception.flow.rigid.propagation import REGISTERED
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.flow.solvers.rigid_cluster import cluster_flow
 from ssl_perception.types import PointCloud
@@ -127,6 +129,23 @@ def test_two_calls_agree_bit_for_bit(rng):
     second = estimate_flow(*clouds(source, target))
     np.testing.assert_array_equal(first.flow, second.flow)
     np.testing.assert_array_equal(first.confidence, second.confidence)
+
+
+def test_one_thread_finds_what_two_find(rng):
+    """Thirty bodies, some of which touch and are split: numbers and motions are the same."""
+    background = street(rng)
+    places = [(x, y) for x in range(-36, 37, 8) for y in (-4, 0, 4)]
+    bodies = [(box((*at, 1.0), (4.2, 1.8, 1.4)), 0.3 * k - 1.2) for k, at in enumerate(places)]
+    source = np.concatenate([background, *(body for body, _ in bodies)])
+    moved = [body + np.float32([shift, 0, 0]) for body, shift in bodies]
+    target = np.concatenate([background, *moved])
+    pair = clouds(source, target)
+    one, two = (cluster_flow(*pair, RigidCluster(threads=threads)) for threads in (1, 2))
+    assert (one.state == REGISTERED).sum() > 15
+    for name in ("label", "state", "translation", "yaw", "pivot", "lower", "upper", "energy",
+                 "energy_still", "support", "points", "unmatched"):  # fmt: skip
+        assert np.array_equal(getattr(one, name), getattr(two, name)), name
+    assert np.array_equal(one.flow.flow, two.flow.flow)
 
 
 def test_the_order_of_the_points_is_of_no_consequence(rng):
