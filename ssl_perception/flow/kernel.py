@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 
 def _sources_digest() -> str:
@@ -34,3 +37,18 @@ def kernel(function: Callable) -> Any:
     if cache_file is not None:  # None: nowhere to write; then nothing is cached
         cache_file._source_stamp = _DIGEST
     return compiled
+
+
+@intrinsic
+def _fetch_add(typing: Any, counter: Any, amount: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.atomic_rmw("add", array.data, arguments[1], "seq_cst")
+
+    return types.int64(counter, types.int64), generate
+
+
+@kernel
+def take_number(counter: NDArray[np.int64]) -> int:
+    """The next number of a (1,) int64 ``counter``: each goes to one thread, whoever else asks."""
+    return _fetch_add(counter, 1)  # type: ignore[call-arg]  # numba gives the first argument

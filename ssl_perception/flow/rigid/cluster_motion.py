@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.kernel import kernel
+from ssl_perception.flow.kernel import kernel, take_number
 from ssl_perception.flow.rigid.acceptance import (
     MIN_LENGTH,
     costs,
@@ -53,7 +53,7 @@ MAX_PRE_TEST_EXTENT = 6.0  # m
 MIN_HEIGHT, FLAT_RANGE = 0.15, 15.0  # m: nearer, several rings hit whatever moves; a sheet slides
 MIN_UNMATCHED = 3  # voxels that make a cluster active
 MAX_GUESSES = 4
-LANES = 2  # clusters are dealt to so many, whether these run at once or one after another
+LANES = 2  # so many may register clusters at once
 MAX_LOSS = 0.06  # mean cost, where its motion fits worse than none, that one rigid body may have
 
 
@@ -105,8 +105,7 @@ class Scratch(NamedTuple):
     """Memory for one cluster at a time; one per lane. What begins with ``fine`` is for the
     verdict on a large one, the rest for its registration.
 
-    ``fresh`` (1,) is the next number for what is split off; lanes have every second number each,
-    so that what one finds doesn't depend on how far the other has come.
+    ``fresh`` (1,) is the next number for what is split off; lanes have every second number each.
     """
 
     fresh: NDArray[np.int64]
@@ -187,6 +186,8 @@ def _candidate(scene: Scene, c: int) -> int:
 def register_clusters(
     scene: Scene,
     queue: NDArray[np.int32],
+    taken: NDArray[np.int64],
+    enough: int,
     settled: NDArray[np.int8],
     guess_box: NDArray[np.float32],
     guess_shift: NDArray[np.float32],
@@ -195,20 +196,25 @@ def register_clusters(
 ) -> None:
     """Register the clusters in ``queue``, in this order, and what they are split into.
 
-    Two lanes may do so at once, each with clusters and scratch of its own. What they write
-    belongs to their clusters.
+    Lanes may do so at once, each with scratch of its own. What they write belongs to the clusters
+    that they took, and what they find doesn't depend on who took which.
 
     Args:
         scene: see ``Scene``; its ``parts`` grow where clusters are split.
         queue: (n,) int32, cluster numbers.
+        taken: (1,) int64, how many of the queue are taken; counts on beyond n.
+        enough: return after so many.
         settled: (K,) int8, the states that all lanes may rely on: a copy of ``found.state``.
         guess_box, guess_shift: (G, 2, 3) and (G, 2) float32: where something is thought to move
             so far over T, as a further hypothesis; metres.
         scratch, found: see there; ``found`` is written for the clusters in the queue.
     """
     stack = scratch.stack
-    for first in queue:
-        stack[0] = first
+    for _ in range(enough):
+        turn = take_number(taken)
+        if turn >= len(queue):
+            return
+        stack[0] = queue[turn]
         height = 1
         while height > 0:
             height -= 1

@@ -20,8 +20,7 @@ class Components(NamedTuple):
     """K clusters over V voxels, numbered by their first voxel; splitting adds more beyond.
 
     Attributes:
-        size: (1,) int64, numbers in use. The arrays below have room for more; a number that
-            splitting left out has no points.
+        size: (1,) int64, K. The arrays below have room for more.
         label: (V,) int32.
         begin, end: (room,) int32, the voxels of cluster c are ``order[begin[c]:end[c]]``.
         order: (V,) int32.

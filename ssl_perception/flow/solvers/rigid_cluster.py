@@ -40,10 +40,7 @@ from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.flow.second_thread import in_turn
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
-# Work of a round, and between two looks at the clock, counted in points. Every cluster has a cost
-# of its own, and only a sample of a large one is registered.
-_ROUND_COST, _PIECE_COST = 8000, 1500
-_CLUSTER_COST, _MAX_COST = 300, 1000
+_ROUND = 16  # clusters, after which the lanes tell each other what moves
 _kept = threading.local()  # the workspace of each thread that calls `solve`
 _USUAL_INTERVAL = 0.1  # s, taken where the stamps say nothing
 
@@ -182,24 +179,22 @@ def cluster_flow(
     )
     settled = workspace.array("settled", (room,), np.int8)
     reserve = workspace.pace.after(len(source) + len(target))
-    piece_cost = None if isinf(deadline.end) else _PIECE_COST
-    left: list[NDArray[np.int32]] = []
+    taken = np.zeros(1, np.int64)
+    enough = _ROUND if isinf(deadline.end) else 1  # between two looks at the clock
+    done = 0
 
-    def register(lane: int, clusters: NDArray[np.int32]) -> None:
-        for piece in _pieces(clusters, parts.points, piece_cost):
-            if deadline.remaining <= reserve:
-                left.append(piece)
-            else:
-                register_clusters(scene, piece, settled, boxes, shifts, memory[lane], found)
+    def register(lane: int, turn: NDArray[np.int32]) -> None:
+        own = memory[lane]
+        while taken[0] < len(turn) and deadline.remaining > reserve:
+            register_clusters(scene, turn, taken, enough, settled, boxes, shifts, own, found)
 
-    for turn in _pieces(queue, parts.points, _ROUND_COST):
+    while done < len(queue) and deadline.remaining > reserve:
+        turn = queue[done : done + _ROUND]
+        taken[0] = 0
         settled[:] = found.state
-        first, second = _deal(turn, parts.points)
-        both(
-            lambda first=first: register(0, first),  # type: ignore[misc]
-            lambda second=second: register(1, second),  # type: ignore[misc]
-        )
-    parts.size[0] = min(max(int(lane.fresh[0]) - LANES + 1 for lane in memory), room)
+        both(lambda turn=turn: register(0, turn), lambda turn=turn: register(1, turn))  # type: ignore[misc]
+        done += min(int(taken[0]), len(turn))
+    _number_in_order(parts, found, count, [int(own.fresh[0]) for own in memory])
     watch.lap("registration")
 
     propagate(
@@ -221,7 +216,7 @@ def cluster_flow(
     inside = grid.voxel >= 0
     label[inside] = parts.label[grid.voxel[inside]]
     count = int(parts.size[0])  # splitting has added some
-    certainty = _confidence(found, parts.unmatched, left)
+    certainty = _confidence(found, parts.unmatched, queue[done:])
     confidence = np.where(inside, certainty[label], np.float32(0.0))
     watch.lap("write")
 
@@ -244,8 +239,8 @@ def cluster_flow(
             confidence,
             target.stamp - source.stamp,
             deadline.elapsed,
-            int(found.iterations.sum()),
-            everything and not left,
+            int(found.iterations[:count].sum()),
+            everything and done == len(queue),
         ),
         watch.stages,
     )
@@ -365,33 +360,23 @@ def _nothing_known(
     )
 
 
-def _cost(points: NDArray[np.int32]) -> NDArray[np.int32]:
-    return _CLUSTER_COST + np.minimum(points, _MAX_COST)
+def _number_in_order(parts: Components, found: Motions, count: int, fresh: list[int]) -> None:
+    """Number what was split off by where its voxels are listed, whichever lane split it off.
 
-
-def _pieces(
-    queue: NDArray[np.int32], points: NDArray[np.int32], cost: int | None
-) -> list[NDArray[np.int32]]:
-    """The queue in pieces of about that cost; None: in one."""
-    if len(queue) == 0:
-        return []
-    if cost is None:
-        return [queue]
-    weight = np.cumsum(_cost(points[queue]))
-    return np.split(queue, np.flatnonzero(np.diff(weight // cost)) + 1)
-
-
-def _deal(
-    turn: NDArray[np.int32], points: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """A round's clusters for each lane: the next one to whoever has less to do."""
-    lanes: tuple[list[int], list[int]] = ([], [])
-    load = [0, 0]
-    for cluster, cost in zip(turn, _cost(points[turn]), strict=True):
-        lane = int(load[1] < load[0])
-        lanes[lane].append(cluster)
-        load[lane] += int(cost)
-    return np.array(lanes[0], np.int32), np.array(lanes[1], np.int32)
+    Args:
+        count: clusters before splitting. fresh: each lane's next number.
+    """
+    numbers = np.concatenate(
+        [np.arange(count + lane, end, LANES) for lane, end in enumerate(fresh)]
+    )
+    numbers = numbers[parts.points[numbers] > 0]  # others were put back
+    numbers = numbers[np.argsort(parts.begin[numbers])]
+    parts.size[0] = end = count + len(numbers)
+    measures = (parts.begin, parts.end, parts.points, parts.unmatched, parts.box, parts.centre)
+    for rows in (*measures, *found):
+        rows[count:end] = rows[numbers]
+    for c in range(count, end):
+        parts.label[parts.order[parts.begin[c] : parts.end[c]]] = c
 
 
 def _relative_times(
@@ -430,7 +415,7 @@ def _most_important_first(
 
 
 def _confidence(
-    found: Motions, unmatched: NDArray[np.int32], left: list[NDArray[np.int32]]
+    found: Motions, unmatched: NDArray[np.int32], left: NDArray[np.int32]
 ) -> FloatArray:
     """(K,) in [0, 1]: how sure the state of each cluster is."""
     confidence = np.ones(len(found.state), np.float32)
@@ -440,6 +425,5 @@ def _confidence(
     confidence[moved] = (gain * np.sqrt(support))[moved]
     doubtful = ~moved & (unmatched >= MIN_UNMATCHED)
     confidence[doubtful] = 0.5
-    for piece in left:
-        confidence[piece] = 0.0
+    confidence[left] = 0.0
     return np.clip(confidence, 0.0, 1.0).astype(np.float32)
