@@ -147,8 +147,8 @@ def believe(
     """
     believed: list[Claim] = []
     possible: list[Claim] = []
-    for claim in claims:
-        testimony = evidence.hear(source.points[claim.indices] - source.origin, claim.velocity)
+    heard = evidence.hear([(source.points[c.indices] - source.origin, c.velocity) for c in claims])
+    for claim, testimony in zip(claims, heard, strict=True):
         if evidence.believed(testimony):
             believed.append(claim)
         elif evidence.possible(testimony):

@@ -13,6 +13,7 @@ Things come into view from behind others without any of this, and are static unt
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,7 @@ from ssl_perception.flow.free_space import (
     render,
 )
 from ssl_perception.flow.kernel import kernel
-from ssl_perception.types import BoolArray, FloatArray
+from ssl_perception.types import FloatArray
 
 SAMPLE = 128  # points of a claim that are looked at
 STEADY = 0.35  # s: over so long a constant velocity is expected to hold
@@ -90,17 +91,24 @@ class Evidence:
         for view in list(self._views)[1:]:
             view.from_newest = view.from_newest @ previous_from_current
 
-    def hear(self, points: FloatArray, velocity: FloatArray) -> Testimony:
-        """What the sweeps say of a claim.
+    def hear(self, claims: Sequence[tuple[FloatArray, FloatArray]]) -> list[Testimony]:
+        """What the sweeps say of each claim.
 
         Args:
-            points: (n, 3), the thing in the newest sweep, seen from the sensor.
-            velocity: (n, 3), m/s over ground, in the sensor's axes.
+            claims: (n, 3) points of the thing in the newest sweep, seen from the sensor, and
+                (n, 3) velocities, m/s over ground, in the sensor's axes.
         """
-        pick = np.linspace(0, len(points) - 1, min(len(points), SAMPLE)).astype(np.intp)
-        points, velocity = points[pick], velocity[pick]
-        moved = np.zeros(len(points), np.bool_)
-        counts = np.zeros(2, np.int64)
+        if not claims:
+            return []
+        picks = [
+            np.linspace(0, len(points) - 1, min(len(points), SAMPLE)).astype(np.intp)
+            for points, _ in claims
+        ]
+        points = np.concatenate([claim[0][pick] for claim, pick in zip(claims, picks, strict=True)])
+        velocity = np.concatenate(
+            [claim[1][pick] for claim, pick in zip(claims, picks, strict=True)]
+        )
+        counts = np.zeros((len(points), 3), np.int64)
         newest = self._views[0]
         for view in list(self._views)[1:]:
             elapsed = newest.stamp - view.stamp
@@ -111,10 +119,14 @@ class Evidence:
                 points,
                 velocity * np.float32(-elapsed),
                 elapsed <= STEADY,
-                moved,
                 counts,
             )
-        return Testimony(len(points), int(moved.sum()), int(counts[0]), int(counts[1]))
+        sizes = np.array([len(pick) for pick in picks])
+        sums = np.add.reduceat(counts, np.cumsum(sizes) - sizes)
+        return [
+            Testimony(int(size), int(moved), int(met), int(contradicted))
+            for size, (moved, met, contradicted) in zip(sizes, sums, strict=True)
+        ]
 
     def believed(self, testimony: Testimony) -> bool:
         """Whether the beams alone prove a claim."""
@@ -137,32 +149,31 @@ def _question(
     points: FloatArray,
     back: FloatArray,
     steady: bool,
-    moved: BoolArray,
     counts: NDArray[np.int64],
 ) -> None:
-    """One earlier sweep's view of a claim.
+    """One earlier sweep's view of claims.
 
     Args:
         now, then: beam images. then_from_now: (4, 4) float32.
         points: (n, 3) now. back: (n, 3) displacement to where they were then.
-        steady: count where the motion puts them (``counts``: met, contradicted).
-        moved: (n,) bool, set where the point can't have stood still.
+        steady: count where the motion puts them.
+        counts: (n, 3): set to 1 where the point can't have stood still; met and contradicted.
     """
     turn, shift = then_from_now[:3, :3], then_from_now[:3, 3]
     for i in range(len(points)):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
         if _look_then(then, turn, shift, x, y, z) == FREE:
-            moved[i] = True
+            counts[i, 0] = 1
         x += back[i, 0]
         y += back[i, 1]
         z += back[i, 2]
         state = _look_then(then, turn, shift, x, y, z)
         if steady and state == OCCUPIED:
-            counts[0] += 1
+            counts[i, 1] += 1
         if steady and state == FREE:
-            counts[1] += 1
+            counts[i, 2] += 1
         if state == OCCUPIED and look(now, x, y, z) == FREE:
-            moved[i] = True
+            counts[i, 0] = 1
 
 
 @kernel

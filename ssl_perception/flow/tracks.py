@@ -169,7 +169,7 @@ class Tracker:
         options = self.options
         matched: dict[int, _Track] = {}
         if self._tracks and detections:
-            cost = np.array([[self._cost(t, d) for d in detections] for t in self._tracks])
+            cost = _costs(self._tracks, detections)
             for row, column in zip(*linear_sum_assignment(cost), strict=True):
                 if cost[row, column] <= options.gate:
                     matched[int(column)] = self._tracks[row]
@@ -186,13 +186,16 @@ class Tracker:
         self._tracks = [t for t in self._tracks if t.missed <= options.keep]
         return objects
 
-    def _cost(self, track: _Track, seen: Detection) -> float:
-        """Mismatch in standard deviations of where, and how fast, it was expected."""
-        noise = np.array([POSITION_NOISE, VELOCITY_NOISE])
-        spread = np.sqrt(np.diag(track.covariance) + noise**2)
-        place = np.linalg.norm(seen.middle - track.position) / spread[0]
-        speed = np.linalg.norm(seen.velocity[:2] - track.velocity) / spread[1]
-        return float(np.hypot(place, speed))
+
+def _costs(tracks: list[_Track], detections: list[Detection]) -> NDArray[np.float64]:
+    """(tracks, detections): standard deviations from where, and how fast, each was expected."""
+    expected = np.array([[track.position, track.velocity] for track in tracks])
+    found = np.array([[seen.middle, seen.velocity[:2]] for seen in detections])
+    spread = np.array([np.diag(track.covariance) for track in tracks])
+    spread = np.sqrt(spread + np.array([POSITION_NOISE, VELOCITY_NOISE]) ** 2)
+    apart = np.linalg.norm(expected[:, None] - found[None], axis=-1) / spread[:, None]
+    cost: NDArray[np.float64] = np.linalg.norm(apart, axis=-1)
+    return cost
 
 
 def _object(track: _Track, options: Options) -> MovingObject:
