@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -44,18 +48,16 @@ class SecondThread:
             return
         others = os.sched_getaffinity(0) - {processor}
         if others:
-            os.sched_setaffinity(self._thread, others)
+            with contextlib.suppress(OSError):  # a sandbox that forbids it: slower, no worse
+                os.sched_setaffinity(self._thread, others)
         self._avoided = processor
 
 
 def _processor() -> int:
     """The number of the processor that runs this; -1 where nobody tells."""
-    return int(_sched_getcpu()) if _sched_getcpu is not None else -1
+    return -1 if _LIBC is None else int(_LIBC.sched_getcpu())
 
 
 def in_turn(here: Callable[[], A], beside: Callable[[], B]) -> tuple[A, B]:
     """``SecondThread.both`` without one."""
     return here(), beside()
-
-
-_sched_getcpu = getattr(ctypes.CDLL(None), "sched_getcpu", None)
