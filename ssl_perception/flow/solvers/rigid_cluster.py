@@ -40,7 +40,7 @@ from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.flow.second_thread import in_turn
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
-_ROUND = 16  # clusters, after which the lanes tell each other what moves
+_ROUND = 16  # clusters, after which the lanes tell each other what moves; with 48 streets got worse
 _kept = threading.local()  # the workspace of each thread that calls `solve`
 _USUAL_INTERVAL = 0.1  # s, taken where the stamps say nothing
 
