@@ -9,12 +9,18 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 A = TypeVar("A")
 B = TypeVar("B")
+
+
+class Both(Protocol):
+    """Does two things and gives both answers: ``SecondThread.both``, or ``in_turn``."""
+
+    def __call__(self, here: Callable[[], A], beside: Callable[[], B], /) -> tuple[A, B]: ...
 
 
 class SecondThread:

@@ -37,7 +37,7 @@ from ssl_perception.flow.rigid.static_test import match_voxels
 from ssl_perception.flow.rigid.visibility import find_novel, range_image
 from ssl_perception.flow.rigid.voxel_grid import grid_bounds, local_points, voxel_grid
 from ssl_perception.flow.rigid.workspace import Workspace
-from ssl_perception.flow.second_thread import in_turn
+from ssl_perception.flow.second_thread import Both, in_turn
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 _ROUND = 16  # clusters, after which the lanes tell each other what moves; with 48 streets got worse
@@ -151,9 +151,9 @@ def cluster_flow(
     deadline = deadline or Deadline()
     workspace = workspace or Workspace()
     watch = _Stopwatch()
-    both = workspace.second.both if options.threads > 1 else in_turn
+    both: Both = workspace.second.both if options.threads > 1 else in_turn
 
-    scene, everything = _look(source, target, options, deadline, workspace, watch)
+    scene, everything = _look(source, target, options, deadline, workspace, both, watch)
     if scene is None:
         return _nothing_known(source, target, deadline, watch)
     grid, here, parts = scene.source, scene.source_points, scene.parts
@@ -173,28 +173,8 @@ def cluster_flow(
 
     queue = _most_important_first(parts.points[:count], parts.centre[:count], candidate)
     boxes, shifts = _local_guesses(guesses, source.origin, target.stamp - source.stamp)
-    # each in its own thread's memory: two lanes that write to one cache line wait for each other
-    memory = both(
-        lambda: scratch(scene.field.reach, count), lambda: scratch(scene.field.reach, count + 1)
-    )
-    settled = workspace.array("settled", (room,), np.int8)
     reserve = workspace.pace.after(len(source) + len(target))
-    taken = np.zeros(1, np.int64)
-    enough = _ROUND if isinf(deadline.end) else 1  # between two looks at the clock
-    done = 0
-
-    def register(lane: int, turn: NDArray[np.int32]) -> None:
-        own = memory[lane]
-        while taken[0] < len(turn) and deadline.remaining > reserve:
-            register_clusters(scene, turn, taken, enough, settled, boxes, shifts, own, found)
-
-    while done < len(queue) and deadline.remaining > reserve:
-        turn = queue[done : done + _ROUND]
-        taken[0] = 0
-        settled[:] = found.state
-        both(lambda turn=turn: register(0, turn), lambda turn=turn: register(1, turn))  # type: ignore[misc]
-        done += min(int(taken[0]), len(turn))
-    _number_in_order(parts, found, count, [int(own.fresh[0]) for own in memory])
+    done = _register_all(scene, queue, boxes, shifts, found, deadline, reserve, workspace, both)
     watch.lap("registration")
 
     propagate(
@@ -252,6 +232,7 @@ def _look(
     options: RigidCluster,
     deadline: Deadline,
     workspace: Workspace,
+    both: Both,
     watch: _Stopwatch,
 ) -> tuple[Scene | None, bool]:
     """What the two sweeps explain without motion, what was hidden, and the clusters.
@@ -262,7 +243,6 @@ def _look(
     start = time.perf_counter()
     # Everything below counts from the source's sensor: range is a norm, float32 is precise.
     origin = source.origin
-    both = workspace.second.both if options.threads > 1 else in_turn
     here, corners = local_points(source.points, origin, workspace, "source")
     there, others = local_points(target.points, origin, workspace, "target")
     corners[0] = np.minimum(corners[0], others[0])
@@ -358,6 +338,48 @@ def _nothing_known(
         flow=flow,
         stages=watch.stages,
     )
+
+
+def _register_all(
+    scene: Scene,
+    queue: NDArray[np.int32],
+    boxes: FloatArray,
+    shifts: FloatArray,
+    found: Motions,
+    deadline: Deadline,
+    reserve: float,
+    workspace: Workspace,
+    both: Both,
+) -> int:
+    """Register the clusters of the queue in two lanes; returns how many there was time for.
+
+    Args:
+        boxes, shifts: see ``_local_guesses``. found: written.
+        reserve: seconds that must be left before the deadline.
+    """
+    count = int(scene.parts.size[0])
+    # each in its own thread's memory: two lanes that write to one cache line wait for each other
+    memory = both(
+        lambda: scratch(scene.field.reach, count), lambda: scratch(scene.field.reach, count + 1)
+    )
+    settled = workspace.array("settled", found.state.shape, np.int8)
+    taken = np.zeros(1, np.int64)
+    enough = _ROUND if isinf(deadline.end) else 1  # between two looks at the clock
+    done = 0
+
+    def register(lane: int, turn: NDArray[np.int32]) -> None:
+        own = memory[lane]
+        while taken[0] < len(turn) and deadline.remaining > reserve:
+            register_clusters(scene, turn, taken, enough, settled, boxes, shifts, own, found)
+
+    while done < len(queue) and deadline.remaining > reserve:
+        turn = queue[done : done + _ROUND]
+        taken[0] = 0
+        settled[:] = found.state
+        both(lambda turn=turn: register(0, turn), lambda turn=turn: register(1, turn))  # type: ignore[misc]
+        done += min(int(taken[0]), len(turn))
+    _number_in_order(scene.parts, found, count, [int(own.fresh[0]) for own in memory])
+    return done
 
 
 def _number_in_order(parts: Components, found: Motions, count: int, fresh: list[int]) -> None:
