@@ -27,6 +27,7 @@ from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import write_html
 from ssl_perception.evaluation.run_report import RunReport, latency_rows
 from ssl_perception.flow.online import SweepFlow
+from ssl_perception.flow.warm_up import time_to_warm, warm_up
 from ssl_perception.io.log import Log, Recorded, open_log
 from ssl_perception.io.output import OutputBag
 from ssl_perception.io.point_cloud2 import FlowCloud
@@ -86,16 +87,23 @@ def replay(
 ) -> Iterator[tuple[Recorded, Result]]:
     """The pipeline's answer to each sweep and stereo pair of a log, in the order of time.
 
+    Before the first sweep compilers get the time that they want (a minute, once after an
+    installation), so that latencies are those of the work.
+
     Args:
         on_bad: told of each input that can't be used, then the next one is taken; None: raise.
 
     Raises:
         InputError: the log, or (without ``on_bad``) a message in it, can't be used.
     """
+    compiled = time_to_warm(perception.config.flow.method) is not None
     for recorded in log.read(on_bad):
         value = recorded.value
         try:
             if isinstance(value, PointCloud):
+                if not compiled:
+                    warm_up(perception.config)
+                    compiled = True
                 yield recorded, perception.sweep(value)
             elif isinstance(value, StereoPair):
                 yield recorded, perception.stereo(value)
