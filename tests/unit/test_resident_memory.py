@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from ssl_perception.evaluation.resident_memory import PeakMemory, resident_megabytes
 
 
+# without it the peak is of the process's whole life, which is told but proves nothing here
+COUNTS_ANEW = os.access("/proc/self/clear_refs", os.W_OK)
+
+
+@pytest.mark.skipif(not COUNTS_ANEW, reason="this kernel can't count the peak anew")
 def test_each_block_has_a_peak_of_its_own() -> None:
     before = resident_megabytes()
     with PeakMemory() as large:
