@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ssl_perception.evaluation.resident_memory import PeakMemory, resident_megabytes
-
 
 # without it the peak is of the process's whole life, which is told but proves nothing here
 COUNTS_ANEW = os.access("/proc/self/clear_refs", os.W_OK)
