@@ -96,14 +96,14 @@ def replay(
     Raises:
         InputError: the log, or (without ``on_bad``) a message in it, can't be used.
     """
-    compiled = time_to_warm(perception.config.flow.method) is not None
+    warm = time_to_warm(perception.config.flow.method) is not None
     for recorded in log.read(on_bad):
         value = recorded.value
         try:
             if isinstance(value, PointCloud):
-                if not compiled:
+                if not warm:
                     warm_up(perception.config)
-                    compiled = True
+                    warm = True
                 yield recorded, perception.sweep(value)
             elif isinstance(value, StereoPair):
                 yield recorded, perception.stereo(value)

@@ -19,7 +19,7 @@ from rich.table import Table
 from ssl_perception.datasets import FlowSample
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.flow_metrics import PARTS, score
-from ssl_perception.evaluation.resident_memory import PeakMemory
+from ssl_perception.evaluation.resident_memory import forget_peak, peak_megabytes
 from ssl_perception.flow import estimate_flow, find
 from ssl_perception.replay import progress_bar, write_json
 from ssl_perception_sim.categories import FOREGROUND
@@ -70,9 +70,9 @@ def run(
         task = bar.add_task(f"{method}, {kind}", total=len(chosen))
         for pair in street_pairs(chosen, plan=KINDS[kind]):
             sample = without_times(pair) if xyz else pair
-            with PeakMemory() as memory:
-                answer = estimate_flow(sample.source, sample.target, method)
-            costs = {"seconds": answer.seconds, "peak_mb": memory.megabytes}
+            forget_peak()
+            answer = estimate_flow(sample.source, sample.target, method)
+            costs = {"seconds": answer.seconds, "peak_mb": peak_megabytes()}
             scores.append(score(sample, answer) | costs)
             classes.append(class_sums(sample, answer.flow, answer.moving))
             bar.advance(task)

@@ -31,7 +31,7 @@ from ssl_perception.evaluation.bucketed import Buckets
 from ssl_perception.evaluation.flow_metrics import FIGURES, PARTS, score, three_way
 from ssl_perception.evaluation.flow_results import KeptResults, Result
 from ssl_perception.evaluation.report import Section, write_html
-from ssl_perception.evaluation.resident_memory import PeakMemory
+from ssl_perception.evaluation.resident_memory import forget_peak, peak_megabytes
 from ssl_perception.flow import estimate_flow, find
 from ssl_perception.flow.ego_motion import EgoMotion
 from ssl_perception.flow.warm_up import time_to_warm
@@ -106,11 +106,11 @@ def run_evaluate_flow(
                 if name not in warm:
                     _warm_up(sample, name, config, seed)
                     warm.add(name)
-                with PeakMemory() as memory:
-                    answer, seconds = _answer(sample, name, config, seed)
+                forget_peak()
+                answer, seconds = _answer(sample, name, config, seed)
+                costs = {"seconds": seconds, "peak_mb": peak_megabytes()}
                 # buckets are by speed over ground
                 buckets = Buckets.of(sample, answer) if sample.ego_compensated else Buckets()
-                costs = {"seconds": seconds, "peak_mb": memory.megabytes}
                 done.add(k, name, Result(score(sample, answer) | costs, buckets))
                 bar.advance(task)
     installation = examine()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import resource
 from pathlib import Path
-from types import TracebackType
 
 
 def resident_megabytes() -> float:
@@ -17,33 +16,18 @@ def resident_megabytes() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-class PeakMemory:
-    """The most resident memory that this process had within a ``with`` block.
+def forget_peak() -> None:
+    """From now on ``peak_megabytes`` counts anew, where the kernel can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
-    All of the process counts: interpreter, libraries, data, and what an earlier block left behind.
 
-    Attributes:
-        megabytes: MiB, once the block has ended; of the whole life of the process where the
-            kernel can't count anew.
+def peak_megabytes() -> float:
+    """The most resident memory that this process had since ``forget_peak``, MiB.
+
+    All of the process counts: interpreter, libraries, data, and what earlier work left behind. Of
+    the whole life of the process where the kernel can't count anew.
     """
-
-    megabytes: float
-
-    def __enter__(self) -> PeakMemory:
-        with contextlib.suppress(OSError):  # forget the peak
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.megabytes = _high_water_mark()
-
-
-def _high_water_mark() -> float:
     try:
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):

@@ -104,9 +104,9 @@ class Evidence:
             np.linspace(0, len(points) - 1, min(len(points), SAMPLE)).astype(np.intp)
             for points, _ in claims
         ]
-        points = np.concatenate([claim[0][pick] for claim, pick in zip(claims, picks, strict=True)])
-        velocity = np.concatenate(
-            [claim[1][pick] for claim, pick in zip(claims, picks, strict=True)]
+        points, velocity = (
+            np.concatenate([part[pick] for part, pick in zip(parts, picks, strict=True)])
+            for parts in zip(*claims, strict=True)
         )
         counts = np.zeros((len(points), 3), np.int64)
         newest = self._views[0]

@@ -31,7 +31,6 @@ from ssl_perception.flow.evidence import Evidence
 from ssl_perception.flow.ground import GroundSegmenter
 from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.workspace import Workspace
-from ssl_perception.flow.second_thread import SecondThread
 from ssl_perception.flow.tracks import Detection, MovingObject, Tracker
 from ssl_perception.types import BoolArray, FloatArray, PointCloud, SceneFlow
 
@@ -97,7 +96,6 @@ class OnlineFlow:
         self._evidence = Evidence(self.config.evidence)
         self._tracker = Tracker(self.config.tracks)
         self._workspace = Workspace()
-        self._second = SecondThread()
         self._previous: _Previous | None = None
         self._tail = 0.005  # s that what follows the solver took lately
 
@@ -153,7 +151,9 @@ class OnlineFlow:
             _in_range(rays, options.min_range, options.max_range, inside)
             return self._ground.segment(rays)
 
-        ground, _ = self._second.both(find_ground, lambda: self._evidence.add(rays, sweep.stamp))
+        ground, _ = self._workspace.second.both(
+            find_ground, lambda: self._evidence.add(rays, sweep.stamp)
+        )
         clock.lap("ground, beams")
         if previous is not None and motion is None:
             reset = "ego motion not found"

@@ -17,7 +17,7 @@ RANGE_2, RANGE_3 = 25.0, 40.0  # m, from where on the horizontal reach is 2 and 
 
 
 class Components(NamedTuple):
-    """K clusters over V voxels, numbered by their first voxel; splitting adds more beyond.
+    """K clusters over V voxels, numbered by their first voxel; splitting adds more at the end.
 
     Attributes:
         size: (1,) int64, K. The arrays below have room for more.
@@ -117,12 +117,7 @@ def _list_voxels(
     grid: VoxelGrid, points: NDArray[np.float32], matched: NDArray[np.int32], parts: Components
 ) -> None:
     """Voxel lists of the clusters, then their measures."""
-    parts.begin[:] = 0
     parts.end[:] = 0
-    parts.points[:] = 0
-    parts.unmatched[:] = 0
-    parts.box[:] = np.float32(0.0)
-    parts.centre[:] = np.float32(0.0)
     parts.depth[:] = 0
     parts.sibling[:] = -1
     for v in range(len(grid.cell)):
