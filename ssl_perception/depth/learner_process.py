@@ -27,13 +27,17 @@ _PATIENCE = 0.2  # s between looks at whether to stop or save
 
 
 class _Slot:
-    """One frame in shared memory, its number, and what the learner last said of itself."""
+    """One frame in shared memory, what is asked of the learner, and what it last said of itself.
+
+    No `Event`: setting one waits until every sleeper has woken, and a killed one never does. A
+    semaphore is released without waiting for anybody.
+    """
 
     def __init__(self) -> None:
         self.lock = _SPAWN.Lock()
-        self.filled = _SPAWN.Event()
-        self.stop = _SPAWN.Event()
-        self.save = _SPAWN.Event()
+        self.filled = _SPAWN.Semaphore(0)  # may count several frames; the newest is there
+        self.stop = _SPAWN.RawValue(ctypes.c_bool, False)
+        self.save = _SPAWN.RawValue(ctypes.c_bool, False)
         self.image = _SPAWN.RawArray(ctypes.c_uint8, int(np.prod(_IMAGE)))
         self.label = _SPAWN.RawArray(ctypes.c_float, int(np.prod(_LABEL)))
         self.steps = _SPAWN.RawValue(ctypes.c_int64, 0)
@@ -92,15 +96,16 @@ class LearnerProcess:
             False when the frame was dropped because the learner was just taking another.
         """
         small = shrink(image)
-        if not self._slot.lock.acquire(block=False):
+        slot = self._slot  # another thread may be putting a new one in its place
+        if not slot.lock.acquire(block=False):
             return False
         try:
-            into_image, into_label = self._slot.views()
+            into_image, into_label = slot.views()
             into_image[:] = small
             into_label[:] = label
-            self._slot.filled.set()
+            slot.filled.release()
         finally:
-            self._slot.lock.release()
+            slot.lock.release()
         return True
 
     def keep_alive(self, silence: float = 30.0) -> bool:
@@ -114,7 +119,7 @@ class LearnerProcess:
 
     def save(self) -> None:
         """Ask it to make a generation of the model store now; the store tells when it has."""
-        self._slot.save.set()
+        self._slot.save.value = True
 
     def reset(self) -> None:
         """Forget all that was learnt, on the disk too, and begin with a fresh student.
@@ -132,8 +137,8 @@ class LearnerProcess:
 
     def stop(self, seconds: float = 10.0) -> None:
         """Let it save and end; after ``seconds`` it is killed."""
-        self._slot.stop.set()
-        self._slot.filled.set()
+        self._slot.stop.value = True
+        self._slot.filled.release()
         self._process.join(seconds)
         if self._process.is_alive():
             self._process.kill()
@@ -153,28 +158,32 @@ def _run(slot: _Slot, store: str, options: dict[str, Any], seed: int) -> None:
     from ssl_perception.depth.checkpoint import Checkpoint
     from ssl_perception.depth.learner import Learner
 
+    slot.beat.value = time.monotonic()  # PyTorch alone takes a small board half a minute
     parent = multiprocessing.parent_process()
     settings = Options.model_validate(options)
     with ModelStore(Path(store)) as opened:
         learner, checkpoint = Learner(settings, seed), Checkpoint(opened)
+        slot.beat.value = time.monotonic()
         checkpoint.restore(learner)
         slot.steps.value = saved_at = learner.steps
         saved = time.monotonic()
         shared_image, shared_label = slot.views()
-        while not slot.stop.is_set() and parent is not None and parent.is_alive():
+        while not slot.stop.value and parent is not None and parent.is_alive():
             slot.beat.value = time.monotonic()
-            if slot.filled.wait(_PATIENCE):
-                with slot.lock:
-                    slot.filled.clear()
-                    image, label = shared_image.copy(), shared_label.copy()
-                if slot.stop.is_set():
+            # a parent killed while it held the lock must not keep us, and the store, for ever
+            if slot.filled.acquire(timeout=_PATIENCE) and slot.lock.acquire(timeout=_PATIENCE):
+                while slot.filled.acquire(block=False):
+                    pass
+                image, label = shared_image.copy(), shared_label.copy()
+                slot.lock.release()
+                if slot.stop.value:
                     break
                 if np.isfinite(label).any():
                     slot.error.value = learner.step(image, label).error
                     slot.steps.value = learner.steps
-            due = time.monotonic() - saved > settings.save_seconds or slot.save.is_set()
+            due = time.monotonic() - saved > settings.save_seconds or slot.save.value
             if learner.steps > saved_at and due:
-                slot.save.clear()
+                slot.save.value = False
                 _save(checkpoint, learner)
                 saved, saved_at = time.monotonic(), learner.steps
         if learner.steps > saved_at:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -100,6 +101,57 @@ def test_killed_learner_goes_on_from_where_it_saved(tmp_path: Path) -> None:
     assert not process.alive
     generation = ModelStore(tmp_path).load()
     assert generation is not None and generation.notes["steps"] == process.steps
+
+
+def test_offering_to_a_learner_killed_in_its_sleep_does_not_wait(tmp_path: Path) -> None:
+    """Whoever wakes sleepers and waits for them to wake waits for a dead one for ever."""
+    process = LearnerProcess(tmp_path, OPTIONS)
+    try:
+        feed(process, 1)
+        time.sleep(0.5)  # nothing to learn: it sleeps until the next frame
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        while process.alive:
+            time.sleep(0.01)
+        offering = threading.Thread(target=process.offer, args=(IMAGE, LABEL), daemon=True)
+        offering.start()
+        offering.join(5.0)
+        assert not offering.is_alive(), "it waits for the dead"
+    finally:
+        process.stop()
+
+
+@pytest.mark.slow
+def test_frames_that_come_while_all_is_forgotten_hurt_nobody(tmp_path: Path) -> None:
+    process = LearnerProcess(tmp_path, OPTIONS)
+    over = threading.Event()
+    failed: list[BaseException] = []
+
+    def offer_for_ever() -> None:
+        try:
+            while not over.is_set():
+                process.offer(IMAGE, LABEL)
+        except BaseException as error:
+            failed.append(error)
+
+    offering = threading.Thread(target=offer_for_ever, daemon=True)
+    try:
+        feed(process, 1)
+        offering.start()
+        for _ in range(3):
+            process.reset()
+            assert process.steps == 0
+            end = time.monotonic() + 60.0
+            while process.steps < 2 and not failed:
+                assert time.monotonic() < end, "after being reset it learns nothing"
+                time.sleep(0.05)
+        over.set()
+        offering.join(5.0)
+        assert not failed and not offering.is_alive()
+        assert process.alive and process.restarts == 3
+    finally:
+        over.set()
+        process.stop()
 
 
 def test_checkpoint_with_a_damaged_chunk_restores_the_rest(tmp_path: Path) -> None:
