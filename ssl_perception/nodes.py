@@ -28,7 +28,7 @@ PLAYED = (
     "/points",
     *(f"/{side}/{what}" for side in ("left", "right") for what in ("image_rect", "camera_info")),
 )
-END_PATIENCE = 10.0  # s between asking a process to end and making it
+END_PATIENCE = 20.0  # s between asking a process to end and making it; the learner may take 12
 
 
 def environment(domain: int | None = None) -> dict[str, str]:
@@ -191,7 +191,7 @@ def through_nodes(log: Path, output: Path, config: Config, console: Console) -> 
         everything = {"/**": {"ros__parameters": values}}
         parameters.write_text(yaml.safe_dump(everything), encoding="utf-8")
         with Nodes(environment(domain=os.getpid() % 100 + 1), Path(folder)) as nodes:
-            nodes.start("bag_recorder", {"output": str(output.resolve()), "idle": 5.0})
+            nodes.start("bag_recorder", {"output": str(output.resolve()), "idle": 10.0})
             for name in ("scene_flow", "stereo_depth", "obstacle_distance"):
                 nodes.start(name, files=(parameters,))
             with console.status("starting the nodes ..."):

@@ -100,6 +100,7 @@ def run_persistence(
         sections = [
             Section(str(t.title), header=_heads(t), rows=_cells(t)) for t in tables if t.row_count
         ]
+        sections[0].figures = [(outcomes(results.values()), "after stereo is lost: a dot per room")]
         sections[-1].figures = [(curves(results), "learning curves on held-out poses")]
         write_html(report, "Persistence: stereo teaches, then dies", _lead(plan, seeds), sections)
     return results
@@ -180,16 +181,20 @@ def _mean(values: Sequence[float], digits: int = 2) -> str:
     return f"{mean:.{digits}f}{interval}"
 
 
-def tests(results: Iterable[Result]) -> Table:
-    """A row per scheme, student, test and length of learning; means over seeds."""
+def _by_test(results: Iterable[Result]) -> dict[tuple[str, str, str, float], list[Cell]]:
     groups: dict[tuple[str, str, str, float], list[Cell]] = {}
     for result in results:
         for cell in result.cells:
             key = (cell.scheme, cell.student, cell.test, cell.learnt)
             groups.setdefault(key, []).append(cell)
+    return groups
+
+
+def tests(results: Iterable[Result]) -> Table:
+    """A row per scheme, student, test and length of learning; means over seeds."""
     table = Table("scheme", "student", "test", "learnt", "rooms", "trusted", *_ROWS)
     table.title = "Stereo lost for good; crashes, near misses, turns and metres a minute"
-    for (scheme, student, test, learnt), of in groups.items():
+    for (scheme, student, test, learnt), of in _by_test(results).items():
         trusted = f"{sum(cell.trusted for cell in of)}" if scheme == "gated" else ""
         values = [_mean([getattr(cell, name) for cell in of]) for name in _ROWS]
         minutes = f"{learnt:g}" if learnt else ""
@@ -234,6 +239,31 @@ def deaths(results: dict[Job, Result]) -> Table:
         metres = np.mean([death.metres for death in those])
         table.add_row(driver, str(len(those)), str(crashed), f"{clearance:.2f}", f"{metres:.1f}")
     return table
+
+
+def outcomes(results: Iterable[Result]) -> Figure:
+    """What flying on came to: a row per test, a dot per room, a bar at their mean."""
+    groups = _by_test(results)
+    names = [
+        " ".join(filter(None, (scheme, student, test if test != scheme else "")))
+        + (f", {learnt:g} min" if learnt else "")
+        for scheme, student, test, learnt in groups
+    ]
+    figure = Figure(figsize=(9, 1.2 + 0.35 * len(names)), layout="constrained")
+    for axes, name in zip(
+        figure.subplots(1, 4, sharey=True), ("crashes", "turns", "metres", "tpr"), strict=True
+    ):
+        for row, of in enumerate(groups.values()):
+            values = [float(getattr(cell, name)) for cell in of]
+            axes.plot(values, [row] * len(values), "o", color="C0", alpha=0.5, ms=4)
+            axes.plot(bootstrap(values)[0], row, "|", color="k", ms=14, mew=2)
+        axes.set_xlabel("TPR" if name == "tpr" else f"{name} a minute")
+        axes.grid(alpha=0.3)
+        if name != "tpr":
+            axes.set_xlim(left=min(-0.05, axes.get_xlim()[0]))
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.invert_yaxis()
+    return figure
 
 
 def curves(results: dict[Job, Result]) -> Figure:

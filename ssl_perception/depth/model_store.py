@@ -154,7 +154,8 @@ class ModelStore:
         for number in sorted(self._numbers(), reverse=True):
             try:
                 body = self._manifest(number)
-                wanted = {n: body["files"].get(n, "") for n in names or body["files"]}
+                asked = body["files"] if names is None else names
+                wanted = {name: body["files"].get(name, "") for name in asked}
                 files = {name: self._read(digest) for name, digest in wanted.items()}
             except (ValueError, OSError) as error:
                 self._damaged.add(number)

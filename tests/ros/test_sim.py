@@ -79,7 +79,7 @@ def test_the_vehicle_stands_still_when_perception_dies(nodes: Nodes, tmp_path: P
     nodes.ready(START)
     nodes.start("sim_world", {"seed": 6}, files=(DRONE,))
     nodes.ready(START)
-    time.sleep(4.0)
+    time.sleep(6.0)
     nodes.processes["obstacle_distance"].send_signal(signal.SIGKILL)
     nodes.processes["obstacle_distance"].wait()
     dead = time.time()
@@ -109,12 +109,13 @@ def test_a_street_is_lived_through_with_its_truth(nodes: Nodes, tmp_path: Path) 
     nodes.start(
         "bag_recorder",
         {"output": str(output), "outputs": "points left/image_rect right/image_rect "
-         "left/camera_info right/camera_info odom truth/odom truth/scene_flow", "idle": 3.0},
+         "left/camera_info right/camera_info odom truth/odom truth/scene_flow"},
     )  # fmt: skip
     nodes.ready(START)
     nodes.start("sim_world", {"world": "street", "seconds": 1.0, "rate": 0.25})
     assert nodes.wait("sim_world", START) == 0, nodes.last("sim_world")
-    assert nodes.wait("bag_recorder", 60.0) == 0
+    time.sleep(1.0)  # what is still under way
+    assert nodes.failures() == {}
     values = [recorded.value for recorded in open_log(output)]
     sweeps = [value for value in values if isinstance(value, PointCloud)]
     pairs = [value for value in values if isinstance(value, StereoPair)]
