@@ -15,7 +15,6 @@ A sweep that comes while another is at work must be dropped by the caller, never
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +30,7 @@ from ssl_perception.flow.evidence import Evidence
 from ssl_perception.flow.ground import GroundSegmenter
 from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.workspace import Workspace
+from ssl_perception.flow.stopwatch import Stopwatch
 from ssl_perception.flow.tracks import Detection, MovingObject, Tracker
 from ssl_perception.types import BoolArray, FloatArray, PointCloud, SceneFlow
 
@@ -75,17 +75,6 @@ class _Previous:
     deskewed: bool
 
 
-class _Stopwatch:
-    def __init__(self) -> None:
-        self.stages: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.stages[stage] = now - self._last
-        self._last = now
-
-
 class OnlineFlow:
     """Feed it raw sweeps in the order of time. It keeps the last one, some beam images, tracks."""
 
@@ -121,7 +110,7 @@ class OnlineFlow:
             InputError: an empty cloud, or NaN or infinite points or times.
         """
         _require_usable(sweep)
-        clock = _Stopwatch()
+        clock = Stopwatch()
         seconds = self.config.flow.deadline
         deadline = Deadline(seconds if seconds > 0.0 else None)
         reset = self._why_reset(sweep)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from math import isinf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,27 +19,25 @@ from numpy.typing import NDArray
 from ssl_perception.config import RigidCluster
 from ssl_perception.flow.deadline import Deadline
 from ssl_perception.flow.rigid.cluster_motion import (
-    LANES,
     MIN_UNMATCHED,
     Motions,
     Scene,
     find_candidates,
-    register_clusters,
-    scratch,
     write_flow,
 )
 from ssl_perception.flow.rigid.components import Components, connected_components
 from ssl_perception.flow.rigid.hovering import ceiling
 from ssl_perception.flow.rigid.hypothesis_search import CostField, cost_field
 from ssl_perception.flow.rigid.propagation import STATIC, propagate
+from ssl_perception.flow.rigid.registration_queue import most_important_first, register_all
 from ssl_perception.flow.rigid.static_test import match_voxels
 from ssl_perception.flow.rigid.visibility import find_novel, range_image
 from ssl_perception.flow.rigid.voxel_grid import grid_bounds, local_points, voxel_grid
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.flow.second_thread import Both, in_turn
+from ssl_perception.flow.stopwatch import Stopwatch
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
-_ROUND = 16  # clusters, after which the lanes tell each other what moves; with 48 streets got worse
 _kept = threading.local()  # the workspace of each thread that calls `solve`
 _USUAL_INTERVAL = 0.1  # s, taken where the stamps say nothing
 
@@ -116,17 +113,6 @@ def solve(
     return cluster_flow(source, target, options, deadline, workspace=_kept.workspace).flow
 
 
-class _Stopwatch:
-    def __init__(self) -> None:
-        self.stages: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.stages[stage] = now - self._last
-        self._last = now
-
-
 def cluster_flow(
     source: PointCloud,
     target: PointCloud,
@@ -150,7 +136,7 @@ def cluster_flow(
     options = options or RigidCluster()
     deadline = deadline or Deadline()
     workspace = workspace or Workspace()
-    watch = _Stopwatch()
+    watch = Stopwatch()
     both: Both = workspace.second.both if options.threads > 1 else in_turn
 
     scene, everything = _look(source, target, options, deadline, workspace, both, watch)
@@ -171,10 +157,10 @@ def cluster_flow(
     both(lambda: find_candidates(scene, 0, candidate), lambda: find_candidates(scene, 1, candidate))
     watch.lap("candidates")
 
-    queue = _most_important_first(parts.points[:count], parts.centre[:count], candidate)
+    queue = most_important_first(parts.points[:count], parts.centre[:count], candidate)
     boxes, shifts = _local_guesses(guesses, source.origin, target.stamp - source.stamp)
     reserve = workspace.pace.after(len(source) + len(target))
-    done = _register_all(scene, queue, boxes, shifts, found, deadline, reserve, workspace, both)
+    done = register_all(scene, queue, boxes, shifts, found, deadline, reserve, workspace, both)
     watch.lap("registration")
 
     propagate(
@@ -233,7 +219,7 @@ def _look(
     deadline: Deadline,
     workspace: Workspace,
     both: Both,
-    watch: _Stopwatch,
+    watch: Stopwatch,
 ) -> tuple[Scene | None, bool]:
     """What the two sweeps explain without motion, what was hidden, and the clusters.
 
@@ -308,7 +294,7 @@ def _look(
 
 
 def _nothing_known(
-    source: PointCloud, target: PointCloud, deadline: Deadline, watch: _Stopwatch
+    source: PointCloud, target: PointCloud, deadline: Deadline, watch: Stopwatch
 ) -> ClusterFlow:
     """The answer when there was no time to find even the clusters."""
     count = len(source)
@@ -340,67 +326,6 @@ def _nothing_known(
     )
 
 
-def _register_all(
-    scene: Scene,
-    queue: NDArray[np.int32],
-    boxes: FloatArray,
-    shifts: FloatArray,
-    found: Motions,
-    deadline: Deadline,
-    reserve: float,
-    workspace: Workspace,
-    both: Both,
-) -> int:
-    """Register the clusters of the queue in two lanes; returns how many there was time for.
-
-    Args:
-        boxes, shifts: see ``_local_guesses``. found: written.
-        reserve: seconds that must be left before the deadline.
-    """
-    count = int(scene.parts.size[0])
-    # each in its own thread's memory: two lanes that write to one cache line wait for each other
-    memory = both(
-        lambda: scratch(scene.field.reach, count), lambda: scratch(scene.field.reach, count + 1)
-    )
-    settled = workspace.array("settled", found.state.shape, np.int8)
-    taken = np.zeros(1, np.int64)
-    enough = _ROUND if isinf(deadline.end) else 1  # between two looks at the clock
-    done = 0
-
-    def register(lane: int, turn: NDArray[np.int32]) -> None:
-        own = memory[lane]
-        while taken[0] < len(turn) and deadline.remaining > reserve:
-            register_clusters(scene, turn, taken, enough, settled, boxes, shifts, own, found)
-
-    while done < len(queue) and deadline.remaining > reserve:
-        turn = queue[done : done + _ROUND]
-        taken[0] = 0
-        settled[:] = found.state
-        both(lambda turn=turn: register(0, turn), lambda turn=turn: register(1, turn))  # type: ignore[misc]
-        done += min(int(taken[0]), len(turn))
-    _number_in_order(scene.parts, found, count, [int(own.fresh[0]) for own in memory])
-    return done
-
-
-def _number_in_order(parts: Components, found: Motions, count: int, fresh: list[int]) -> None:
-    """Number what was split off by where its voxels are listed, whichever lane split it off.
-
-    Args:
-        count: clusters before splitting. fresh: each lane's next number.
-    """
-    numbers = np.concatenate(
-        [np.arange(count + lane, end, LANES) for lane, end in enumerate(fresh)]
-    )
-    numbers = numbers[parts.points[numbers] > 0]  # others were put back
-    numbers = numbers[np.argsort(parts.begin[numbers])]
-    parts.size[0] = end = count + len(numbers)
-    measures = (parts.begin, parts.end, parts.points, parts.unmatched, parts.box, parts.centre)
-    for rows in (*measures, *found):
-        rows[count:end] = rows[numbers]
-    for c in range(count, end):
-        parts.label[parts.order[parts.begin[c] : parts.end[c]]] = c
-
-
 def _relative_times(
     source: PointCloud, target: PointCloud, interval: float, workspace: Workspace
 ) -> tuple[FloatArray, FloatArray]:
@@ -424,16 +349,6 @@ def _local_guesses(
     boxes = np.stack([guesses.lower - origin, guesses.upper - origin], axis=1)
     shifts = guesses.velocity[:, :2] * np.float32(interval)
     return boxes.astype(np.float32), np.ascontiguousarray(shifts, np.float32)
-
-
-def _most_important_first(
-    points: NDArray[np.int32], centre: FloatArray, candidate: NDArray[np.int8]
-) -> NDArray[np.int32]:
-    """Candidates by what they mean for the robot: near before far, large before small."""
-    queue = np.flatnonzero(candidate)
-    distance = np.hypot(centre[queue, 0], centre[queue, 1])
-    urgency = distance / np.sqrt(points[queue])
-    return queue[np.argsort(urgency, kind="stable")].astype(np.int32)
 
 
 def _confidence(
