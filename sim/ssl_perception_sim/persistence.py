@@ -233,8 +233,9 @@ def fly(scheme: str, kind: str, seed: int, plan: Plan) -> Result:
     wheels = Trust(driver=Driver.GUARDED, threshold=options.trigger)
     mono_turn = False
     last = max(plan.learn_minutes)
-    dying = stream(seed, "deaths").uniform(plan.deaths_after, last, plan.deaths)
-    deaths_left = sorted(dying) if scheme == "gated" and last > plan.deaths_after else []
+    deaths_left: list[float] = []
+    if scheme == "gated" and last > plan.deaths_after:
+        deaths_left = sorted(stream(seed, "deaths").uniform(plan.deaths_after, last, plan.deaths))
     tests_left, points_left = sorted(plan.learn_minutes), sorted(plan.curve)
     cells: list[Cell] = []
     curve: list[Point] = []

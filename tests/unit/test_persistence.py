@@ -47,6 +47,13 @@ def test_who_has_not_earned_trust_stands_still_when_stereo_dies(gated: Result) -
     assert 0.1 <= death.minute <= 0.16 and death.metres < 0.5
 
 
+def test_a_flight_that_ends_before_stereo_may_die_is_flown() -> None:
+    short = SHORT.model_copy(update={"deaths_after": 6.0, "curve": ()})
+    for scheme in ("dagger", "gated"):
+        result = fly(scheme, "textons", 0, short)
+        assert result.cells and not result.deaths
+
+
 def test_the_same_seed_flies_the_same(gated: Result) -> None:
     assert str(fly("gated", "network", 0, SHORT)) == str(gated)
 
