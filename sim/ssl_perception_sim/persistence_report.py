@@ -81,13 +81,15 @@ def run_persistence(
         for student in (students if scheme != "stereo" else students[:1])
         for seed in range(seeds)
     ]
-    left = [job for job in jobs if not job.file.exists()]
-    out.print(f"{len(jobs)} flights, {len(jobs) - len(left)} flown already")
+    # read now: what can't be used must not come to light after hours of flying
+    results = {job: read(job.file, job.plan) for job in jobs if job.file.exists()}
+    left = [job for job in jobs if job not in results]
+    out.print(f"{len(jobs)} flights, {len(results)} flown already")
     if left:
         with multiprocessing.get_context("spawn").Pool(min(processes, len(left))) as pool:
             for name in pool.imap_unordered(_fly, left):
                 out.print(f"flown: {name}")
-    results = {job: read(job.file) for job in jobs}
+    results = {job: results[job] if job in results else read(job.file) for job in jobs}
     tables = [tests(results.values()), learning(results), deaths(results)]
     for table in tables:
         if table.row_count:
@@ -140,11 +142,14 @@ def _plain(result: Result) -> dict[str, object]:
     }
 
 
-def read(path: Path) -> Result:
+def read(path: Path, plan: Plan | None = None) -> Result:
     """A flight's file.
 
+    Args:
+        plan: that it must have been flown with; None: any.
+
     Raises:
-        InputError: not one.
+        InputError: not one, or flown with another plan (the defaults have changed since).
     """
 
     def rows(kind: type, stored: list[dict[str, Any]]) -> tuple[Any, ...]:
@@ -156,11 +161,17 @@ def read(path: Path) -> Result:
         if path.stat().st_size > _MAX_BYTES:
             raise ValueError(f"larger than {_MAX_BYTES} bytes")
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Result(
+        flown_with = Plan.model_validate(values["plan"])
+        result = Result(
             rows(Cell, values["cells"]), rows(Point, values["curve"]), rows(Death, values["deaths"])
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a result of this experiment: {error}") from None
+    if plan is not None and flown_with != plan:
+        before, now = flown_with.model_dump(), plan.model_dump()
+        names = ", ".join(name for name in now if before[name] != now[name])
+        raise InputError(f"{path}: flown with another plan: {names} differ; take another folder")
+    return result
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float, float]:

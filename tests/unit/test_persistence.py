@@ -78,6 +78,27 @@ def test_flown_flights_are_not_flown_again(
     assert "<table>" in (tmp_path / "report.html").read_text()
 
 
+def test_flights_of_another_plan_are_not_taken_for_this_ones(
+    tmp_path: Path,
+) -> None:
+    job = Job("gated", "network", 0, Plan(), tmp_path)
+    content = {"plan": SHORT.model_dump(mode="json"), "cells": [], "curve": [], "deaths": []}
+    job.file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"gated-network-0\.json: flown with another plan: "):
+        run_persistence(
+            ["gated"], ["network"], 1, Plan(), tmp_path, 1, None, None, Console(file=StringIO())
+        )
+
+
+def test_the_flights_that_the_docs_tell_of_can_be_read() -> None:
+    files = sorted((Path(__file__).parents[2] / "docs/results/persistence").glob("*.json"))
+    assert len(files) > 15
+    for file in files:
+        scheme, student, seed = file.stem.split("-")
+        assert file == Job(scheme, student, int(seed), Plan(), file.parent).file
+        assert {(cell.scheme, cell.seed) for cell in read(file).cells} == {(scheme, int(seed))}
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"cells": [{"x": 1}]}', "{"])
 def test_a_file_that_is_no_result_is_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "x.json").write_text(content)
