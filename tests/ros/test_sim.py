@@ -83,7 +83,7 @@ def test_the_vehicle_stands_still_when_perception_dies(nodes: Nodes, tmp_path: P
     nodes.processes["obstacle_distance"].send_signal(signal.SIGKILL)
     nodes.processes["obstacle_distance"].wait()
     dead = time.time()
-    time.sleep(2.0)
+    time.sleep(4.0)
     nodes.processes["avoid"].send_signal(signal.SIGKILL)
     time.sleep(2.0)
     codes = nodes.stop()
