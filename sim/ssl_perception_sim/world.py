@@ -158,12 +158,13 @@ class World:
             if self._believed is None:
                 self._believed = true
             else:
-                move = np.linalg.inv(self._last_true) @ true
+                move = _after(_inverse(self._last_true), true)
                 error = self._yaw_per_m * float(np.linalg.norm(move[:3, 3]))
                 move[:3, 3] *= self._scale
                 c, s = np.cos(error), np.sin(error)
-                move[:3, :3] = move[:3, :3] @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-                self._believed = self._believed @ move
+                turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+                move[:3, :3] = _after(move[:3, :3], turned)
+                self._believed = _after(self._believed, move)
             self._last_true = true
             fate = self._delivered("odometry", k, self.odometry_rate)
             if fate is not None:
@@ -211,3 +212,18 @@ class World:
         fan = np.stack([np.cos(azimuth), np.sin(azimuth), np.zeros_like(azimuth)], 1)
         rays = Rays(np.array([time]), place[None], fan[None].astype(np.float32), 10.0)
         return float(self.scene.cast(rays).distance.min()) - self.vehicle.radius
+
+
+def _after(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """``first @ second`` without BLAS, whose kernels round differently on other processors: the
+    same seed must give the same bytes on all of them."""
+    product: np.ndarray = np.einsum("ij,jk->ik", first, second)
+    return product
+
+
+def _inverse(pose: np.ndarray) -> np.ndarray:
+    """Of a (4, 4) rigid motion."""
+    back = np.eye(4)
+    back[:3, :3] = pose[:3, :3].T
+    back[:3, 3] = -np.einsum("ji,j->i", pose[:3, :3], pose[:3, 3])
+    return back
