@@ -223,7 +223,5 @@ def _after(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _inverse(pose: np.ndarray) -> np.ndarray:
     """Of a (4, 4) rigid motion."""
-    back = np.eye(4)
-    back[:3, :3] = pose[:3, :3].T
-    back[:3, 3] = -np.einsum("ji,j->i", pose[:3, :3], pose[:3, 3])
-    return back
+    turn, place = pose[:3, :3], pose[:3, 3]
+    return transform(turn.T, -np.einsum("ji,j->i", turn, place))
