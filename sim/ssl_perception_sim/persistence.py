@@ -297,10 +297,10 @@ def _alone(
     matcher = StereoMatcher(STEREO)
     threshold = trust.threshold if trust.threshold > 0 and test != "mono" else options.trigger
     for frame in flight.frames_of(minutes):
-        nothing = obstacle_scan(matcher.depth(frame.pair), SCAN)
         mono, novelty = student.look(frame.pair)
         flight.mark(frame, mono, threshold)
         if test == "gated":
+            nothing = obstacle_scan(matcher.depth(frame.pair), SCAN)
             weighed = weigh_scans(trust, nothing, mono, options, novelty=novelty)
             trust, scan = weighed.trust, weighed.scan
             flight.blind += trust.driver is Driver.NONE
