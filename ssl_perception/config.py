@@ -395,6 +395,9 @@ class Learner(Section):
     gradient_weight: float = Field(
         0.5, ge=0.0, le=100.0, description="weight of the depth gradient term"
     )
+    near_weight: float = Field(
+        3.0, ge=0.0, le=100.0, description="extra weight of a cell at 1 m; of one at 2 m half of it"
+    )
     clip: float = Field(5.0, gt=0.0, le=1000.0, description="largest gradient norm")
     boost: float = Field(
         1.0, ge=0.0, le=10.0, description="extra step size, as a share, in a new scene"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -69,6 +71,24 @@ def test_unknown_cells_teach_nothing() -> None:
     garbage = predicted.clone()
     garbage[:, :15] = 50.0
     assert frame_losses(garbage, half, SMALL).item() == pytest.approx(part.item(), abs=1e-5)
+
+
+def test_an_error_weighs_more_where_things_are_near() -> None:
+    """Half of the picture at 0.5 m, half at 8 m, and the student wrong by a tenth in one half."""
+    labels = torch.full((1, 30, 40), math.log(8.0))
+    labels[:, :15] = math.log(0.5)
+    wrong = {"near": labels.clone(), "far": labels.clone()}
+    wrong["near"][:, :15] += 0.1
+    wrong["far"][:, 15:] += 0.1
+    even, weighted = (
+        {k: frame_losses(p, labels, options).item() for k, p in wrong.items()}
+        for options in (Options(near_weight=0.0), Options(near_weight=3.0))
+    )
+    assert even["near"] == pytest.approx(even["far"], rel=1e-4)
+    # the gradient term is the same in both; of the weights 1 + 3 * 2 are near, 1 + 3 / 8 far
+    slope = even["near"] - 0.5 * 0.1**2 / (2 * 0.1)
+    near, far = weighted["near"] - slope, weighted["far"] - slope
+    assert near / far == pytest.approx(7.0 / 1.375, rel=1e-3)
 
 
 def test_label_without_a_known_cell_is_refused() -> None:
