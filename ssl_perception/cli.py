@@ -299,8 +299,13 @@ def experiment_persistence(
     from ssl_perception_sim.persistence import SCHEMES, Plan
     from ssl_perception_sim.persistence_report import run_persistence
 
-    given = {"memory": memory, "test_minutes": minutes}
-    plan = Plan.model_validate(given | ({"learn_minutes": learn_minutes} if learn_minutes else {}))
+    given: dict[str, Any] = {
+        "learner": {"memory": {"policy": memory}},
+        "test_minutes": minutes,
+    }
+    if learn_minutes:
+        given["learn_minutes"] = learn_minutes
+    plan = Plan.model_validate(given)
     run_persistence(
         scheme or list(SCHEMES),
         student or ["network", "textons"],

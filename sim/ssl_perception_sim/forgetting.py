@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ssl_perception.config import Learner
 from ssl_perception.depth.stereo import StereoMatcher
 from ssl_perception.depth.trust import Trust
 from ssl_perception.errors import InputError
@@ -38,7 +39,10 @@ def run(rooms: list[int], unseen: int, minutes: float, plan: Plan) -> list[dict[
         rooms: seeds, in the order in which they are flown. unseen: seed of a room that isn't.
         minutes: in each.
     """
-    students = {policy: NetworkStudent(rooms[0], policy) for policy in POLICIES}
+    students = {
+        policy: NetworkStudent(rooms[0], Learner.model_validate({"memory": {"policy": policy}}))
+        for policy in POLICIES
+    }
     poses = {seed: HeldOut(seed, plan) for seed in (*rooms, unseen)}
     rows = []
     for flown in rooms:

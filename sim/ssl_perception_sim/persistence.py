@@ -29,12 +29,13 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
+from ssl_perception.config import Learner as LearnerOptions
 from ssl_perception.config import Section
+from ssl_perception.config import Textons as TextonOptions
 from ssl_perception.config import Trust as TrustOptions
 from ssl_perception.depth.cues import weigh_scans
 from ssl_perception.depth.stereo import StereoMatcher
@@ -71,7 +72,8 @@ class Plan(Section):
     deaths: int = Field(8, description="times that stereo dies along a gated flight")
     deaths_after: float = Field(6.0, description="minutes")
     death_seconds: float = Field(10.0, description="that the drone flies on after each")
-    memory: Literal["coverage", "recent"] = Field("coverage", description="replay memory")
+    learner: LearnerOptions = LearnerOptions()
+    textons: TextonOptions = TextonOptions()
     trust: TrustOptions = TrustOptions(trigger=1.1, threshold_cap=1.8)
 
 
@@ -222,9 +224,9 @@ def fly(scheme: str, kind: str, seed: int, plan: Plan) -> Result:
         return Result((replace(cell, scheme=scheme, student="", seed=seed),), (), ())
     options = plan.trust
     student: Student = (
-        NetworkStudent(seed, plan.memory)
+        NetworkStudent(seed, plan.learner)
         if kind == "network"
-        else TextonStudent(seed, options.ahead)
+        else TextonStudent(seed, plan.textons, options.ahead)
     )
     matcher = StereoMatcher(STEREO)
     poses = HeldOut(seed, plan)

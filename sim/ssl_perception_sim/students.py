@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 
 from ssl_perception.config import Learner as LearnerOptions
-from ssl_perception.config import ReplayMemory
 from ssl_perception.config import Textons as TextonOptions
 from ssl_perception.depth.label import label
 from ssl_perception.depth.learner import Learner
@@ -38,12 +37,11 @@ class NetworkStudent:
     """The network of ``depth.learner``.
 
     Args:
-        memory: policy of the replay memory, coverage or recent.
+        options: settings of learning and of the replay memory.
     """
 
-    def __init__(self, seed: int, memory: str) -> None:
-        policy = ReplayMemory.model_validate({"policy": memory})
-        self.learner = Learner(LearnerOptions(memory=policy), seed)
+    def __init__(self, seed: int, options: LearnerOptions) -> None:
+        self.learner = Learner(options, seed)
         self.mono = MonoDepth()
         self._frames = 0
 
@@ -68,11 +66,12 @@ class TextonStudent:
     """One distance for the whole view.
 
     Args:
+        options: settings of textons and regressor.
         ahead: rad either side of ahead, within which stereo's nearest is what it learns.
     """
 
-    def __init__(self, seed: int, ahead: float) -> None:
-        self.textons = Textons(TextonOptions(), seed)
+    def __init__(self, seed: int, options: TextonOptions, ahead: float) -> None:
+        self.textons = Textons(options, seed)
         self._ahead = ahead
 
     def learn(self, pair: StereoPair, depth: DepthMap, scan: ObstacleScan) -> None:
