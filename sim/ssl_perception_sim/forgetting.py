@@ -26,7 +26,8 @@ from ssl_perception.obstacles.scan import obstacle_scan
 from ssl_perception.replay import write_json
 from ssl_perception_sim import worlds
 from ssl_perception_sim.fly import SCAN, STEREO
-from ssl_perception_sim.persistence import HeldOut, Plan
+from ssl_perception_sim.held_out import HeldOut
+from ssl_perception_sim.persistence import Plan
 from ssl_perception_sim.students import NetworkStudent
 
 POLICIES = ("coverage", "recent")
@@ -43,7 +44,7 @@ def run(rooms: list[int], unseen: int, minutes: float, plan: Plan) -> list[dict[
         policy: NetworkStudent(rooms[0], Learner.model_validate({"memory": {"policy": policy}}))
         for policy in POLICIES
     }
-    poses = {seed: HeldOut(seed, plan) for seed in (*rooms, unseen)}
+    poses = {seed: HeldOut(seed, plan.held_out, plan.trust) for seed in (*rooms, unseen)}
     rows = []
     for flown in rooms:
         world, matcher, avoid = worlds.room(flown), StereoMatcher(STEREO), Avoid(seed=flown)

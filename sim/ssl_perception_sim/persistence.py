@@ -40,16 +40,16 @@ from ssl_perception.config import Trust as TrustOptions
 from ssl_perception.depth.cues import weigh_scans
 from ssl_perception.depth.stereo import StereoMatcher
 from ssl_perception.depth.trust import Driver, Evidence, Trust, guard
-from ssl_perception.evaluation.obstacle_metrics import Rates, auc, rates
+from ssl_perception.evaluation.obstacle_metrics import Rates, rates
 from ssl_perception.obstacles.avoid import Avoid, Command
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
-from ssl_perception.types import Cue, DepthMap, ObstacleScan, StereoPair
+from ssl_perception.types import Cue, ObstacleScan
 from ssl_perception_sim import room as rooms
 from ssl_perception_sim import worlds
 from ssl_perception_sim.camera import Frame
 from ssl_perception_sim.faults import Picture
 from ssl_perception_sim.fly import SCAN, STEREO
-from ssl_perception_sim.motion import Still, rotation
+from ssl_perception_sim.held_out import HeldOut, Point, true_nearest
 from ssl_perception_sim.randomness import stream
 from ssl_perception_sim.students import NetworkStudent, Student, TextonStudent
 from ssl_perception_sim.vehicles import Drone
@@ -108,24 +108,6 @@ class Cell:
     threshold: float
     trusted: bool
     blind: float
-
-
-@dataclass(frozen=True)
-class Point:
-    """The student on held-out poses, after so many minutes.
-
-    Attributes:
-        auc: area under the ROC curve. fpr_at_95: FPR of the threshold that has a TPR of 0.95 there.
-        tpr, fpr: of the threshold calibrated in flight; of ``trigger`` before there is one.
-        trusted: by then.
-    """
-
-    minute: float
-    auc: float
-    fpr_at_95: float
-    tpr: float
-    fpr: float
-    trusted: bool
 
 
 @dataclass(frozen=True)
@@ -207,7 +189,7 @@ class _Flight:
     def mark(self, frame: Frame, mono: ObstacleScan, threshold: float) -> None:
         """Score the student against the true depth."""
         ahead = self.plan.trust.ahead
-        nearest, said = _truth(frame, ahead), nearest_ahead(mono, ahead)
+        nearest, said = true_nearest(frame, ahead), nearest_ahead(mono, ahead)
         if not (math.isnan(nearest) or math.isnan(said)):
             self.marks.append((nearest < self.plan.trust.trigger, said < threshold))
 
@@ -229,7 +211,7 @@ def fly(scheme: str, kind: str, seed: int, plan: Plan) -> Result:
         else TextonStudent(seed, plan.textons, options.ahead)
     )
     matcher = StereoMatcher(STEREO)
-    poses = HeldOut(seed, plan)
+    poses = HeldOut(seed, plan.held_out, options)
     turns = stream(seed, "dagger")
     trust = Trust()
     wheels = Trust(driver=Driver.GUARDED, threshold=options.trigger)
@@ -354,52 +336,3 @@ def _death(flight: _Flight, student: Student, trust: Trust, plan: Plan, minute: 
         if dying.frames * dying.world.tick <= 0.5:
             driver = after.driver
     return Death(minute, driver.value, dying.crashes > 0, dying.clearance, dying.metres)
-
-
-class HeldOut:
-    """Random poses in a room that nobody flew through on purpose, with what is true there."""
-
-    def __init__(self, seed: int, plan: Plan) -> None:
-        self._options = plan.trust
-        room = rooms.plan(seed)
-        _, taken = rooms.build(seed, room)
-        rng = stream(seed, "held out")
-        camera = worlds.room(seed).camera
-        assert camera is not None
-        self._pairs: list[StereoPair] = []
-        nearest = []
-        for k in range(plan.held_out):
-            place, yaw = worlds.free_pose(
-                rng, room, taken, clearance=float(rng.uniform(0.15, 0.45))
-            )
-            pose = Still(rotation(0, 0, yaw)[0], place)
-            frame = camera.capture(pose, 0.0, 100_000 + k, right_eye=False)
-            nearest.append(_truth(frame, plan.trust.ahead))
-            self._pairs.append(replace(frame.pair, right=frame.pair.left))
-        self._nearest = np.array(nearest)
-
-    def score(self, student: Student, trust: Trust, minute: float) -> Point:
-        """The student now."""
-        said = np.array(
-            [nearest_ahead(student.look(pair)[0], self._options.ahead) for pair in self._pairs]
-        )
-        known = ~(np.isnan(said) | np.isnan(self._nearest))
-        said, near = said[known], self._nearest[known] < self._options.trigger
-        threshold = trust.threshold if trust.threshold > 0 else self._options.trigger
-        at_95 = math.nan
-        if near.any():
-            at_95 = float(np.quantile(said[near], 0.95, method="higher"))
-        marks = rates(said < threshold, near)
-        return Point(
-            minute,
-            auc(said, near),
-            rates(said <= at_95, near).fpr,
-            marks.tpr,
-            marks.fpr,
-            trust.trusted,
-        )
-
-
-def _truth(frame: Frame, ahead: float) -> float:
-    """The true distance of the nearest obstacle ahead, m."""
-    return nearest_ahead(obstacle_scan(DepthMap(frame.depth, frame.pair.camera), SCAN), ahead)

@@ -19,13 +19,13 @@ from rich.table import Table
 
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import Section, write_html
+from ssl_perception_sim.held_out import Point
 from ssl_perception_sim.persistence import (
     SCHEMES,
     STUDENTS,
     Cell,
     Death,
     Plan,
-    Point,
     Result,
     fly,
 )
