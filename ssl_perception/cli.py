@@ -291,6 +291,7 @@ def experiment_persistence(
         typer.Option(min=0.1, help="Minutes of flight before stereo is lost; several times."),
     ] = None,
     memory: Annotated[str, typer.Option(help="coverage or recent: an ablation.")] = "coverage",
+    settings: Settings = None,
     processes: Annotated[int, typer.Option(min=1, help="Flights at a time.")] = 2,
     report: Annotated[Path | None, typer.Option(help="HTML page with tables and curves.")] = None,
     json_file: JsonFile = None,
@@ -299,13 +300,10 @@ def experiment_persistence(
     from ssl_perception_sim.persistence import SCHEMES, Plan
     from ssl_perception_sim.persistence_report import run_persistence
 
-    given: dict[str, Any] = {
-        "learner": {"memory": {"policy": memory}},
-        "test_minutes": minutes,
-    }
+    given = [f"learner.memory.policy={memory}", f"test_minutes={minutes}"]
     if learn_minutes:
-        given["learn_minutes"] = learn_minutes
-    plan = Plan.model_validate(given)
+        given.append(f"learn_minutes={learn_minutes}")
+    plan = configuration.override(Plan(), [*given, *(settings or [])])
     run_persistence(
         scheme or list(SCHEMES),
         student or ["network", "textons"],

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,6 +22,9 @@ MAX_YAML_BYTES = 1 << 20
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Topics(Section):
@@ -624,8 +627,12 @@ def from_dict(values: dict[str, Any], source: str = "config") -> Config:
     Raises:
         InputError: on an unknown key or a value out of bounds; the line names the first key.
     """
+    return _validated(Config, values, source)
+
+
+def _validated(kind: type[AnySection], values: dict[str, Any], source: str) -> AnySection:
     try:
-        return Config.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "(top level)"
@@ -668,8 +675,11 @@ def load(path: Path) -> Config:
     return from_dict(read_yaml(path), str(path))
 
 
-def override(config: Config, settings: list[str]) -> Config:
+def override(config: AnySection, settings: list[str]) -> AnySection:
     """The same configuration with ``section.key=value`` settings applied on top, in order.
+
+    Args:
+        config: the whole, or any part of it.
 
     Raises:
         InputError: a setting without ``=``, an unknown key, or a value out of bounds.
@@ -689,7 +699,7 @@ def override(config: Config, settings: list[str]) -> Config:
             place[leaf] = yaml.safe_load(text)
         except yaml.YAMLError:
             raise InputError(f"--set {setting}: not a YAML value: {text!r}") from None
-    return from_dict(values, "--set")
+    return _validated(type(config), values, "--set")
 
 
 def settings(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[Setting]:

@@ -44,6 +44,8 @@ def test_doctor_writes_what_it_prints(tmp_path: Path) -> None:
         (["simulate", "moon", "--out", "o.mcap"], "moon"),
         (["evaluate", "flow", ".", "--dataset", "moon"], "moon"),
         (["evaluate", "depth", ".", "--dataset", "moon"], "moon"),
+        (["experiment", "persistence", "--out", "x", "--memory", "none"], "learner.memory.policy"),
+        (["experiment", "persistence", "--out", "x", "--set", "learner.x=1"], "unknown key"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
