@@ -30,7 +30,8 @@ from ssl_perception_sim.persistence import (
     fly,
 )
 
-_ROWS = ("crashes", "near", "turns", "metres", "tpr", "fpr", "learn_tpr", "learn_fpr", "blind")
+_RATES = ("tpr", "fpr", "learn_tpr", "learn_fpr")
+_ROWS = ("crashes", "near", "turns", "metres", "overrides", *_RATES, "blind")
 _MAX_BYTES = 1 << 20
 
 
@@ -204,7 +205,10 @@ def _by_test(results: Iterable[Result]) -> dict[tuple[str, str, str, float], lis
 def tests(results: Iterable[Result]) -> Table:
     """A row per scheme, student, test and length of learning; means over seeds."""
     table = Table("scheme", "student", "test", "learnt", "rooms", "trusted", *_ROWS)
-    table.title = "Stereo lost for good; crashes, near misses, turns and metres a minute"
+    table.title = (
+        "Stereo lost for good; crashes, near misses, turns and metres a minute; overrides of mono "
+        "by stereo in all of learning"
+    )
     for (scheme, student, test, learnt), of in _by_test(results).items():
         trusted = f"{sum(cell.trusted for cell in of)}" if scheme == "gated" else ""
         values = [_mean([getattr(cell, name) for cell in of]) for name in _ROWS]
