@@ -34,6 +34,7 @@ from ssl_perception_sim import worlds
 from ssl_perception_sim.faults import Picture
 from ssl_perception_sim.fly import SCAN, STEREO
 from ssl_perception_sim.persistence import Plan
+from ssl_perception_sim.randomness import stream
 from ssl_perception_sim.students import NetworkStudent
 from ssl_perception_sim.vehicles import Drone
 
@@ -83,6 +84,7 @@ def fly(seed: int, learn: float, alone: float, options: TrustOptions) -> Story:
     world, matcher, avoid = worlds.room(seed), StereoMatcher(STEREO), Avoid(seed=seed)
     world = world.fork([Picture(fault="camera_black", side="right", start=learn * 60.0)])
     student = NetworkStudent(seed, Plan().learner)
+    respawn = stream(seed, "respawn")
     trust, command, story = Trust(), Command(), Story(learn)
     frames = round((learn + alone) * 60.0 / world.tick)
     lost = round(learn * 60.0 / world.tick)
@@ -92,7 +94,7 @@ def fly(seed: int, learn: float, alone: float, options: TrustOptions) -> Story:
         assert isinstance(world.vehicle, Drone)
         if sensors.clearance < 0:
             story.crashes += 1
-            place, yaw = worlds.free_pose(np.random.default_rng(k), *_room(seed))
+            place, yaw = worlds.free_pose(respawn, *_room(seed))
             world.vehicle = Drone(place, yaw, world.time)
         for frame in sensors.frames:
             depth = matcher.depth(frame.pair)
@@ -166,6 +168,12 @@ def main(
 ) -> None:
     """Learn from stereo, lose it, fly on; then look at it."""
     cv2.setNumThreads(1)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of flying
+        file.touch()
+    except OSError as error:
+        Console(stderr=True).print(f"error: {file}: {error.strerror}", style="red", soft_wrap=True)
+        raise typer.Exit(2) from None
     story = fly(seed, learn, alone, Plan().trust)
     after = story.drivers[-round(alone / (learn + alone) * len(story.drivers)) :]
     by = {d.value: f"{after.count(d) / len(after):.0%}" for d in Driver if d in after}
@@ -174,11 +182,7 @@ def main(
         + ", ".join(f"{name} {share}" for name, share in by.items())
         + f"; crashes in the whole flight: {story.crashes}"
     )
-    try:
-        file.write_bytes(png(draw(story, seed)))
-    except OSError as error:
-        Console(stderr=True).print(f"error: {file}: {error.strerror}", style="red", soft_wrap=True)
-        raise typer.Exit(2) from None
+    file.write_bytes(png(draw(story, seed)))
     Console().print(f"picture: {file}")
 
 

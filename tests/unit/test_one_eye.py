@@ -44,5 +44,6 @@ def test_the_picture_is_drawn(
     assert result.exit_code == 0 and "driven by none 100%" in result.output
     picture = cv2.imread(str(tmp_path / "a.png"))
     assert picture.shape[1] > 1000
-    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "no" / "a.png")])
+    monkeypatch.setattr(one_eye, "fly", lambda *_: pytest.fail("flown before the file was tried"))
+    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "a.png" / "b.png")])
     assert result.exit_code == 2 and "error:" in result.output
