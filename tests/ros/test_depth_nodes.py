@@ -101,7 +101,8 @@ def test_the_student_learns_in_flight_and_is_not_believed_before_it_has_earned_i
     )
     nodes.start("stereo_depth", files=(DRONE,))
     nodes.start("mono_depth", {"store": str(store)}, files=(DRONE,))
-    learns = {"store": str(store), "learner.save_seconds": 1.0}
+    # the cameras may be found by mono_depth seconds later than by the learner: no model before then
+    learns = {"store": str(store), "learner.save_seconds": 4.0}
     nodes.start("depth_learner", learns, files=(DRONE,))
     trust_file = tmp_path / "trust.json"
     nodes.start("obstacle_distance", {"trust_file": str(trust_file)}, files=(DRONE,))
