@@ -47,7 +47,7 @@ class NetworkStudent:
 
     def learn(self, pair: StereoPair, depth: DepthMap, scan: ObstacleScan) -> None:
         """One step."""
-        target = label(depth)
+        target = label(depth, self.learner.options.label_min_known)
         if target is not None and np.isfinite(target).any():
             self.learner.step(pair.left, target)
         self._frames += 1

@@ -56,7 +56,8 @@ def run_bench_depth(config: Config, json_file: Path | None, out: Console, frames
     pair = _pair()
     matcher = StereoMatcher(Stereo(disparities=32))
     depth = matcher.depth(pair)
-    target = label(depth)
+    min_known = config.learner.label_min_known
+    target = label(depth, min_known)
     assert depth.valid and target is not None, depth.reason
     scan = Scan(range_max=8.0, below=0.35, above=0.3)
 
@@ -72,7 +73,7 @@ def run_bench_depth(config: Config, json_file: Path | None, out: Console, frames
     rows = {
         "stereo match, 32 disparities": _time(lambda: matcher.match(pair), 60),
         "obstacle scan": _time(lambda: obstacle_scan(depth, scan), 200),
-        "label": _time(lambda: label(depth), 200),
+        "label": _time(lambda: label(depth, min_known), 200),
         "mono inference": _time(lambda: mono.predict(pair.left), 500),
         "learning step": _time(lambda: learner.step(pair.left, target), 80),
         "textons inference": _time(lambda: textons.predict(pair.left), 200),

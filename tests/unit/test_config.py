@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,16 @@ def test_overrides_apply_in_order() -> None:
 def test_bad_overrides_are_named(setting: str, line: str) -> None:
     with pytest.raises(InputError, match=line):
         config.override(config.Config(), [setting])
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    """One that nobody reads changes nothing, whatever the docs say."""
+    sources = [
+        f for part in ("ssl_perception", "sim", "ros_ws") for f in (ROOT / part).rglob("*.py")
+    ]
+    text = "".join(f.read_text(encoding="utf-8") for f in sources if f.name != "config.py")
+    read = set(re.findall(r"\.(\w+)", text))
+    assert [s.name for s in config.settings() if s.name.split(".")[-1] not in read] == []
 
 
 def test_the_documented_settings_are_the_real_ones() -> None:

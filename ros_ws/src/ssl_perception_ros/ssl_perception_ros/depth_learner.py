@@ -89,7 +89,8 @@ class DepthLearner(PerceptionNode):
         values = images.decode_depth(arrival.frame.right)
         known = bool(np.isfinite(values).any())
         camera = CameraModel(values.shape[1], values.shape[0], 1.0, 1.0, 0.0, 0.0)
-        truth = label(DepthMap(values, camera, valid=known))
+        depth = DepthMap(values, camera, valid=known)
+        truth = label(depth, self.config.learner.label_min_known)
         taken = truth is not None and learner.offer(images.camera_image(arrival.frame.left), truth)
         self.health.publish(
             time.perf_counter() - arrival.seconds,
