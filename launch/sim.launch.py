@@ -27,6 +27,7 @@ from launch import LaunchDescription
 PACKAGE = "ssl_perception_ros"
 
 IS_ROOM = ["'", LaunchConfiguration("world"), "' == 'room'"]
+IS_STREET = ["'", LaunchConfiguration("world"), "' == 'street'"]
 
 ARGUMENTS = {
     "world": ("room", "room, street, or the path of a .yaml world file"),
@@ -35,7 +36,7 @@ ARGUMENTS = {
     "rate": ("1.0", "times real time (0.0: as fast as it can be computed)"),
     "lockstep": ("false", "the world waits for the answer to each stereo pair"),
     "report": ("", ".json file that tells at the end how the flight went"),
-    "config": ("", "YAML file with parameters under /** (empty: drone.yaml or perception.yaml)"),
+    "config": ("", "YAML file with parameters under /** (empty: drone, street or perception.yaml)"),
     "lidar": (PythonExpression(["'false' if ", *IS_ROOM, " else 'true'"]), "run scene_flow"),
     "mono": ("true", "run mono_depth and depth_learner: one eye learns from two"),
     "store": ("", "folder of what the student learns (empty: ssl_perception in ~/.ros)"),
@@ -46,9 +47,14 @@ ARGUMENTS = {
 def generate_launch_description() -> LaunchDescription:
     share = Path(get_package_share_directory(PACKAGE))
     given = {name: LaunchConfiguration(name) for name in ARGUMENTS}
-    drone, car = (str(share / "config" / name) for name in ("drone.yaml", "perception.yaml"))
+    drone, car, other = (
+        str(share / "config" / f"{name}.yaml") for name in ("drone", "street", "perception")
+    )
     config = PythonExpression(
-        ["'", given["config"], f"' or ('{drone}' if ", *IS_ROOM, f" else '{car}')"]
+        [
+            *["'", given["config"], f"' or ('{drone}' if ", *IS_ROOM],
+            *[f" else '{car}' if ", *IS_STREET, f" else '{other}')"],
+        ]
     )
     kinds = {
         "world": str,

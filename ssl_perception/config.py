@@ -87,7 +87,7 @@ class Online(Section):
         1.6,
         ge=0.0,
         le=50.0,
-        description="nearer is the robot itself, m: unknown (1.6 clears a car's roof and bonnet)",
+        description="nearer may be the robot itself, m: motion unknown (1.6 clears a car's roof)",
     )
     deskew: bool = Field(
         True, description="undo the robot's motion inside a sweep where points carry a time"
@@ -546,21 +546,59 @@ class Scan(Section):
 
 
 class Collision(Section):
-    """Time to collision: the robot's box about the lidar, in the lidar's axes (x ahead)."""
+    """Time to collision: the robot's own box about the lidar, in the lidar's axes (x ahead).
 
-    front: float = Field(2.5, ge=0.0, le=50.0, description="m that the robot reaches ahead")
-    rear: float = Field(2.5, ge=0.0, le=50.0, description="m that it reaches behind")
-    width: float = Field(2.2, gt=0.0, le=50.0, description="m, margin included")
-    below: float = Field(1.4, ge=0.0, le=50.0, description="m below the lidar; ground isn't in it")
-    above: float = Field(0.4, ge=0.0, le=50.0, description="m above the lidar")
+    The five sizes have no default, for no size fits all robots: until they are set, time to
+    collision is unknown. What the lidar sees inside the box is the robot itself; a distance to be
+    kept from obstacles belongs in ``margin``, not in the box.
+    """
+
+    front: float = Field(
+        0.0, ge=0.0, le=50.0, description="m that the robot reaches ahead of the lidar (0: not set)"
+    )
+    rear: float = Field(
+        0.0, ge=0.0, le=50.0, description="m that it reaches behind the lidar (0: not set)"
+    )
+    width: float = Field(
+        0.0,
+        ge=0.0,
+        le=50.0,
+        description="m, half of it on either side of the lidar (0: not set)",
+    )
+    below: float = Field(
+        0.0, ge=0.0, le=50.0, description="m below the lidar, ending above the ground (0: not set)"
+    )
+    above: float = Field(0.0, ge=0.0, le=50.0, description="m above the lidar (0: not set)")
+    margin: float = Field(
+        0.0, ge=0.0, le=10.0, description="m to be kept free about the box; nearer is a collision"
+    )
+    own: float = Field(
+        0.0,
+        ge=0.0,
+        le=5.0,
+        description="m to the left and right of the box (never ahead of or behind it) in which "
+        "returns are the robot's own as well: mirrors, racks",
+    )
     horizon: float = Field(5.0, gt=0.0, le=60.0, description="s looked ahead")
     min_points: int = Field(3, ge=1, le=10_000, description="points that make a collision")
-    own: float = Field(
-        0.4, ge=0.0, le=5.0, description="m about the box within which points are the robot's own"
-    )
     min_speed: float = Field(
-        0.3, ge=0.01, le=10.0, description="m/s; slower approaches aren't told from noise at rest"
+        0.3,
+        ge=0.01,
+        le=10.0,
+        description="m/s; slower approaches aren't told from noise at rest: unknown",
     )
+
+    @property
+    def has_footprint(self) -> bool:
+        """Whether the robot's box is set."""
+        return self.width > 0.0
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Collision:
+        sizes = (self.front, self.rear, self.width, self.below, self.above)
+        if any(sizes) and not all(sizes):
+            raise ValueError("set all of front, rear, width, below and above, or none of them")
+        return self
 
 
 class Avoid(Section):

@@ -93,6 +93,7 @@ def run_demo(
     """
     try:
         from ssl_perception_sim.record import run_simulate
+        from ssl_perception_sim.worlds import STREET_FOOTPRINT
     except ImportError as error:
         raise InputError(
             f"demo needs the simulator ({error.name} is missing): pip install 'ssl-perception[sim]'"
@@ -101,6 +102,9 @@ def run_demo(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror or error}") from None
+    if not config.collision.has_footprint:
+        car = config.collision.model_copy(update=STREET_FOOTPRINT)
+        config = config.model_copy(update={"collision": car})
     log, output = folder / "log.mcap", folder / "output.mcap"
     console.print(f"[bold]1[/] simulate {seconds:g} s of a street, seed {seed}")
     run_simulate("street", log, seconds, seed, None, console)

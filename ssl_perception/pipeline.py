@@ -68,7 +68,7 @@ class Perception:
 
     def time_to_collision(self, result: SweepFlow) -> float:
         """Seconds until the robot meets something that moves or stands; +Inf: nothing seen is on
-        course, NaN: not known."""
+        course, NaN: not known, always so while ``collision`` has no footprint."""
         return time_to_collision(result, self.config.collision)
 
     def stereo(self, pair: StereoPair) -> StereoDepth:

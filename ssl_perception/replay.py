@@ -31,6 +31,7 @@ from ssl_perception.flow.warm_up import time_to_warm, warm_up
 from ssl_perception.io.log import Log, Recorded, open_log
 from ssl_perception.io.output import OutputBag
 from ssl_perception.io.point_cloud2 import FlowCloud
+from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.pipeline import Perception, StereoDepth
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 
@@ -200,11 +201,15 @@ def run_replay(
             raise InputError(f"{path}: not one usable sweep or stereo pair")
     summary.latency = collected.latency()
     _print(summary, console)
+    unknown = NO_FOOTPRINT if summary.sweeps and not config.collision.has_footprint else ""
+    if unknown:
+        console.print(unknown, soft_wrap=True)
     console.print(f"results  {output}")
     if live is not None and live.recording is not None:
         console.print(f"viewer   no screen here; open it with: rerun {live.recording}")
     if report is not None:
         lead = f"{summary.sweeps} sweeps, {summary.stereo_pairs} stereo pairs."
+        lead += f" {unknown[0].upper()}{unknown[1:]}." if unknown else ""
         write_html(report, f"Replay of {log.name}", lead, collected.sections())
         console.print(f"report   {report}")
     if json_file is not None:

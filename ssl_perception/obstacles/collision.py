@@ -6,8 +6,12 @@ over ground. In the robot's axes a point at ``p`` with velocity ``v`` is at
     q(t) = R(-w t) (p + v t - c(t)),    c(t) = integral of R(w s) u ds from 0 to t
 
 for the robot's velocity ``u`` and yaw rate ``w``. The first time at which it enters the robot's
-box counts. No clusters and no tracks are needed: a point knows its own velocity, and walls are
-points like others.
+box, or comes within the margin about it, counts. No clusters and no tracks are needed: a point
+knows its own velocity, and walls are points like others. A point of unknown motion is taken to
+stand still: what is near, far or new is an obstacle all the same.
+
+What lies inside the box, right above or below it, or beside it by no more than ``own``, is the
+robot itself; nothing ahead of or behind it is.
 """
 
 from __future__ import annotations
@@ -20,8 +24,12 @@ from numpy.typing import NDArray
 
 from ssl_perception.config import Collision
 from ssl_perception.flow.online import SweepFlow
-from ssl_perception.types import FloatArray
+from ssl_perception.types import BoolArray, FloatArray
 
+NO_FOOTPRINT = (
+    "time to collision is unknown: footprint not set "
+    "(collision.front, .rear, .width, .below, .above)"
+)
 CLOSE = 0.001  # m from the box that count as having entered it
 LEAST_STEP = 0.0005  # s
 
@@ -35,27 +43,26 @@ def time_to_collision(result: SweepFlow, options: Collision) -> float:
 
     Returns:
         +Inf: nothing that is seen is on a collision course within the horizon (it says nothing of
-        what isn't seen). NaN: not known, for want of ego motion or of any known point.
+        what isn't seen). NaN: not known, for want of the robot's box, of ego motion, of any known
+        point, or because a deadline cut the search for what moves.
     """
     motion = result.current_from_previous
-    if motion is None or result.reset:
+    if not options.has_footprint or motion is None or result.reset:
+        return math.nan
+    if not result.flow.confidence.any():
         return math.nan
     interval = -result.flow.interval
     # the sensor came from where its last origin is now, and turned against that frame's turning
-    velocity = -motion[:3, 3] / interval
-    yaw_rate = -math.atan2(motion[1, 0], motion[0, 0]) / interval
-    known = result.flow.confidence > 0.0
-    if not known.any():
-        return math.nan
-    known &= ~result.ground
-    return first_contact(
-        result.cloud.points[known],
-        result.flow.velocity[known],
-        velocity,
-        yaw_rate,
+    time = first_contact(
+        result.cloud.points,
+        result.flow.velocity,
+        -motion[:3, 3] / interval,
+        -math.atan2(motion[1, 0], motion[0, 0]) / interval,
         options,
         result.cloud.origin,
+        result.ground,
     )
+    return math.nan if time == math.inf and not result.flow.converged else time
 
 
 def first_contact(
@@ -65,66 +72,75 @@ def first_contact(
     yaw_rate: float,
     options: Collision,
     origin: NDArray[np.floating] | None = None,
+    ground: BoolArray | None = None,
 ) -> float:
     """Time at which the ``options.min_points``-th point has entered the robot's box, s.
 
     Args:
         points: (N, 3) m, in the robot's axes (x ahead, y left, z up).
-        velocity: (N, 3) m/s over ground, in the same axes.
+        velocity: (N, 3) m/s over ground, in the same axes; NaN, unknown, is taken for zero.
         robot_velocity: (3,) m/s over ground, in the same axes.
         yaw_rate: rad/s, counter-clockwise.
         origin: (3,) m, what the box is placed about; None: (0, 0, 0).
+        ground: (N,) points that are no obstacles; None: all are.
 
     Returns:
-        +Inf when fewer points enter within ``options.horizon``. Points that are inside at once, or
-        within ``options.own`` of the box, are the robot's own.
+        0 when that many are within ``options.margin`` already and come nearer. +Inf when fewer
+        enter within ``options.horizon``; NaN when it takes points to make them enough that come
+        nearer at less than ``options.min_speed``. Points inside the box are the robot's own.
     """
-    times = _entries(
+    times, slow = _entries(
         np.ascontiguousarray(points, np.float32),
         np.ascontiguousarray(velocity, np.float32),
+        np.zeros(len(points), np.bool_) if ground is None else ground,
         np.zeros(3) if origin is None else np.asarray(origin, np.float64),
         np.asarray(robot_velocity, np.float64),
         float(yaw_rate),
         np.array([-options.rear, -options.width / 2, -options.below]),
         np.array([options.front, options.width / 2, options.above]),
-        options.horizon,
+        options.margin,
         options.own,
+        options.horizon,
         options.min_speed,
     )
-    if len(times) < options.min_points:
-        return math.inf
-    return float(np.partition(times, options.min_points - 1)[options.min_points - 1])
+    if len(times) >= options.min_points:
+        return float(np.partition(times, options.min_points - 1)[options.min_points - 1])
+    return math.nan if len(times) + slow >= options.min_points else math.inf
 
 
 @njit(cache=True, nogil=True)
 def _entries(
     points: FloatArray,
     velocity: FloatArray,
+    ground: BoolArray,
     origin: NDArray[np.float64],
     robot: NDArray[np.float64],
     yaw_rate: float,
     low: NDArray[np.float64],
     high: NDArray[np.float64],
-    horizon: float,
+    margin: float,
     own: float,
+    horizon: float,
     min_speed: float,
-) -> NDArray[np.float64]:
-    """The times at which points enter the box, of those that do."""
+) -> tuple[NDArray[np.float64], int]:
+    """The times at which points come within the margin, of those that do; and how many slow ones
+    do."""
     times = np.empty(len(points))
-    found = 0
+    found = slow = 0
     speed = math.hypot(robot[0], robot[1])
-    reach = max(math.hypot(low[0], low[1]), math.hypot(high[0], high[1]))
+    reach = math.hypot(max(-low[0], high[0]) + margin, max(-low[1], high[1]) + margin)
     swing = abs(yaw_rate) * reach
     bend = 0.5 * abs(yaw_rate) * speed * horizon * horizon
     for n in range(len(points)):
-        x, y = points[n, 0] - origin[0], points[n, 1] - origin[1]
-        vx, vy, vz = velocity[n, 0], velocity[n, 1], velocity[n, 2] - robot[2]
-        z = points[n, 2] - origin[2]
-        if min(z, z + vz * horizon) > high[2] or max(z, z + vz * horizon) < low[2]:
+        if ground[n]:
             continue
-        # at rest ego motion is noise: what comes nearer as slowly as that doesn't count
-        relative = math.hypot(vx - robot[0], vy - robot[1]) + swing
-        if relative < min_speed:
+        x, y = points[n, 0] - origin[0], points[n, 1] - origin[1]
+        z = points[n, 2] - origin[2]
+        vx, vy, vz = velocity[n, 0], velocity[n, 1], velocity[n, 2]
+        if math.isnan(vx):
+            vx = vy = vz = np.float32(0.0)
+        vz = vz - robot[2]
+        if min(z, z + vz * horizon) > high[2] or max(z, z + vz * horizon) < low[2]:
             continue
         # the straight relative path, and how far the arc may be off it
         ux, uy = vx - robot[0], vy - robot[1]
@@ -132,11 +148,18 @@ def _entries(
         when = min(max(-(x * ux + y * uy) / square, 0.0), horizon) if square > 0.0 else 0.0
         if math.hypot(x + ux * when, y + uy * when) > reach + bend:
             continue
+        if low[0] <= x <= high[0] and low[1] - own <= y <= high[1] + own:
+            continue
+        gap = _gap(x, y, low, high, 0.0)
+        # within the margin already: it counts when it would go on into the box
+        inside = gap <= margin
+        grown = 0.0 if inside else margin
+        relative = math.sqrt(square) + swing
         # the robot's velocity turns meanwhile, the point's doesn't
         fastest = relative + speed * min(abs(yaw_rate) * horizon, 2.0)
-        time = _gap(x, y, low, high) / fastest
-        if time * fastest <= own:
+        if fastest == 0.0:
             continue
+        time = max(gap - grown, 0.0) / fastest
         while time < horizon:
             turn = yaw_rate * time
             if abs(turn) < 1e-6:
@@ -146,19 +169,29 @@ def _entries(
                 along, aside = s / yaw_rate, (1.0 - c) / yaw_rate
             east = x + vx * time - (along * robot[0] - aside * robot[1])
             north = y + vy * time - (aside * robot[0] + along * robot[1])
-            gap = _gap(c * east + s * north, c * north - s * east, low, high)
+            gap = _gap(c * east + s * north, c * north - s * east, low, high, grown)
             if gap < CLOSE and low[2] <= z + vz * time <= high[2]:
-                times[found] = time
-                found += 1
+                # at rest ego motion is noise: so slow an approach may be none
+                if relative < min_speed:
+                    slow += 1
+                else:
+                    times[found] = 0.0 if inside else time
+                    found += 1
                 break
             # nothing can happen before the gap is closed at full speed
             time += max(gap / fastest, LEAST_STEP)
-    return times[:found]
+    return times[:found], slow
 
 
 @njit(cache=True, nogil=True)
-def _gap(ahead: float, left: float, low: NDArray[np.float64], high: NDArray[np.float64]) -> float:
-    """Horizontal distance from the box, m."""
-    x = max(low[0] - ahead, 0.0, ahead - high[0])
-    y = max(low[1] - left, 0.0, left - high[1])
+def _gap(
+    ahead: float,
+    left: float,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    margin: float,
+) -> float:
+    """Horizontal distance from the box grown by the margin, m."""
+    x = max(low[0] - margin - ahead, 0.0, ahead - high[0] - margin)
+    y = max(low[1] - margin - left, 0.0, left - high[1] - margin)
     return math.hypot(x, y)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rosbags.rosbag2 import Reader
 
 from ssl_perception import cli
+from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.log import open_log
 from ssl_perception.io.results import read_depth, read_flow, read_scans
 from ssl_perception.types import PointCloud, StereoPair
@@ -27,6 +30,15 @@ def test_demo(through: list[str], tmp_path: Path) -> None:
     assert [stamp for stamp, _ in read_flow(output)] == sweeps, "none lost"
     assert [stamp for stamp, _ in read_depth(output, "/stereo/depth")] == pairs
     assert [stamp for stamp, _ in read_scans(output)] == pairs
+
+    if not through:  # the recorder of the nodes keeps no time to collision
+        with Reader(output) as reader:
+            wanted = [c for c in reader.connections if c.topic == "/time_to_collision"]
+            told = [
+                typestore().deserialize_cdr(raw, connection.msgtype).data
+                for connection, _, raw in reader.messages(wanted)
+            ]
+        assert np.isnan(told).sum() == 1, "the car's footprint is set; a first sweep tells nothing"
 
     found = json.loads(figures.read_text())
     assert found["velocity_error_moving"] < 0.7 * found["velocity_error_moving_zero_flow"]

@@ -23,12 +23,15 @@ def stamps(log: Path, kind: type) -> list[int]:
 
 
 @pytest.mark.parametrize("name", LIDAR)
-def test_a_lidar_log_gives_a_flow_cloud_per_sweep(name: str, data: Path, tmp_path: Path) -> None:
+def test_a_lidar_log_gives_a_flow_cloud_per_sweep(
+    name: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output, figures = tmp_path / "out.mcap", tmp_path / "out.json"
     cli.app(
         ["replay", str(data / name), "--out", str(output), "--json", str(figures)],
         standalone_mode=False,
     )
+    assert capsys.readouterr().out.count("footprint not set") == 1
     flows = list(read_flow(output))
     expected = stamps(data / name, PointCloud)
     assert [stamp for stamp, _ in flows] == expected

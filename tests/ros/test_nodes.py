@@ -76,7 +76,9 @@ def test_every_sweep_of_a_bag_comes_back_as_flow(nodes: Nodes, data: Path, tmp_p
     bag, output = data / "ros2_bags_reencoded" / "vlp16_points_mcap", tmp_path / "out.mcap"
     record(nodes, output, "scene_flow moving_points points_accumulated time_to_collision")
     dense = {"accumulation.sweeps": 3}
-    nodes.start("scene_flow", {"queue": 100, **dense}, {"points": "/velodyne_points"})
+    box = {"front": 0.3, "rear": 0.3, "width": 0.6, "below": 0.25, "above": 0.1}
+    box = {f"collision.{size}": metres for size, metres in box.items()}
+    nodes.start("scene_flow", {"queue": 100, **dense, **box}, {"points": "/velodyne_points"})
     play(nodes, bag)
     with Reader(output) as reader:
         counts = {connection.topic: connection.msgcount for connection in reader.connections}
@@ -160,6 +162,7 @@ def test_a_bad_cloud_is_reported_and_the_next_one_is_worked_on(
     assert answered == [STAMP + k * step for k in (0, 2, 4)], told
     assert any("data holds" in line for line in told), told
     assert any("has no field y, z" in line for line in told), told
+    assert any("footprint not set" in line for line in told), told
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from ssl_perception.io.log import open_log
 from ssl_perception.nodes import SOURCE, Nodes, environment
 from ssl_perception.types import PointCloud, StereoPair
 from ssl_perception_sim.fly import SCAN, STEREO, fly_through_nodes
+from ssl_perception_sim.worlds import STREET_FOOTPRINT
 
 pytestmark = pytest.mark.ros
 
@@ -60,6 +61,14 @@ def test_the_drones_parameters_are_those_of_the_flights() -> None:
             and value == type(model).model_fields[key.partition(".")[2]].default
         }
         assert {key: said[key] for key in said if key not in defaults} == changed
+
+
+def test_the_streets_car_has_a_footprint_and_else_the_shipped_parameters() -> None:
+    files = (SOURCE / "config" / f"{name}.yaml" for name in ("street", "perception"))
+    street, shipped = (yaml.safe_load(f.read_text())["/**"]["ros__parameters"] for f in files)
+    car = {f"collision.{size}": metres for size, metres in STREET_FOOTPRINT.items()}
+    assert street == shipped | car
+    assert {shipped[name] for name in car} == {0.0}, "not set: no size fits all robots"
 
 
 def test_a_flight_through_the_nodes_touches_nothing_and_comes_out_the_same_again() -> None:

@@ -14,6 +14,7 @@ from visualization_msgs.msg import MarkerArray
 from ssl_perception.errors import InputError
 from ssl_perception.flow.warm_up import warm_up
 from ssl_perception.io import odometry, point_cloud2
+from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.pipeline import Perception
 from ssl_perception_ros import messages
 from ssl_perception_ros.diagnostics import Health
@@ -47,6 +48,9 @@ class SceneFlow(PerceptionNode):
 
     def prepare(self) -> None:
         self.health = Health("sweeps", self.settings.timeout)
+        self._doubt = "" if self.config.collision.has_footprint else NO_FOOTPRINT
+        if self._doubt:
+            self.complain(self._doubt)
         warm_up(self.config)  # the first sweep must not wait for compilers
         depth = max(5, self.settings.queue)
         self._flow = self.publish_on(PointCloud2, "scene_flow", depth)
@@ -105,6 +109,7 @@ class SceneFlow(PerceptionNode):
                 "moving_points": len(moving),
                 "moving_objects": len(result.objects),
                 "time_to_collision_s": f"{collision:.2f}",
+                "footprint": self._doubt or "set",
                 "method": self.config.flow.method,
                 "iterations": flow.iterations,
                 "converged": flow.converged,
