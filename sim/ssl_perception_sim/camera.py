@@ -106,6 +106,20 @@ def _grain(seed: int, width: int, height: int) -> NDArray[np.float32]:
     return stream(seed, "grain").standard_normal(shape, dtype=np.float32)
 
 
+def _grain_cut(seed: int, index: int, side: int) -> tuple[int, int]:
+    """Row and column of the chip noise of frame ``index``: another one than the frame's before.
+
+    With the same cut a camera that stands still would repeat its image to the last bit, which is
+    what a frozen one does.
+    """
+    here, before = (
+        stream(seed, "grain cut", 2 * k + side).integers(0, (97, 131))
+        for k in (index, max(index - 1, 0))
+    )
+    again = index > 0 and np.array_equal(here, before)
+    return (int(here[0]) + again) % 97, int(here[1])
+
+
 @njit(cache=True)
 def _look_up(  # type: ignore[no-untyped-def]
     face, body, u, v, distance, directions, local, uv, material, normals, suns, ups,
@@ -327,7 +341,7 @@ class StereoCamera:
             image = np.asarray(cv2.filter2D(image, -1, kernel), np.float32)
         if rig.blur > 0:
             image = np.asarray(cv2.GaussianBlur(image, (3, 3), rig.blur), np.float32)
-        row, column = stream(self.seed, "grain cut", 2 * index + side).integers(0, (97, 131))
+        row, column = _grain_cut(self.seed, index, side)
         return _develop(
             image, np.float32(gain), _vignette(rig.width, rig.height, rig.vignetting),
             _grain(self.seed, rig.width, rig.height), row, column, np.float32(rig.noise),

@@ -107,7 +107,8 @@ def fly(seed: int, learn: float, alone: float, options: TrustOptions) -> Story:
             story.way.append((float(x), float(y)))
             story.drivers.append(trust.driver)
             if k in shown:
-                seen = student.mono.depth(frame.pair.left, frame.pair.camera)
+                pair = frame.pair
+                seen = student.mono.depth(pair.left, pair.camera, pair.stamp)
                 minute = (k + 1) * world.tick / 60.0
                 story.moments.append(Moment(minute, frame.pair.left, depth, seen, frame.depth))
     return story

@@ -57,7 +57,7 @@ class NetworkStudent:
 
     def look(self, pair: StereoPair) -> tuple[ObstacleScan, float]:
         """By the newest model handed to inference."""
-        prediction = self.mono.predict(pair.left)
+        prediction = self.mono.predict(pair.left, pair.stamp)
         scan = obstacle_scan(MonoDepth.to_depth(prediction, pair.camera, pair.stamp), SCAN)
         return scan, 0.0 if prediction is None else prediction.novelty
 

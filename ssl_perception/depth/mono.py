@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from ssl_perception.config import Student
 from ssl_perception.depth.architecture import (
     FEATURES,
-    GRID_HEIGHT,
-    GRID_WIDTH,
     Weights,
     grid_camera,
     shrink,
 )
+from ssl_perception.depth.cues import absent
+from ssl_perception.depth.frozen import FrozenImage, frozen_reason
 from ssl_perception.depth.onnx_graph import FEATURE, IMAGE, LOG_DEPTH, build
 from ssl_perception.onnx_session import check_provider, open_session
 from ssl_perception.types import CameraModel, Cue, DepthMap, FloatArray
@@ -32,12 +33,15 @@ class Prediction:
         novelty: in [0, sqrt(2)], how far the feature, scaled to unit length, is from the nearest of
             what the student remembers; 0 when the model came without memory.
         generation: of the model that said it.
+        frozen: the image is the previous one to the last bit: the camera has stopped, and the
+            depth is not of this instant.
     """
 
     log_depth: FloatArray
     feature: FloatArray
     novelty: float
     generation: int
+    frozen: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,9 @@ class MonoDepth:
     """Runs the student. ``load`` may be called from another thread at any time: frames under way
     finish on the model that they began with, the next one takes the new model.
 
+    It remembers the previous image, for one purpose: to notice a camera that has frozen. Images
+    must therefore come with their own stamps, in the order of time, and from one thread.
+
     Raises:
         InputError: a provider that this installation of ONNX Runtime lacks.
     """
@@ -58,6 +65,7 @@ class MonoDepth:
     def __init__(self, options: Student | None = None) -> None:
         self.options = options or Student()
         self._loaded: _Loaded | None = None
+        self._left = FrozenImage()
         check_provider(self.options.provider, self.options.fall_back, "student.provider")
 
     @property
@@ -97,32 +105,57 @@ class MonoDepth:
             places = np.zeros((0, FEATURES), np.float32)
         self._loaded = _Loaded(session, places.copy(), generation)
 
-    def predict(self, image: NDArray[np.uint8]) -> Prediction | None:
-        """Log depth and feature of an image of any size; None before the first model."""
+    def predict(self, image: NDArray[np.uint8], stamp: float = 0.0) -> Prediction | None:
+        """Log depth and feature of an image of any size; None before the first model.
+
+        Args:
+            image: (H, W) grey or (H, W, 3) BGR, of the left camera.
+            stamp: seconds; the same stamp again is the same frame, whose image may come again.
+        """
+        frozen = self._left.repeats(image, stamp)
         loaded = self._loaded
         if loaded is None:
             return None
         log_depth, feature = loaded.session.run([LOG_DEPTH, FEATURE], {IMAGE: shrink(image)[None]})
         return Prediction(
-            log_depth[0], feature[0], _novelty(feature[0], loaded.places), loaded.generation
+            log_depth[0],
+            feature[0],
+            _novelty(feature[0], loaded.places),
+            loaded.generation,
+            frozen,
         )
 
     def depth(self, image: NDArray[np.uint8], camera: CameraModel, stamp: float = 0.0) -> DepthMap:
         """Depth on the student's 40x30 grid, whose camera comes with it.
 
         Whether it may be believed is not for the student to say: that is `trust`'s part. Before
-        the first model it is invalid.
+        the first model, and while the camera is frozen, it is invalid.
         """
-        return self.to_depth(self.predict(image), camera, stamp)
+        return self.to_depth(self.predict(image, stamp), camera, stamp)
 
     @staticmethod
-    def to_depth(prediction: Prediction | None, camera: CameraModel, stamp: float) -> DepthMap:
-        """``depth`` for an image that is predicted already."""
+    def to_depth(
+        prediction: Prediction | None,
+        camera: CameraModel,
+        stamp: float,
+        novelty: float = math.inf,
+    ) -> DepthMap:
+        """``depth`` for an image that is predicted already.
+
+        Args:
+            prediction: ``predict`` of the image.
+            camera: of the image.
+            stamp: seconds.
+            novelty: beyond it the student knows nothing like the image, and all is unknown.
+        """
+        grid = grid_camera(camera)
         if prediction is None:
-            unknown = np.full((GRID_HEIGHT, GRID_WIDTH), np.nan, np.float32)
-            reason = "no model yet"
-            return DepthMap(unknown, grid_camera(camera), stamp, Cue.MONO, False, reason)
-        return DepthMap(np.exp(prediction.log_depth), grid_camera(camera), stamp, Cue.MONO)
+            return absent(Cue.MONO, grid, stamp, "no model yet")
+        if prediction.frozen:
+            return absent(Cue.MONO, grid, stamp, frozen_reason("left"))
+        if prediction.novelty > novelty:
+            return absent(Cue.MONO, grid, stamp, "nothing like this was learnt")
+        return DepthMap(np.exp(prediction.log_depth), grid, stamp, Cue.MONO)
 
 
 def _novelty(feature: FloatArray, places: FloatArray) -> float:

@@ -3,8 +3,8 @@
 Semi-global matching always finds some smooth answer, before a blank wall too, and no left-right
 check or filter notices. Plain block matching has no smoothness to lean on: where there is nothing
 to match the two disagree. So a pixel is confident where both matchers agree, and a frame is valid
-only if enough pixels are; with too little texture, rows that don't line up or a right image that
-has stopped, the whole frame is declared invalid. Invalid never means free.
+only if enough pixels are; with too little texture, rows that don't line up or an image that has
+frozen, left or right, the whole frame is declared invalid. Invalid never means free.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.config import Stereo
+from ssl_perception.depth.frozen import FrozenImage, frozen_reason
 from ssl_perception.errors import InputError
 from ssl_perception.types import BoolArray, Cue, DepthMap, FloatArray, StereoPair
 
@@ -64,7 +65,8 @@ class Disparity:
 class StereoMatcher:
     """OpenCV's SGBM, cross-examined by its block matcher.
 
-    It remembers the previous pair, for one purpose: to notice a right camera that has frozen.
+    It remembers the previous pair, for one purpose: to notice a camera that has frozen. Each pair
+    must therefore come with its own stamp, and in the order of time.
 
     Raises:
         InputError: an even window size.
@@ -77,7 +79,7 @@ class StereoMatcher:
                 raise InputError(f"stereo.{name} must be odd, not {getattr(options, name)}")
         # Made at the first image; not shared, for they keep buffers of their own.
         self._matchers: dict[int, tuple[cv2.StereoSGBM, cv2.StereoBM]] = {}
-        self._previous: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
+        self._left, self._right = FrozenImage(), FrozenImage()
 
     def search_range(self, width: int) -> int:
         """Disparities searched in images of this width, px: a strip so wide at the left edge is
@@ -122,8 +124,7 @@ class StereoMatcher:
             "agreement": float(agreed[:, blind:].mean()),
             "texture": min(texture, right_texture),
         }
-        frozen = self._frozen(left, right)
-        reason = self._verdict(frozen=frozen, row_offset=row_offset, **shares)
+        reason = self._verdict(self._frozen(pair), row_offset=row_offset, **shares)
         return Disparity(
             disparity, agreed, contradicted, blind, row_offset=row_offset, reason=reason, **shares
         )
@@ -154,18 +155,16 @@ class StereoMatcher:
             confidence=confidence,
         )
 
-    def _frozen(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> bool:
-        """The right image is the previous one to the last bit while the left one has changed."""
-        before, self._previous = self._previous, (left, right)
-        return (
-            before is not None
-            and before[1].shape == right.shape
-            and np.array_equal(before[1], right)
-            and not np.array_equal(before[0], left)
-        )
+    def _frozen(self, pair: StereoPair) -> str:
+        """Which images are the previous ones to the last bit, as a reason; empty: neither."""
+        sides = {
+            "left": self._left.repeats(pair.left, pair.stamp),
+            "right": self._right.repeats(pair.right, pair.stamp),
+        }
+        return frozen_reason(*(side for side, repeated in sides.items() if repeated))
 
     def _verdict(
-        self, frozen: bool, matched: float, agreement: float, texture: float, row_offset: float
+        self, frozen: str, matched: float, agreement: float, texture: float, row_offset: float
     ) -> str:
         options = self.options
         if texture < options.min_texture:
@@ -173,7 +172,7 @@ class StereoMatcher:
                 f"no texture: {texture:.0%} of the image has any, {options.min_texture:.0%} asked"
             )
         if frozen:
-            return "right image frozen: the same again while the left one changes"
+            return frozen
         if abs(row_offset) > options.max_row_offset:
             return f"rows don't line up: {row_offset:+.1f} px, at most {options.max_row_offset:g}"
         if matched < options.min_valid_fraction:

@@ -11,11 +11,19 @@ import pytest
 
 from ssl_perception.config import Scan, Stereo
 from ssl_perception.config import Trust as Options
+from ssl_perception.depth.architecture import weight_shapes
 from ssl_perception.depth.cues import Weighed, absent, weigh
+from ssl_perception.depth.label import label
+from ssl_perception.depth.mono import MonoDepth
 from ssl_perception.depth.stereo import StereoMatcher
 from ssl_perception.depth.trust import Driver, Evidence, Trust, update
+from ssl_perception.obstacles.avoid import Command
 from ssl_perception.obstacles.scan import nearest_ahead
 from ssl_perception.types import CameraModel, Cue, DepthMap, StereoPair
+from ssl_perception_sim import worlds
+from ssl_perception_sim.faults import Picture, Side
+from ssl_perception_sim.fly import SCAN as ROOM_SCAN
+from ssl_perception_sim.fly import STEREO as ROOM_STEREO
 
 CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5)
 GRID = CameraModel(40, 30, 208.5 / 8, 208.5 / 8, 19.5, 14.5)  # what the student sees
@@ -160,3 +168,55 @@ def test_one_column_before_a_near_wall_passes_and_the_wall_is_still_seen() -> No
     for weighed in fly(trusted(), one_column, WALL):
         assert weighed.trust.driver is Driver.STEREO
         assert nearest_ahead(weighed.scan, OPTIONS.ahead) == pytest.approx(0.83, abs=0.03)
+
+
+def fly_frozen(side: Side) -> list[tuple[DepthMap, DepthMap, Weighed]]:
+    """A drone at 0.3 m/s, its student trusted; a camera is frozen from frame 10 up to frame 20.
+
+    The student gives the room's median depth everywhere: good enough for the two cues to agree.
+    """
+    weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes().items()}
+    weights["head.bias"][:] = 1.0
+    student = MonoDepth()
+    student.load(weights, 1)
+    frozen = Picture(fault="camera_frozen", side=side, start=1.05, end=2.05)
+    world = worlds.room(3).fork([frozen])
+    matcher, trust = StereoMatcher(ROOM_STEREO), trusted()
+    answers = []
+    for _ in range(30):
+        for frame in world.step(Command(vx=0.3)).frames:
+            pair = frame.pair
+            stereo = matcher.depth(pair)
+            mono = student.depth(pair.left, pair.camera, pair.stamp)
+            weighed = weigh(trust, stereo, mono, ROOM_SCAN, OPTIONS)
+            trust = weighed.trust
+            answers.append((stereo, mono, weighed))
+    return answers
+
+
+@pytest.mark.parametrize("side", ["left", "both"])
+def test_nothing_is_known_while_the_left_camera_is_frozen(side: Side) -> None:
+    """Stereo and student both live on the left image: a trusted student must not go on with it."""
+    answers = fly_frozen(side)
+    for stereo, mono, weighed in answers[:10]:
+        assert stereo.valid and mono.valid
+        assert weighed.trust.trusted and not np.isnan(weighed.scan.ranges).all()
+    named = "left image" if side == "left" else "left and right images"
+    for stereo, mono, weighed in answers[10:20]:
+        assert not stereo.valid and stereo.reason.startswith(f"{named} frozen")
+        assert label(stereo) is None, "nothing is learnt from it"
+        assert not mono.valid and mono.reason.startswith("left image frozen")
+        assert weighed.trust.driver is Driver.NONE
+        assert np.isnan(weighed.scan.ranges).all()
+        assert weighed.trust.trusted, "the student's tests are still worth what they were"
+    for stereo, mono, _ in answers[20:]:
+        assert stereo.valid and mono.valid
+    drivers = [weighed.trust.driver for *_, weighed in answers[20:]]
+    wait = OPTIONS.recover_frames - 1
+    assert drivers == [Driver.MONO] * wait + [Driver.STEREO] * (10 - wait)
+
+
+def test_the_student_goes_on_while_the_right_camera_is_frozen() -> None:
+    for stereo, mono, weighed in fly_frozen("right")[10:20]:
+        assert stereo.reason.startswith("right image frozen") and mono.valid
+        assert weighed.trust.driver is Driver.MONO

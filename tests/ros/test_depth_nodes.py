@@ -15,12 +15,17 @@ import pytest
 from rosbags.rosbag2 import Reader
 
 from ssl_perception.config import Trust as TrustOptions
+from ssl_perception.depth.checkpoint import Checkpoint
+from ssl_perception.depth.learner import Learner
 from ssl_perception.depth.model_store import ModelStore
 from ssl_perception.depth.trust import Evidence, Trust, update
 from ssl_perception.depth.trust_file import save_trust
+from ssl_perception.io import images
 from ssl_perception.io.bag_log import typestore
+from ssl_perception.io.output import OutputBag
 from ssl_perception.io.results import read_depth
 from ssl_perception.nodes import SOURCE, Nodes, environment
+from ssl_perception.types import CameraModel
 
 pytestmark = pytest.mark.ros
 
@@ -230,6 +235,31 @@ def test_what_was_learnt_survives_and_can_be_forgotten(nodes: Nodes, tmp_path: P
     assert again is not None
     assert again.notes["steps"] < learnt
     assert nodes.failures() == {}
+
+
+def test_mono_depth_is_unknown_while_the_camera_is_frozen(nodes: Nodes, tmp_path: Path) -> None:
+    log, output, store = tmp_path / "log.mcap", tmp_path / "out.mcap", tmp_path / "store"
+    with ModelStore(store) as opened:
+        Checkpoint(opened).save(Learner(seed=0))
+    camera = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5, "left_optical_frame")
+    shown = [0, 1, 2, 2, 2, 2, 6, 7]
+    start, step = 1_700_000_000_000_000_000, 600_000_000  # diagnostics come once a second
+    with OutputBag(log) as bag:
+        for k, seed in enumerate(shown):
+            picture = np.random.default_rng(seed).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+            bag.camera_info("left/camera_info", start + k * step, camera)
+            bag.image("left/image_rect", start + k * step, images.encode(picture, "bgr8"))
+    wanted = {"output": str(output), "outputs": "mono/depth /diagnostics"}
+    nodes.start("bag_recorder", wanted)
+    nodes.start("mono_depth", {"store": str(store), "queue": 100})
+    nodes.ready(START)
+    nodes.start("bag_player", {"bag": str(log)})
+    assert nodes.wait("bag_player", START) == 0, nodes.last("bag_player")
+    assert nodes.failures() == {}
+    known = [bool(np.isfinite(depth).any()) for _, depth in read_depth(output, "/mono/depth")]
+    assert known == [True, True, True, False, False, False, True, True]
+    told = {message for _, _, message, _ in diagnostics(output, "mono_depth")}
+    assert any("left image frozen" in message for message in told), told
 
 
 def test_two_learners_on_one_store_are_one_too_many(nodes: Nodes, tmp_path: Path) -> None:

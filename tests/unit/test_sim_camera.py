@@ -79,6 +79,21 @@ def test_the_right_image_is_the_left_one_shifted_by_the_disparity() -> None:
     assert difference.mean() < 0.5 * plain.mean()
 
 
+@pytest.mark.parametrize(("seed", "side", "index"), [(3, "left", 141), (3, "right", 2137)])
+def test_a_still_camera_never_repeats_an_image(seed: int, side: str, index: int) -> None:
+    """Once in 12,707 frames the noise of two in a row would be the same."""
+    from ssl_perception_sim.motion import Still
+
+    camera = worlds.room(seed).camera
+    assert camera is not None
+    before, here, after = (
+        getattr(camera.capture(Still(np.eye(3), np.array([0.0, 0.0, 1.2])), 0.0, k).pair, side)
+        for k in (index, index + 1, index + 2)
+    )
+    assert not np.array_equal(before, here)
+    assert not np.array_equal(here, after)
+
+
 @pytest.fixture
 def broken_room() -> dict[str, object]:
     return {"kind": "room", "seed": 2, "room": {"clutter": 2}, "camera": {"mount": [0.08, 0.03, 0]}}

@@ -90,6 +90,33 @@ def test_before_the_first_model_it_is_invalid_not_free() -> None:
     assert depth.cue is Cue.MONO and depth.stamp == 3.0
 
 
+def test_frozen_camera_makes_depth_unknown_until_the_image_changes() -> None:
+    mono = MonoDepth()
+    mono.load(constant(np.log(2.0)), 1)
+    stuck = image(0)
+    assert mono.depth(stuck, CAMERA, 0.0).valid
+    for stamp in (0.1, 0.2, 0.2):
+        depth = mono.depth(stuck.copy(), CAMERA, stamp)
+        assert not depth.valid and np.isnan(depth.depth).all()
+        assert depth.reason == "left image frozen: bit-identical to the previous frame"
+        assert depth.cue is Cue.MONO and depth.stamp == stamp
+    assert mono.depth(image(1), CAMERA, 0.3).valid
+
+
+def test_camera_that_freezes_before_the_first_model_is_noticed_with_it() -> None:
+    mono = MonoDepth()
+    mono.depth(image(), CAMERA, 0.0)
+    mono.load(constant(np.log(2.0)), 1)
+    assert not mono.depth(image(), CAMERA, 0.1).valid
+
+
+def test_same_image_under_one_stamp_is_one_frame() -> None:
+    mono = MonoDepth()
+    mono.load(constant(np.log(2.0)), 1)
+    for _ in range(2):
+        assert mono.depth(image(), CAMERA, 5.0).valid
+
+
 def test_depth_comes_on_its_own_grid_with_its_camera() -> None:
     mono = MonoDepth()
     mono.load(constant(np.log(2.0)), 1)
@@ -192,6 +219,10 @@ def test_novelty_is_the_distance_to_what_is_remembered(weights: Weights) -> None
         mono.load(weights, 2, places)
         again = mono.predict(image())
         assert again is not None and again.novelty == pytest.approx(expected, abs=1e-3)
+    assert mono.to_depth(again, CAMERA, 1.0).valid
+    novel = mono.to_depth(again, CAMERA, 1.0, novelty=0.5 * again.novelty)
+    assert not novel.valid and np.isnan(novel.depth).all()
+    assert novel.reason == "nothing like this was learnt"
 
 
 def test_int8_stays_close(weights: Weights, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Node ``mono_depth``: one eye. Left images in; the student's depth out, on its own coarse grid.
 
-Before the first model, and where the student knows nothing like the picture, all is unknown.
+Before the first model, while the camera is frozen, and where the student knows nothing like the
+picture, all is unknown.
 """
 
 from __future__ import annotations
@@ -13,13 +14,11 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import UInt64
 
 from ssl_perception.depth.checkpoint import MEMORY, STUDENT, load_places, load_student
-from ssl_perception.depth.cues import absent
 from ssl_perception.depth.model_store import ModelStore
 from ssl_perception.depth.mono import MonoDepth as Student
 from ssl_perception.errors import InputError
 from ssl_perception.io import images
 from ssl_perception.io.point_cloud2 import stamp_ns
-from ssl_perception.types import Cue
 from ssl_perception_ros import messages
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
@@ -90,11 +89,9 @@ class MonoDepth(PerceptionNode):
         message = arrival.message
         stamp = stamp_ns(message.header.stamp)
         camera = images.camera_model(arrival.info)
-        said = self._student.predict(images.camera_image(message))
-        depth = self._student.to_depth(said, camera, stamp * 1e-9)
-        novel = said is not None and said.novelty > self.config.trust.novelty
-        if novel:
-            depth = absent(Cue.MONO, depth.camera, depth.stamp, "nothing like this was learnt")
+        seconds = stamp * 1e-9
+        said = self._student.predict(images.camera_image(message), seconds)
+        depth = self._student.to_depth(said, camera, seconds, self.config.trust.novelty)
         self._camera.publish(messages.camera_info(depth.camera, stamp))
         self._depth.publish(messages.image(images.encode_depth(depth), stamp))
         age = (self.get_clock().now().nanoseconds - stamp) * 1e-9
