@@ -19,7 +19,8 @@ from ssl_perception.evaluation.run_report import RunReport
 from ssl_perception.io.log import open_log
 from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.results import read_depth, read_flow, read_scans
-from ssl_perception.replay import run_replay, write_json
+from ssl_perception.io.write import write_json
+from ssl_perception.replay import run_replay
 from ssl_perception.types import Cue, DepthMap, FloatArray, StereoPair
 
 

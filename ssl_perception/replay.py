@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from ssl_perception.flow.warm_up import time_to_warm, warm_up
 from ssl_perception.io.log import Log, Recorded, open_log
 from ssl_perception.io.output import OutputBag
 from ssl_perception.io.point_cloud2 import FlowCloud
+from ssl_perception.io.write import write_json
 from ssl_perception.pipeline import Perception, StereoDepth
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 
@@ -210,20 +210,6 @@ def run_replay(
     if json_file is not None:
         write_json(json_file, summary.figures())
     return summary
-
-
-def write_json(path: Path, figures: dict[str, Any]) -> None:
-    """Figures as a JSON file; undefined ones are null, never NaN.
-
-    Raises:
-        InputError: the file can't be written.
-    """
-    text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
 
 
 def _print(summary: Summary, console: Console) -> None:

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import Section, write_html
+from ssl_perception.io.write import write_json
 from ssl_perception_sim.held_out import Point
 from ssl_perception_sim.persistence import (
     SCHEMES,
@@ -98,7 +99,7 @@ def run_persistence(
     if json_file is not None:
         flights = [{"file": j.file.name, **_plain(r)} for j, r in results.items()]
         content = {"plan": plan.model_dump(), "flights": flights}
-        json_file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(json_file, content)
     if report is not None:
         sections = [
             Section(str(t.title), header=_heads(t), rows=_cells(t)) for t in tables if t.row_count
@@ -121,9 +122,7 @@ def _fly(job: Job) -> str:
     cv2.setNumThreads(1)  # the flights share the machine, not each its threads
     result = fly(job.scheme, job.student, job.seed, job.plan)
     content = {"plan": job.plan.model_dump(), **_plain(result)}
-    partial = job.file.with_suffix(".part")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(job.file)
+    write_json(job.file, content)
     return job.file.name
 
 
