@@ -29,6 +29,7 @@ from ssl_perception.flow.online import SweepFlow
 from ssl_perception.flow.warm_up import time_to_warm, warm_up
 from ssl_perception.io.log import Log, Recorded, open_log
 from ssl_perception.io.output import OutputBag
+from ssl_perception.io.output_paths import check_outputs
 from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.write import write_json
 from ssl_perception.pipeline import Perception, StereoDepth
@@ -157,6 +158,11 @@ def write_result(
         bag.obstacle_distance(recorded.stamp_ns, result.scan)
 
 
+def viewer_file(output: Path) -> Path:
+    """What the viewer writes when there is no screen, beside the bag of results."""
+    return output.parent / f"{output.stem}.rrd"
+
+
 def run_replay(
     path: Path,
     output: Path,
@@ -174,8 +180,8 @@ def run_replay(
     Raises:
         InputError: the log or the settings can't be used.
     """
-    if output.resolve() == path.resolve():
-        raise InputError(f"{output}: is the log itself; choose another name for the output")
+    # the command line has done so for its options; this is for callers from code
+    check_outputs([path], {"--out": output, "--report": report, "--json": json_file})
     log = open_log(path, config.topics)
     perception = Perception(config)
     summary = Summary(str(path))
@@ -184,7 +190,7 @@ def run_replay(
     if viewer is not None:
         from ssl_perception.viewer import Viewer
 
-        live = Viewer(output.with_suffix(".rrd"))
+        live = Viewer(viewer_file(output))
     on_bad = (lambda error: summary.skipped.append(str(error))) if skip_bad else None
     with OutputBag(output) as bag, progress_bar(console) as bar:
         task = bar.add_task(log.name, total=len(log))

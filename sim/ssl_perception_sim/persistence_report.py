@@ -19,6 +19,7 @@ from rich.table import Table
 
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import Section, write_html
+from ssl_perception.io.output_paths import check_outputs
 from ssl_perception.io.write import write_json
 from ssl_perception_sim.held_out import Point
 from ssl_perception_sim.persistence import (
@@ -76,13 +77,15 @@ def run_persistence(
         for name in given:
             if name not in known:
                 raise InputError(f"{name!r} is none of {', '.join(known)}")
-    folder.mkdir(parents=True, exist_ok=True)
     jobs = [
         Job(scheme, student, seed, plan, folder)
         for scheme in schemes
         for student in (students if scheme != "stereo" else students[:1])
         for seed in range(seeds)
     ]
+    flights = {f"the flight {job.file.stem}": job.file for job in jobs}
+    check_outputs([], {"--out": folder, **flights, "--json": json_file, "--report": report})
+    folder.mkdir(parents=True, exist_ok=True)
     # read now: what can't be used must not come to light after hours of flying
     results = {job: read(job.file, job.plan) for job in jobs if job.file.exists()}
     left = [job for job in jobs if job not in results]
@@ -97,8 +100,8 @@ def run_persistence(
         if table.row_count:
             out.print(table)
     if json_file is not None:
-        flights = [{"file": j.file.name, **_plain(r)} for j, r in results.items()]
-        content = {"plan": plan.model_dump(), "flights": flights}
+        flown = [{"file": j.file.name, **_plain(r)} for j, r in results.items()]
+        content = {"plan": plan.model_dump(), "flights": flown}
         write_json(json_file, content)
     if report is not None:
         sections = [

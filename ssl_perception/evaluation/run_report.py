@@ -26,6 +26,7 @@ _CAPTIONS = {
     "obstacle_distance": ("Obstacle distance", "The same instant. Lilac is unknown, never free."),
     "latency": ("Time per input", "From the decoded input to the result."),
 }
+PICTURES = (*_CAPTIONS, "overview")  # names of all that ``write_pictures`` may write
 
 
 @dataclass(frozen=True, eq=False)
