@@ -1,8 +1,9 @@
 """``ssl-perception``: the command line.
 
 Each command is thin: it turns options into the library's types, calls one function, prints what
-comes back, and writes every printed figure to ``--json`` when asked. Heavy imports wait until the
-command that needs them runs, so that ``--help`` answers at once.
+comes back, and writes every printed figure to ``--json`` when asked. Before that it makes sure that
+no output would hurt an input (``io.output_paths``). Heavy imports wait until the command that needs
+them runs, so that ``--help`` answers at once.
 
 Exit codes: 0 done; 2 the input or an option can't be used (one line on stderr says which).
 """
@@ -18,6 +19,7 @@ from rich.console import Console
 
 from ssl_perception import config as configuration
 from ssl_perception.errors import InputError
+from ssl_perception.io.output_paths import check_outputs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,6 +57,12 @@ def _config(path: Path | None, settings: list[str] | None) -> configuration.Conf
     return configuration.override(config, settings) if settings else config
 
 
+def _files(config_file: Path | None, config: configuration.Config) -> list[Path | None]:
+    """The settings' file and the files that settings name: inputs, like what a command reads."""
+    weights = config.flow.scoop.weights
+    return [config_file, Path(weights) if weights else None]
+
+
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--out", help="Folder for what it makes.")] = Path(
@@ -68,9 +76,12 @@ def demo(
     json_file: JsonFile = None,
 ) -> None:
     """Simulate a log, run the whole pipeline on it, and show the result against the truth."""
-    from ssl_perception.demo import run_demo
+    from ssl_perception.demo import files_written, run_demo
 
-    run_demo(folder, seconds, seed, _config(config_file, settings), ros, json_file, out)
+    config = _config(config_file, settings)
+    outputs = {"--out": folder, **files_written(folder), "--json": json_file}
+    check_outputs(_files(config_file, config), outputs)
+    run_demo(folder, seconds, seed, config, ros, json_file, out)
 
 
 @app.command()
@@ -89,13 +100,16 @@ def replay(
     json_file: JsonFile = None,
 ) -> None:
     """Run the pipeline over a recorded log."""
-    from ssl_perception.replay import run_replay
+    from ssl_perception.replay import run_replay, viewer_file
 
     if viewer not in (None, "rerun"):
         raise InputError(f"--viewer {viewer}: only 'rerun' is known")
-    run_replay(
-        log, output, _config(config_file, settings), report, viewer, skip_bad, json_file, out
-    )
+    config = _config(config_file, settings)
+    outputs = {"--out": output, "--report": report, "--json": json_file}
+    if viewer:
+        outputs["--viewer"] = viewer_file(output)
+    check_outputs([log, *_files(config_file, config)], outputs)
+    run_replay(log, output, config, report, viewer, skip_bad, json_file, out)
 
 
 @evaluate.command("flow")
@@ -122,20 +136,26 @@ def evaluate_flow(
 
     Raw sweeps (kitti-raw) have no truth: there each claimed mover is judged by a third sweep.
     """
+    outputs = {"--json": json_file, "--csv": csv_file, "--html": html_file, "--resume": resume}
     if dataset == "kitti-raw":
         from ssl_perception.evaluation.third_sweep import run_third_sweep
 
         chosen = [*(settings or []), *(f"flow.method={name}" for name in method or [])]
-        run_third_sweep(path, _config(config_file, chosen), json_file, out)
+        config = _config(config_file, chosen)
+        check_outputs([path, *_files(config_file, config)], outputs)
+        run_third_sweep(path, config, json_file, out)
         return
     from ssl_perception.evaluation.flow import run_evaluate_flow
+
+    config = _config(config_file, settings)
+    check_outputs([path, *_files(config_file, config)], outputs)
 
     run_evaluate_flow(
         dataset,
         path,
         method or ["rigid_cluster"],
         seed,
-        _config(config_file, settings),
+        config,
         json_file,
         out,
         limit,
@@ -156,7 +176,10 @@ def evaluate_accumulation(
     """The last sweeps as one dense cloud: how sharp moving things are in it, and a picture."""
     from ssl_perception.evaluation.accumulation import run_evaluate_accumulation
 
-    run_evaluate_accumulation(path, _config(config_file, settings), picture, json_file, out)
+    config = _config(config_file, settings)
+    outputs = {"--picture": picture, "--json": json_file}
+    check_outputs([path, *_files(config_file, config)], outputs)
+    run_evaluate_accumulation(path, config, picture, json_file, out)
 
 
 @evaluate.command("depth")
@@ -173,7 +196,9 @@ def evaluate_depth(
     """Depth against ground truth: stereo, a student, and the best constant."""
     from ssl_perception.evaluation.depth import run_evaluate_depth
 
-    run_evaluate_depth(dataset, path, _config(config_file, settings), json_file, out, student)
+    config = _config(config_file, settings)
+    check_outputs([path, student, *_files(config_file, config)], {"--json": json_file})
+    run_evaluate_depth(dataset, path, config, json_file, out, student)
 
 
 @app.command()
@@ -187,6 +212,8 @@ def simulate(
     """Write a simulated sensor log with exact ground truth."""
     from ssl_perception_sim.record import run_simulate
 
+    world = Path(kind) if kind.endswith((".yaml", ".yml")) else None
+    check_outputs([world], {"--out": output, "--json": json_file})
     run_simulate(kind, output, seconds, seed, json_file, out)
 
 
@@ -201,6 +228,7 @@ def export_onnx(
     """The newest student of a model store as an ONNX file."""
     from ssl_perception.depth.export import run_export_onnx
 
+    check_outputs([store], {"--out": output, "--int8": int8})
     run_export_onnx(store, output, int8, out)
 
 
@@ -213,7 +241,10 @@ def export_scoop(
 ) -> None:
     """SCOOP's feature network as an ONNX file."""
     from ssl_perception.flow.export import run_export_scoop
+    from ssl_perception.flow.weights import shipped
 
+    weights = weights or shipped("scoop.safetensors")
+    check_outputs([weights], {"--out": output})
     run_export_scoop(weights, output, out)
 
 
@@ -232,6 +263,7 @@ def train_scoop(
     """SCOOP's correspondence, without labels."""
     from ssl_perception.flow.train_scoop import run_train_scoop
 
+    check_outputs([path], {"--out": folder})
     run_train_scoop(folder, dataset, path, steps, points, seed, device, out)
 
 
@@ -254,9 +286,10 @@ def bench_flow(
     """Scene flow: stages on raw sweeps, scaling, deadlines, and the priors beside it."""
     from ssl_perception.evaluation.bench_flow import run_bench_flow
 
-    run_bench_flow(
-        _config(config_file, settings), log or [], pair, sweeps, priors, json_file, markdown, out
-    )
+    config = _config(config_file, settings)
+    outputs = {"--markdown": markdown, "--json": json_file}
+    check_outputs([*(log or []), pair, *_files(config_file, config)], outputs)
+    run_bench_flow(config, log or [], pair, sweeps, priors, json_file, markdown, out)
 
 
 @bench.command("depth")
@@ -271,7 +304,9 @@ def bench_depth(
     """Stereo, student, learner, store and hot swap, on one thread."""
     from ssl_perception.evaluation.bench_depth import run_bench_depth
 
-    run_bench_depth(_config(config_file, settings), json_file, out, frames)
+    config = _config(config_file, settings)
+    check_outputs(_files(config_file, config), {"--json": json_file})
+    run_bench_depth(config, json_file, out, frames)
 
 
 @experiment.command("persistence")

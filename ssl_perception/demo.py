@@ -15,11 +15,12 @@ from ssl_perception.config import Config
 from ssl_perception.datasets.samples import DYNAMIC_SPEED
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import Section, write_html
-from ssl_perception.evaluation.run_report import RunReport
+from ssl_perception.evaluation.run_report import PICTURES, RunReport
 from ssl_perception.io.log import open_log
 from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.results import read_depth, read_flow, read_scans
-from ssl_perception.replay import run_replay, write_json
+from ssl_perception.io.write import write_json
+from ssl_perception.replay import run_replay
 from ssl_perception.types import Cue, DepthMap, FloatArray, StereoPair
 
 
@@ -77,6 +78,13 @@ class Score:
         }
 
 
+def files_written(folder: Path) -> dict[str, Path]:
+    """What ``run_demo`` writes into its folder, by what it is."""
+    files = {"the log": "log.mcap", "the results": "output.mcap", "the report": "report.html"}
+    files |= {f"the picture {name}": f"{name}.png" for name in PICTURES}
+    return {what: folder / name for what, name in files.items()}
+
+
 def run_demo(
     folder: Path,
     seconds: float,
@@ -105,7 +113,7 @@ def run_demo(
     if not config.collision.has_footprint:
         car = config.collision.model_copy(update=STREET_FOOTPRINT)
         config = config.model_copy(update={"collision": car})
-    log, output = folder / "log.mcap", folder / "output.mcap"
+    log, output, report, *_ = files_written(folder).values()
     console.print(f"[bold]1[/] simulate {seconds:g} s of a street, seed {seed}")
     run_simulate("street", log, seconds, seed, None, console)
     times = RunReport()
@@ -121,7 +129,6 @@ def run_demo(
     score, collected = Score(), times.only_times()
     compare(log, output, score, collected)
     figures = score.figures()
-    report = folder / "report.html"
     lead = f"A simulated street, seed {seed}, {seconds:g} s: {len(score.static)} sweeps and "
     lead += f"{len(score.depth)} stereo pairs compared with the truth."
     against_truth = Section("Against the truth", _LEGEND, _HEADER, _rows(figures))

@@ -91,7 +91,7 @@ def examine() -> dict[str, Any]:
 
 def run_doctor(json_file: Path | None, console: Console) -> None:
     """Print the findings."""
-    from ssl_perception.replay import write_json
+    from ssl_perception.io.write import write_json
 
     found = examine()
     table = Table(box=None, pad_edge=False)

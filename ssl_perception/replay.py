@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +29,10 @@ from ssl_perception.flow.online import SweepFlow
 from ssl_perception.flow.warm_up import time_to_warm, warm_up
 from ssl_perception.io.log import Log, Recorded, open_log
 from ssl_perception.io.output import OutputBag
+from ssl_perception.io.output_paths import check_outputs
 from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
+from ssl_perception.io.write import write_json
 from ssl_perception.pipeline import Perception, StereoDepth
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 
@@ -158,6 +159,11 @@ def write_result(
         bag.obstacle_distance(recorded.stamp_ns, result.scan)
 
 
+def viewer_file(output: Path) -> Path:
+    """What the viewer writes when there is no screen, beside the bag of results."""
+    return output.parent / f"{output.stem}.rrd"
+
+
 def run_replay(
     path: Path,
     output: Path,
@@ -175,8 +181,8 @@ def run_replay(
     Raises:
         InputError: the log or the settings can't be used.
     """
-    if output.resolve() == path.resolve():
-        raise InputError(f"{output}: is the log itself; choose another name for the output")
+    # the command line has done so for its options; this is for callers from code
+    check_outputs([path], {"--out": output, "--report": report, "--json": json_file})
     log = open_log(path, config.topics)
     perception = Perception(config)
     summary = Summary(str(path))
@@ -185,7 +191,7 @@ def run_replay(
     if viewer is not None:
         from ssl_perception.viewer import Viewer
 
-        live = Viewer(output.with_suffix(".rrd"))
+        live = Viewer(viewer_file(output))
     on_bad = (lambda error: summary.skipped.append(str(error))) if skip_bad else None
     with OutputBag(output) as bag, progress_bar(console) as bar:
         task = bar.add_task(log.name, total=len(log))
@@ -215,20 +221,6 @@ def run_replay(
     if json_file is not None:
         write_json(json_file, summary.figures())
     return summary
-
-
-def write_json(path: Path, figures: dict[str, Any]) -> None:
-    """Figures as a JSON file; undefined ones are null, never NaN.
-
-    Raises:
-        InputError: the file can't be written.
-    """
-    text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
 
 
 def _print(summary: Summary, console: Console) -> None:

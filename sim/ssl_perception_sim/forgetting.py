@@ -21,9 +21,9 @@ from ssl_perception.config import Learner
 from ssl_perception.depth.stereo import StereoMatcher
 from ssl_perception.depth.trust import Trust
 from ssl_perception.errors import InputError
+from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.avoid import Avoid, Command
 from ssl_perception.obstacles.scan import obstacle_scan
-from ssl_perception.replay import write_json
 from ssl_perception_sim import worlds
 from ssl_perception_sim.fly import SCAN, STEREO
 from ssl_perception_sim.held_out import HeldOut

@@ -19,6 +19,8 @@ from rich.table import Table
 
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import Section, write_html
+from ssl_perception.io.output_paths import check_outputs
+from ssl_perception.io.write import write_json
 from ssl_perception_sim.held_out import Point
 from ssl_perception_sim.persistence import (
     SCHEMES,
@@ -75,13 +77,15 @@ def run_persistence(
         for name in given:
             if name not in known:
                 raise InputError(f"{name!r} is none of {', '.join(known)}")
-    folder.mkdir(parents=True, exist_ok=True)
     jobs = [
         Job(scheme, student, seed, plan, folder)
         for scheme in schemes
         for student in (students if scheme != "stereo" else students[:1])
         for seed in range(seeds)
     ]
+    flights = {f"the flight {job.file.stem}": job.file for job in jobs}
+    check_outputs([], {"--out": folder, **flights, "--json": json_file, "--report": report})
+    folder.mkdir(parents=True, exist_ok=True)
     # read now: what can't be used must not come to light after hours of flying
     results = {job: read(job.file, job.plan) for job in jobs if job.file.exists()}
     left = [job for job in jobs if job not in results]
@@ -96,9 +100,9 @@ def run_persistence(
         if table.row_count:
             out.print(table)
     if json_file is not None:
-        flights = [{"file": j.file.name, **_plain(r)} for j, r in results.items()]
-        content = {"plan": plan.model_dump(), "flights": flights}
-        json_file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        flown = [{"file": j.file.name, **_plain(r)} for j, r in results.items()]
+        content = {"plan": plan.model_dump(), "flights": flown}
+        write_json(json_file, content)
     if report is not None:
         sections = [
             Section(str(t.title), header=_heads(t), rows=_cells(t)) for t in tables if t.row_count
@@ -121,9 +125,7 @@ def _fly(job: Job) -> str:
     cv2.setNumThreads(1)  # the flights share the machine, not each its threads
     result = fly(job.scheme, job.student, job.seed, job.plan)
     content = {"plan": job.plan.model_dump(), **_plain(result)}
-    partial = job.file.with_suffix(".part")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(job.file)
+    write_json(job.file, content)
     return job.file.name
 
 

@@ -6,7 +6,6 @@ its turn, late ones late.
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from ssl_perception.errors import InputError
 from ssl_perception.io.output import OutputBag
+from ssl_perception.io.write import write_json
 from ssl_perception_sim import worlds
 from ssl_perception_sim.camera import Frame
 from ssl_perception_sim.lidar import Sweep
@@ -84,7 +83,4 @@ def run_simulate(
         f"{figures['pairs']} stereo pairs, {megabytes:.0f} MB in {figures['wall_seconds']:.1f} s"
     )
     if json_file:
-        try:
-            json_file.write_text(json.dumps({**figures, "megabytes": megabytes}, indent=2) + "\n")
-        except OSError as error:
-            raise InputError(f"{json_file}: {error.strerror or error}") from None
+        write_json(json_file, {**figures, "megabytes": megabytes})

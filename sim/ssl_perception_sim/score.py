@@ -21,7 +21,8 @@ from ssl_perception.errors import InputError
 from ssl_perception.evaluation.flow_metrics import PARTS, score
 from ssl_perception.evaluation.resident_memory import forget_peak, peak_megabytes
 from ssl_perception.flow import estimate_flow, find
-from ssl_perception.replay import progress_bar, write_json
+from ssl_perception.io.write import write_json
+from ssl_perception.replay import progress_bar
 from ssl_perception_sim.categories import FOREGROUND
 from ssl_perception_sim.pairs import street_pairs
 from ssl_perception_sim.road import StreetPlan

@@ -13,6 +13,7 @@ from ssl_perception.depth.checkpoint import STUDENT, load_student
 from ssl_perception.depth.model_store import ModelStore
 from ssl_perception.depth.onnx_graph import build, quantise
 from ssl_perception.errors import InputError
+from ssl_perception.io.write import write_output
 
 _CALIBRATION_FRAMES = 64
 
@@ -38,7 +39,7 @@ def export_onnx(store: Path, output: Path, int8: Path | None = None) -> int:
             images += list(parse(content)["image"])
         if not images:
             raise InputError(f"{store}: no frames in memory to set the int8 scales on")
-    output.write_bytes(model)
+    write_output(output, model)
     if int8 is not None:
         chosen = np.random.default_rng(0).permutation(len(images))[:_CALIBRATION_FRAMES]
         quantise(output, int8, [images[k] for k in chosen])

@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from ssl_perception.errors import InputError
+from ssl_perception.io.write import write_durably
 
 SCHEMA = 1
 KEPT = 2
@@ -271,24 +272,6 @@ def _unseal(content: bytes, name: str) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InputError(f"{name}: not a JSON object")
     return body
-
-
-def write_durably(target: Path, content: bytes) -> None:
-    """All of it, on the disk, or nothing under that name.
-
-    Raises:
-        OSError: disk full or gone; what was there before still is.
-    """
-    temporary = target.with_name(f".{target.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _sync_folder(folder: Path) -> None:

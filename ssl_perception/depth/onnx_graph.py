@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from ssl_perception.depth.architecture import (
     weight_shapes,
 )
 from ssl_perception.errors import InputError
+from ssl_perception.io.write import write_output
 
 OPSET = 17  # ONNX Runtime 1.14 and newer, TensorRT 8.6 and newer
 IMAGE, LOG_DEPTH, FEATURE = "image", "log_depth", "feature"
@@ -146,7 +148,7 @@ def quantise(model: Path, output: Path, images: list[NDArray[np.uint8]]) -> None
             activations set the scales.
 
     Raises:
-        InputError: no images.
+        InputError: no images, or the file can't be written.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
@@ -161,12 +163,15 @@ def quantise(model: Path, output: Path, images: list[NDArray[np.uint8]]) -> None
             image = next(self._images, None)
             return None if image is None else {IMAGE: image[None]}
 
-    quantize_static(
-        str(model),
-        str(output),
-        Reader(),
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        op_types_to_quantize=["Conv"],
-    )
+    with TemporaryDirectory() as folder:
+        made = Path(folder) / "int8.onnx"
+        quantize_static(
+            str(model),
+            str(made),
+            Reader(),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv"],
+        )
+        write_output(output, made.read_bytes())

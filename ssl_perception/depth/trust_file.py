@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 
 from ssl_perception.config import Trust as Options
-from ssl_perception.depth.model_store import write_durably
 from ssl_perception.depth.trust import Trust, from_json, to_json
+from ssl_perception.io.write import write_durably
 
 MAX_BYTES = 1 << 20
 

@@ -24,7 +24,8 @@ from ssl_perception.flow.accumulation import Accumulator, Carrier
 from ssl_perception.flow.online import OnlineFlow, SweepFlow
 from ssl_perception.flow.segmentation import moving_clusters
 from ssl_perception.io.log import open_log
-from ssl_perception.replay import progress_bar, write_json
+from ssl_perception.io.write import write_json, write_output
+from ssl_perception.replay import progress_bar
 from ssl_perception.types import BoolArray, FloatArray, PointCloud
 
 SWEEPS = 10  # when the settings don't say
@@ -114,10 +115,7 @@ def run_evaluate_accumulation(
     console.print("Distance of earlier moving points to the nearest one of the last sweep")
     console.print(table)
     if picture is not None:
-        try:
-            picture.write_bytes(png(draw(dense, results[-1])))
-        except OSError as error:
-            raise InputError(f"{picture}: {error.strerror or error}") from None
+        write_output(picture, png(draw(dense, results[-1])))
         console.print(f"picture  {picture}")
     if json_file is not None:
         write_json(json_file, figures)

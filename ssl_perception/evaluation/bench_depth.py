@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import tempfile
@@ -28,6 +27,7 @@ from ssl_perception.depth.mono import MonoDepth
 from ssl_perception.depth.stereo import StereoMatcher
 from ssl_perception.depth.textons import Textons
 from ssl_perception.evaluation.resident_memory import resident_megabytes
+from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.scan import obstacle_scan
 from ssl_perception.types import CameraModel, StereoPair
 
@@ -119,7 +119,7 @@ def run_bench_depth(config: Config, json_file: Path | None, out: Console, frames
                 "torch": torch.__version__,
             },
         }
-        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(json_file, report)
 
 
 def _pair() -> StereoPair:

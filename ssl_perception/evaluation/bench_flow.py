@@ -28,7 +28,8 @@ from ssl_perception.flow import estimate_flow
 from ssl_perception.flow.online import OnlineFlow
 from ssl_perception.flow.warm_up import warm_up
 from ssl_perception.io.log import open_log
-from ssl_perception.replay import progress_bar, write_json
+from ssl_perception.io.write import write_json, write_output
+from ssl_perception.replay import progress_bar
 from ssl_perception.types import PointCloud, SceneFlow
 
 SIZES = (10_000, 30_000, 100_000, 300_000)
@@ -88,10 +89,7 @@ def run_bench_flow(
     if json_file is not None:
         write_json(json_file, figures)
     if markdown is not None:
-        try:
-            markdown.write_text(_markdown(figures, tables), encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{markdown}: {error.strerror or error}") from None
+        write_output(markdown, _markdown(figures, tables).encode())
     return figures
 
 

@@ -18,7 +18,7 @@ from ssl_perception.config import Config, Stereo
 from ssl_perception.datasets import DepthSample, open_depth
 from ssl_perception.depth.stereo import StereoMatcher
 from ssl_perception.evaluation import depth_metrics as metrics
-from ssl_perception.replay import write_json
+from ssl_perception.io.write import write_json
 from ssl_perception.types import FloatArray
 
 # Disparities to search, for the largest that each set has, unless stereo.disparities is set; and

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import math
 import time
@@ -35,7 +36,8 @@ from ssl_perception.evaluation.resident_memory import forget_peak, peak_megabyte
 from ssl_perception.flow import estimate_flow, find
 from ssl_perception.flow.ego_motion import EgoMotion
 from ssl_perception.flow.warm_up import time_to_warm
-from ssl_perception.replay import progress_bar, write_json
+from ssl_perception.io.write import write_json, write_output
+from ssl_perception.replay import progress_bar
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 ZERO = "zero"  # overall error and accuracy flatter whoever predicts nothing: show it beside
@@ -266,17 +268,14 @@ def _write_csv(path: Path, methods: dict[str, dict[str, Any]]) -> None:
     keys = [*FIGURES, *BUCKETED, "seconds_median", "seconds_p95", "peak_mb"]
     classes = list(methods[ZERO]["bucketed"])
     by_class = [(name, key) for name in classes for key in ("dynamic_error", "static_epe")]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            table = csv.writer(stream)
-            headings = [f"bucketed_{key}_{name.lower()}" for name, key in by_class]
-            table.writerow(["method", *keys, *headings])
-            for method, figures in methods.items():
-                bucketed = [figures["bucketed"][name][key] for name, key in by_class]
-                table.writerow([method, *(figures[key] for key in keys), *bucketed])
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+    stream = io.StringIO(newline="")
+    table = csv.writer(stream)
+    headings = [f"bucketed_{key}_{name.lower()}" for name, key in by_class]
+    table.writerow(["method", *keys, *headings])
+    for method, figures in methods.items():
+        bucketed = [figures["bucketed"][name][key] for name, key in by_class]
+        table.writerow([method, *(figures[key] for key in keys), *bucketed])
+    write_output(path, stream.getvalue().encode())
 
 
 def _by_class(methods: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:

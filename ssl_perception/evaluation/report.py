@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from ssl_perception.errors import InputError
+from ssl_perception.io.write import write_output
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
@@ -70,8 +70,4 @@ def write_html(path: Path, title: str, lead: str, sections: Sequence[Section]) -
         ]
     page = Environment(autoescape=True).from_string(_PAGE)
     text = page.render(title=title, lead=lead, sections=sections)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+    write_output(path, text.encode())

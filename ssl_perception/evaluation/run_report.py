@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ssl_perception.evaluation import pictures
 from ssl_perception.evaluation.report import Section, png
 from ssl_perception.io.point_cloud2 import FlowCloud
+from ssl_perception.io.write import write_output
 from ssl_perception.types import DepthMap, FloatArray, ObstacleScan
 
 _CAPTIONS = {
@@ -25,6 +26,7 @@ _CAPTIONS = {
     "obstacle_distance": ("Obstacle distance", "The same instant. Lilac is unknown, never free."),
     "latency": ("Time per input", "From the decoded input to the result."),
 }
+PICTURES = (*_CAPTIONS, "overview")  # names of all that ``write_pictures`` may write
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +129,7 @@ class RunReport:
         written = []
         for name, content in drawn.items():
             path = folder / f"{name}.png"
-            path.write_bytes(content)
+            write_output(path, content)
             written.append(path)
         return written
 

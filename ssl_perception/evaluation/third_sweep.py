@@ -22,7 +22,8 @@ from ssl_perception.errors import InputError
 from ssl_perception.flow.online import OnlineFlow, SweepFlow
 from ssl_perception.flow.segmentation import moving_clusters
 from ssl_perception.io.log import open_log
-from ssl_perception.replay import progress_bar, write_json
+from ssl_perception.io.write import write_json
+from ssl_perception.replay import progress_bar
 from ssl_perception.types import FloatArray, PointCloud
 
 CAP = 1.0  # m

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ssl_perception.errors import InputError
 from ssl_perception.flow.correspondence import CorrespondenceModel
 from ssl_perception.flow.feature_graph import build
 from ssl_perception.flow.weights import load_into, shipped
+from ssl_perception.io.write import write_output
 
 
 def run_export_scoop(weights: Path | None, output: Path, out: Console) -> None:
@@ -21,9 +21,6 @@ def run_export_scoop(weights: Path | None, output: Path, out: Console) -> None:
     model = CorrespondenceModel()
     load_into(model, weights or shipped("scoop.safetensors"))
     graph = build(model.features)
-    try:
-        output.write_bytes(graph)
-    except OSError as error:
-        raise InputError(f"{output}: {error.strerror or error}") from None
+    write_output(output, graph)
     out.print(f"{output} ({len(graph) / 1e6:.2f} MB)")
     out.print("input: points (N, 3) float32 m, edges (N, 32) int64; output: features (N, 128)")

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ssl_perception.datasets import FlowSample, open_flow
 from ssl_perception.errors import InputError
 from ssl_perception.flow.coordinate_network import choose_device
 from ssl_perception.flow.scoop_training import Losses, Pairs, Training, held_out
+from ssl_perception.io.write import write_output
 from ssl_perception.replay import progress_bar
 
 STREETS = 100_000  # seeds of training streets begin here, far from those that are scored
@@ -83,7 +84,7 @@ def run_train_scoop(
             bar.update(task, description=f"training, held-out loss {value:.4f}")
             if training.since == 0:
                 state = training.model.state_dict()
-                save_file({n: v.cpu().contiguous() for n, v in state.items()}, str(weights))
+                write_output(weights, save({n: v.cpu().contiguous() for n, v in state.items()}))
             training.save(checkpoint)
             if training.since >= PATIENCE:
                 break

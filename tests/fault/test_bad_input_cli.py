@@ -165,7 +165,7 @@ def test_an_output_that_is_the_log_itself_or_no_bag_name(
     log = tmp_path / "log.mcap"
     source = data / "ros2_bags_reencoded" / "vlp16_points_mcap" / "vlp16_points_mcap.mcap"
     shutil.copy(source, log)
-    refused(capsys, tmp_path, "is the log itself", "replay", str(log), "--out", str(log))
+    refused(capsys, tmp_path, "is the input", "replay", str(log), "--out", str(log))
     other = str(tmp_path / "out.bag")
     refused(capsys, tmp_path, "must end in .mcap", "replay", str(log), "--out", other)
 
