@@ -31,8 +31,8 @@ from ssl_perception.io.log import Log, Recorded, open_log
 from ssl_perception.io.output import OutputBag
 from ssl_perception.io.output_paths import check_outputs
 from ssl_perception.io.point_cloud2 import FlowCloud
-from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.io.write import write_json
+from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.pipeline import Perception, StereoDepth
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 
