@@ -76,7 +76,7 @@ def demo(
     json_file: JsonFile = None,
 ) -> None:
     """Simulate a log, run the whole pipeline on it, and show the result against the truth."""
-    from ssl_perception.demo import files_written, run_demo
+    from ssl_perception.commands.demo import files_written, run_demo
 
     config = _config(config_file, settings)
     outputs = {"--out": folder, **files_written(folder), "--json": json_file}
@@ -100,7 +100,7 @@ def replay(
     json_file: JsonFile = None,
 ) -> None:
     """Run the pipeline over a recorded log."""
-    from ssl_perception.replay import run_replay, viewer_file
+    from ssl_perception.commands.replay import run_replay, viewer_file
 
     if viewer not in (None, "rerun"):
         raise InputError(f"--viewer {viewer}: only 'rerun' is known")
@@ -138,14 +138,14 @@ def evaluate_flow(
     """
     outputs = {"--json": json_file, "--csv": csv_file, "--html": html_file, "--resume": resume}
     if dataset == "kitti-raw":
-        from ssl_perception.evaluation.third_sweep import run_third_sweep
+        from ssl_perception.commands.evaluate_third_sweep import run_third_sweep
 
         chosen = [*(settings or []), *(f"flow.method={name}" for name in method or [])]
         config = _config(config_file, chosen)
         check_outputs([path, *_files(config_file, config)], outputs)
         run_third_sweep(path, config, json_file, out)
         return
-    from ssl_perception.evaluation.flow import run_evaluate_flow
+    from ssl_perception.commands.evaluate_flow import run_evaluate_flow
 
     config = _config(config_file, settings)
     check_outputs([path, *_files(config_file, config)], outputs)
@@ -174,7 +174,7 @@ def evaluate_accumulation(
     json_file: JsonFile = None,
 ) -> None:
     """The last sweeps as one dense cloud: how sharp moving things are in it, and a picture."""
-    from ssl_perception.evaluation.accumulation import run_evaluate_accumulation
+    from ssl_perception.commands.evaluate_accumulation import run_evaluate_accumulation
 
     config = _config(config_file, settings)
     outputs = {"--picture": picture, "--json": json_file}
@@ -194,7 +194,7 @@ def evaluate_depth(
     json_file: JsonFile = None,
 ) -> None:
     """Depth against ground truth: stereo, a student, and the best constant."""
-    from ssl_perception.evaluation.depth import run_evaluate_depth
+    from ssl_perception.commands.evaluate_depth import run_evaluate_depth
 
     config = _config(config_file, settings)
     check_outputs([path, student, *_files(config_file, config)], {"--json": json_file})
@@ -210,7 +210,7 @@ def simulate(
     json_file: JsonFile = None,
 ) -> None:
     """Write a simulated sensor log with exact ground truth."""
-    from ssl_perception_sim.record import run_simulate
+    from ssl_perception_sim.recording.record import run_simulate
 
     world = Path(kind) if kind.endswith((".yaml", ".yml")) else None
     check_outputs([world], {"--out": output, "--json": json_file})
@@ -226,7 +226,7 @@ def export_onnx(
     ] = None,
 ) -> None:
     """The newest student of a model store as an ONNX file."""
-    from ssl_perception.depth.export import run_export_onnx
+    from ssl_perception.commands.export_student import run_export_onnx
 
     check_outputs([store], {"--out": output, "--int8": int8})
     run_export_onnx(store, output, int8, out)
@@ -240,8 +240,8 @@ def export_scoop(
     ] = None,
 ) -> None:
     """SCOOP's feature network as an ONNX file."""
-    from ssl_perception.flow.export import run_export_scoop
-    from ssl_perception.flow.weights import shipped
+    from ssl_perception.commands.export_scoop import run_export_scoop
+    from ssl_perception.flow.scoop.weights import shipped
 
     weights = weights or shipped("scoop.safetensors")
     check_outputs([weights], {"--out": output})
@@ -261,7 +261,7 @@ def train_scoop(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """SCOOP's correspondence, without labels."""
-    from ssl_perception.flow.train_scoop import run_train_scoop
+    from ssl_perception.commands.train_scoop import run_train_scoop
 
     check_outputs([path], {"--out": folder})
     run_train_scoop(folder, dataset, path, steps, points, seed, device, out)
@@ -284,7 +284,7 @@ def bench_flow(
     json_file: JsonFile = None,
 ) -> None:
     """Scene flow: stages on raw sweeps, scaling, deadlines, and the priors beside it."""
-    from ssl_perception.evaluation.bench_flow import run_bench_flow
+    from ssl_perception.commands.bench_flow import run_bench_flow
 
     config = _config(config_file, settings)
     outputs = {"--markdown": markdown, "--json": json_file}
@@ -302,7 +302,7 @@ def bench_depth(
     json_file: JsonFile = None,
 ) -> None:
     """Stereo, student, learner, store and hot swap, on one thread."""
-    from ssl_perception.evaluation.bench_depth import run_bench_depth
+    from ssl_perception.commands.bench_depth import run_bench_depth
 
     config = _config(config_file, settings)
     check_outputs(_files(config_file, config), {"--json": json_file})
@@ -332,8 +332,8 @@ def experiment_persistence(
     json_file: JsonFile = None,
 ) -> None:
     """Stereo teaches, then dies: who flies on best? Hours; stop and resume at will."""
-    from ssl_perception_sim.persistence import SCHEMES, Plan
-    from ssl_perception_sim.persistence_report import run_persistence
+    from ssl_perception_sim.experiments.persistence import SCHEMES, Plan
+    from ssl_perception_sim.experiments.persistence_report import run_persistence
 
     given = [f"learner.memory.policy={memory}", f"test_minutes={minutes}"]
     if learn_minutes:
@@ -355,7 +355,7 @@ def experiment_persistence(
 @app.command()
 def doctor(json_file: JsonFile = None) -> None:
     """Say what this installation can do, and what it lacks."""
-    from ssl_perception.doctor import run_doctor
+    from ssl_perception.commands.doctor import run_doctor
 
     run_doctor(json_file, out)
 

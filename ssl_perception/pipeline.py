@@ -15,13 +15,19 @@ import time
 from dataclasses import dataclass
 
 from ssl_perception.config import Config
-from ssl_perception.depth.stereo import StereoMatcher
-from ssl_perception.flow.accumulation import Accumulator
-from ssl_perception.flow.odometry import OdometryBuffer
-from ssl_perception.flow.online import OnlineFlow, SweepFlow
+from ssl_perception.depth.teacher.stereo import StereoMatcher
+from ssl_perception.flow.online.accumulation import Accumulator
+from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
+from ssl_perception.flow.online.pose_buffer import OdometryBuffer
 from ssl_perception.obstacles.collision import time_to_collision
 from ssl_perception.obstacles.scan import obstacle_scan
-from ssl_perception.types import DepthMap, ObstacleScan, Odometry, PointCloud, StereoPair
+from ssl_perception.types import (
+    DepthMap,
+    ObstacleScan,
+    Odometry,
+    PointCloud,
+    StereoPair,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ssl_perception.datasets.samples import DepthDataset, DepthSample, FlowDataset, FlowSample
+from ssl_perception.datasets.samples import (
+    DepthDataset,
+    DepthSample,
+    FlowDataset,
+    FlowSample,
+)
 from ssl_perception.errors import InputError
 
 __all__ = ["DepthDataset", "DepthSample", "FlowDataset", "FlowSample", "open_depth", "open_flow"]

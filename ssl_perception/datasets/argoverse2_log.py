@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
-from ssl_perception.io.files import MAX_REASON, load_array, load_text, reason, require_finite
+from ssl_perception.io.files import (
+    MAX_REASON,
+    load_array,
+    load_text,
+    reason,
+    require_finite,
+)
 from ssl_perception.io.odometry import rigid_transform
 from ssl_perception.types import BoolArray, FloatArray, PointCloud
 

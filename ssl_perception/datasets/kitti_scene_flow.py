@@ -25,7 +25,12 @@ from numpy.typing import NDArray
 from ssl_perception.datasets.kitti_stereo import camera_from, disparity_png, projections
 from ssl_perception.datasets.samples import FlowDataset, FlowSample
 from ssl_perception.errors import InputError
-from ssl_perception.io.files import load_array, load_arrays, load_picture, require_finite
+from ssl_perception.io.files import (
+    load_array,
+    load_arrays,
+    load_picture,
+    require_finite,
+)
 from ssl_perception.types import FloatArray, PointCloud
 
 LAYOUT = (

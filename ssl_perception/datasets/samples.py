@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
-from ssl_perception.types import BoolArray, CameraModel, FloatArray, PointCloud, StereoPair
+from ssl_perception.types import (
+    BoolArray,
+    CameraModel,
+    FloatArray,
+    PointCloud,
+    StereoPair,
+)
 
 Sample = TypeVar("Sample")
 

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ssl_perception.errors import InputError
-from ssl_perception.flow.deadline import Deadline
+from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.types import PointCloud, SceneFlow
 
 if TYPE_CHECKING:
-    from ssl_perception.config import Flow
+    from ssl_perception.config import FlowConfig
 
 # method -> (module with a `solve`, name of its section in config.Flow). Modules load on first
 # use: a robot that runs `rigid_cluster` never imports torch.
 METHODS: dict[str, tuple[str, str]] = {
-    "nsfp": ("ssl_perception.flow.solvers.neural_prior", "nsfp"),
+    "nsfp": ("ssl_perception.flow.solvers.nsfp", "nsfp"),
     "rigid_cluster": ("ssl_perception.flow.solvers.rigid_cluster", "rigid_cluster"),
-    "fast_nsf": ("ssl_perception.flow.solvers.fast_neural_prior", "fast_nsf"),
+    "fast_nsf": ("ssl_perception.flow.solvers.fast_nsf", "fast_nsf"),
     "scoop": ("ssl_perception.flow.solvers.scoop", "scoop"),
-    "neural_prior": ("ssl_perception.flow.solvers.moving_prior", "neural_prior"),
+    "neural_prior": ("ssl_perception.flow.solvers.neural_prior", "neural_prior"),
 }
 
 
@@ -96,7 +96,7 @@ def estimate_flow(
     return solve(source, target, options, deadline, seed)
 
 
-def find(method: str, options: Any = None, flow: Flow | None = None) -> tuple[str, Any]:
+def find(method: str, options: Any = None, flow: FlowConfig | None = None) -> tuple[str, Any]:
     """Module and options of a method.
 
     Args:
@@ -112,9 +112,9 @@ def find(method: str, options: Any = None, flow: Flow | None = None) -> tuple[st
         raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
     module, section = METHODS[name]
     if options is None:
-        from ssl_perception.config import Flow
+        from ssl_perception.config import FlowConfig
 
-        options = getattr(flow or Flow(), section)
+        options = getattr(flow or FlowConfig(), section)
     if preset or method.endswith(":"):
         presets = getattr(options, "PRESETS", {})
         if preset not in presets:

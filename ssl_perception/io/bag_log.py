@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
-from ssl_perception.config import Topics
+from ssl_perception.config import TopicsConfig
 from ssl_perception.errors import InputError
 from ssl_perception.io import images, odometry, point_cloud2
 from ssl_perception.io.files import reason
@@ -40,7 +40,7 @@ def typestore() -> Any:
 class BagLog(Log):
     """See ``Log``. The camera calibration is read once: it must not change within a bag."""
 
-    def __init__(self, path: Path, topics: Topics) -> None:
+    def __init__(self, path: Path, topics: TopicsConfig) -> None:
         super().__init__(path.stem if path.is_file() else path.name)
         self.path = path
         self._tolerance_ns = round(topics.stereo_tolerance * 1e9)

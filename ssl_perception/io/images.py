@@ -14,7 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
-from ssl_perception.types import CameraModel, DepthMap, FloatArray, StereoPair
+from ssl_perception.types import (
+    CameraModel,
+    DepthMap,
+    FloatArray,
+    StereoPair,
+)
 
 MAX_SIDE = 32_768  # pixels
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from ssl_perception.config import Topics
 from ssl_perception.errors import InputError
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 
@@ -68,29 +66,3 @@ class Log(ABC):
 
     def __iter__(self) -> Iterator[Recorded]:
         return self.read()
-
-
-def open_log(path: Path, topics: Topics | None = None) -> Log:
-    """Open a log and find its sensors.
-
-    Args:
-        path: rosbag2 folder, .mcap, .db3, or a sequence folder.
-        topics: which topics of a bag to use.
-
-    Raises:
-        InputError: nothing there, not a log, a broken or cut file, or no usable topic.
-    """
-    from ssl_perception.io.bag_log import BagLog
-    from ssl_perception.io.sequences import open_sequence
-
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    if path.suffix == ".bag":
-        raise InputError(f"{path}: a ROS 1 bag; convert it with: rosbags-convert --src {path}")
-    if path.is_file() or (path / "metadata.yaml").exists():
-        return BagLog(path, topics or Topics())
-    files = [*path.glob("*.mcap"), *path.glob("*.db3")]
-    if len(files) == 1:  # a recording whose metadata.yaml got lost: the file is complete
-        return BagLog(files[0], topics or Topics())
-    return open_sequence(path)

@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
 from ssl_perception.io.point_time import TIME_FIELDS, seconds_from_stamp
-from ssl_perception.types import BoolArray, FloatArray, PointCloud, SceneFlow
+from ssl_perception.types import (
+    BoolArray,
+    FloatArray,
+    PointCloud,
+    SceneFlow,
+)
 
 MAX_POINTS = 20_000_000  # ten times the densest lidar; a header that says more is lying
 MAX_POINT_STEP = 4096  # bytes

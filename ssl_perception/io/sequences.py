@@ -22,7 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
-from ssl_perception.io.files import load_arrays, load_picture, load_text, require_finite
+from ssl_perception.io.files import (
+    load_arrays,
+    load_picture,
+    load_text,
+    require_finite,
+)
 from ssl_perception.io.log import Log, OnBad, Recorded
 from ssl_perception.types import CameraModel, PointCloud, StereoPair
 

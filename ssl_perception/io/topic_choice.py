@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ssl_perception.config import Topics
+from ssl_perception.config import TopicsConfig
 from ssl_perception.errors import InputError
 
 POINT_CLOUD2 = "sensor_msgs/msg/PointCloud2"
@@ -35,7 +35,7 @@ class Chosen:
         return bool(self.left_image)
 
 
-def choose_topics(available: Mapping[str, str], wanted: Topics, bag: str) -> Chosen:
+def choose_topics(available: Mapping[str, str], wanted: TopicsConfig, bag: str) -> Chosen:
     """The topics to read, from the settings and, where they are empty, from names and types.
 
     Points: the only PointCloud2 that isn't this software's own output or truth. Stereo: the only
@@ -112,7 +112,7 @@ class _Choice:
             )
         return candidates[0] if candidates else ""
 
-    def stereo_images(self, wanted: Topics) -> tuple[str, str]:
+    def stereo_images(self, wanted: TopicsConfig) -> tuple[str, str]:
         left = self.named(wanted.left_image, IMAGE, "left_image")
         right = self.named(wanted.right_image, IMAGE, "right_image")
         if left and right:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from ssl_perception import config
+from ssl_perception.config import AvoidConfig
 from ssl_perception.types import ObstacleScan
 
 
@@ -40,8 +40,8 @@ class Avoid:
         seed: chooses the random turns.
     """
 
-    def __init__(self, settings: config.Avoid | None = None, seed: int = 0) -> None:
-        self.settings = settings or config.Avoid()
+    def __init__(self, settings: AvoidConfig | None = None, seed: int = 0) -> None:
+        self.settings = settings or AvoidConfig()
         self.state: Literal["straight", "stop", "turn", "extra"] = "straight"
         self.turns = 0
         self._rng = np.random.default_rng(seed)

@@ -22,8 +22,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ssl_perception.config import Collision
-from ssl_perception.flow.online import SweepFlow
+from ssl_perception.config import CollisionConfig
+from ssl_perception.flow.online.online import SweepFlow
 from ssl_perception.types import BoolArray, FloatArray
 
 NO_FOOTPRINT = (
@@ -34,7 +34,7 @@ CLOSE = 0.001  # m from the box that count as having entered it
 LEAST_STEP = 0.0005  # s
 
 
-def time_to_collision(result: SweepFlow, options: Collision) -> float:
+def time_to_collision(result: SweepFlow, options: CollisionConfig) -> float:
     """Seconds until enough of the sweep's points have met the robot.
 
     Args:
@@ -70,7 +70,7 @@ def first_contact(
     velocity: FloatArray,
     robot_velocity: NDArray[np.float64],
     yaw_rate: float,
-    options: Collision,
+    options: CollisionConfig,
     origin: NDArray[np.floating] | None = None,
     ground: BoolArray | None = None,
 ) -> float:

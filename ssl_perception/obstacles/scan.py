@@ -21,14 +21,20 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ssl_perception.config import Scan
-from ssl_perception.types import CameraModel, Cue, DepthMap, FloatArray, ObstacleScan
+from ssl_perception.config import ScanConfig
+from ssl_perception.types import (
+    CameraModel,
+    Cue,
+    DepthMap,
+    FloatArray,
+    ObstacleScan,
+)
 
 _FEW = 0.02  # of a sector's pixels; less than 20 when it has under 1000 of them
 _OPTICAL_SUFFIXES = ("_optical_frame", "_optical")
 
 
-def obstacle_scan(depth: DepthMap, options: Scan, frame: str | None = None) -> ObstacleScan:
+def obstacle_scan(depth: DepthMap, options: ScanConfig, frame: str | None = None) -> ObstacleScan:
     """Distance to the nearest obstacle per sector over the full circle.
 
     Args:
@@ -100,7 +106,7 @@ class _Layout:
 
 
 @lru_cache(maxsize=16)
-def _layout(camera: CameraModel, options: Scan) -> _Layout:
+def _layout(camera: CameraModel, options: ScanConfig) -> _Layout:
     # A sector's edges; only those strictly ahead of the image plane can be seen.
     edges = -np.pi + 2.0 * np.pi / options.sectors * np.arange(options.sectors + 1)
     ahead = np.clip(edges, -np.pi / 2 + 1e-6, np.pi / 2 - 1e-6)
@@ -126,7 +132,7 @@ def _layout(camera: CameraModel, options: Scan) -> _Layout:
     )
 
 
-def _nearest(depth: FloatArray, layout: _Layout, options: Scan) -> FloatArray:
+def _nearest(depth: FloatArray, layout: _Layout, options: ScanConfig) -> FloatArray:
     """(V,) ranges of the visible sectors, as ``obstacle_scan`` defines them."""
     known = depth > 0.0  # False where NaN
     in_band = known & (depth <= layout.limit)

@@ -16,11 +16,16 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from ssl_perception.datasets import DEPTH, FLOW, open_depth, open_flow
+from ssl_perception.datasets import (
+    DEPTH,
+    FLOW,
+    open_depth,
+    open_flow,
+)
 from ssl_perception.errors import InputError
 from ssl_perception.io import images
 from ssl_perception.io.bag_log import typestore
-from ssl_perception.io.log import open_log
+from ssl_perception.io.open_log import open_log
 from ssl_perception.io.output import OutputBag
 from ssl_perception.io.point_cloud2 import FLOAT32, PackedCloud, PointField
 from ssl_perception.types import CameraModel

@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_perception.config import Learner as Options
-from ssl_perception.config import ReplayMemory
-from ssl_perception.depth.checkpoint import STUDENT, Checkpoint, load_student
-from ssl_perception.depth.learner import Learner
-from ssl_perception.depth.learner_process import LearnerProcess
-from ssl_perception.depth.model_store import ModelStore
+from ssl_perception.config import LearnerConfig, ReplayMemoryConfig
+from ssl_perception.depth.learning.checkpoint import STUDENT, Checkpoint, load_student
+from ssl_perception.depth.learning.learner import Learner
+from ssl_perception.depth.learning.learner_process import LearnerProcess
+from ssl_perception.io.model_store import ModelStore
 
-OPTIONS = Options(memory=ReplayMemory(frames=64), save_seconds=0.3)
+OPTIONS = LearnerConfig(memory=ReplayMemoryConfig(frames=64), save_seconds=0.3)
 IMAGE = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
 LABEL = np.linspace(-0.5, 1.5, 1200, dtype=np.float32).reshape(30, 40)
 

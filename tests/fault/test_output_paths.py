@@ -212,8 +212,8 @@ def test_one_file_for_two_outputs(
 def test_a_caller_from_code_is_refused_too(here: Path) -> None:
     from rich.console import Console
 
+    from ssl_perception.commands.replay import run_replay
     from ssl_perception.config import Config
-    from ssl_perception.replay import run_replay
 
     before = tree(here)
     log, console = Path("log.mcap"), Console(quiet=True)

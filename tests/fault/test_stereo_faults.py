@@ -9,21 +9,30 @@ import cv2
 import numpy as np
 import pytest
 
-from ssl_perception.config import Scan, Stereo
-from ssl_perception.config import Trust as Options
-from ssl_perception.depth.architecture import weight_shapes
-from ssl_perception.depth.cues import Weighed, absent, weigh
-from ssl_perception.depth.label import label
-from ssl_perception.depth.mono import MonoDepth
-from ssl_perception.depth.stereo import StereoMatcher
-from ssl_perception.depth.trust import Driver, Evidence, Trust, update
+from ssl_perception.config import ScanConfig, StereoConfig, TrustConfig
+from ssl_perception.depth.student.architecture import weight_shapes
+from ssl_perception.depth.student.inference import MonoDepth
+from ssl_perception.depth.teacher.pseudo_label import label
+from ssl_perception.depth.teacher.stereo import StereoMatcher
+from ssl_perception.depth.trust.fusion import Weighed, absent, weigh
+from ssl_perception.depth.trust.state import (
+    Driver,
+    Evidence,
+    Trust,
+    update,
+)
 from ssl_perception.obstacles.avoid import Command
 from ssl_perception.obstacles.scan import nearest_ahead
-from ssl_perception.types import CameraModel, Cue, DepthMap, StereoPair
-from ssl_perception_sim import worlds
-from ssl_perception_sim.faults import Picture, Side
-from ssl_perception_sim.fly import SCAN as ROOM_SCAN
-from ssl_perception_sim.fly import STEREO as ROOM_STEREO
+from ssl_perception.types import (
+    CameraModel,
+    Cue,
+    DepthMap,
+    StereoPair,
+)
+from ssl_perception_sim.experiments.fly import SCAN as ROOM_SCAN
+from ssl_perception_sim.experiments.fly import STEREO as ROOM_STEREO
+from ssl_perception_sim.sensors.faults import Picture, Side
+from ssl_perception_sim.world import worlds
 
 CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5)
 GRID = CameraModel(40, 30, 208.5 / 8, 208.5 / 8, 19.5, 14.5)  # what the student sees
@@ -32,8 +41,8 @@ RATE = 10.0  # frames a second
 IN_TIME = 5  # frames: half a second
 WALL = 16  # disparity, px: an obstacle at 0.78 m
 FAR = 3  # disparity, px: a wall at 4.2 m
-OPTIONS = Options(mono_drives=False)
-SCAN = Scan(range_min=0.2, range_max=8.0, below=0.35, above=0.3)
+OPTIONS = TrustConfig(mono_drives=False)
+SCAN = ScanConfig(range_min=0.2, range_max=8.0, below=0.35, above=0.3)
 PAN = 3  # px that the picture moves from frame to frame
 _NOISE = np.random.default_rng(0).standard_normal((240, 1200)).astype(np.float32)
 _SMOOTH = cv2.GaussianBlur(_NOISE, (0, 0), 2.0)
@@ -65,7 +74,7 @@ def trusted() -> Trust:
 
 def fly(trust: Trust, fault: Fault, disparity: int, model: bool = True) -> list[Weighed]:
     """One good second before a wall, then one with the fault; what the faulty frames came to."""
-    matcher = StereoMatcher(Stereo(disparities=48, max_depth=20.0))
+    matcher = StereoMatcher(StereoConfig(disparities=48, max_depth=20.0))
     distance = CAMERA.fx * BASELINE / disparity
     rights: list[np.ndarray] = []
     answers = []

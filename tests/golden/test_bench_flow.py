@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from ssl_perception.commands import bench_flow
 from ssl_perception.config import Config
 from ssl_perception.errors import InputError
-from ssl_perception.evaluation import bench_flow
 
 
 def test_the_page_and_the_figures(

@@ -11,7 +11,7 @@ from rosbags.rosbag2 import Reader
 
 from ssl_perception import cli
 from ssl_perception.io.bag_log import typestore
-from ssl_perception.io.log import open_log
+from ssl_perception.io.open_log import open_log
 from ssl_perception.io.results import read_depth, read_flow, read_scans
 from ssl_perception.types import PointCloud, StereoPair
 

@@ -10,13 +10,13 @@ import pytest
 from rich.console import Console
 from rosbags.rosbag2 import Reader
 
-from ssl_perception.config import Accumulation, Config
+from ssl_perception.commands.evaluate_accumulation import run_evaluate_accumulation
+from ssl_perception.commands.replay import run_replay
+from ssl_perception.config import AccumulationConfig, Config
 from ssl_perception.errors import InputError
-from ssl_perception.evaluation.accumulation import run_evaluate_accumulation
 from ssl_perception.io.bag_log import typestore
-from ssl_perception.io.log import open_log
+from ssl_perception.io.open_log import open_log
 from ssl_perception.io.point_cloud2 import decode
-from ssl_perception.replay import run_replay
 
 
 def test_flow_keeps_moving_things_sharp(data: Path, tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_where_nothing_moves_there_is_nothing_to_measure(data: Path) -> None:
 
 def test_replay_writes_it_when_asked_to(data: Path, tmp_path: Path) -> None:
     log, output = data / "ros2_bags_reencoded" / "vlp16_points_mcap", tmp_path / "out.mcap"
-    config = Config(accumulation=Accumulation(sweeps=2, ground=True))
+    config = Config(accumulation=AccumulationConfig(sweeps=2, ground=True))
     run_replay(log, output, config, None, None, False, None, Console(file=StringIO()))
     sizes = [len(recorded.value) for recorded in open_log(log)]
     with Reader(output) as reader:

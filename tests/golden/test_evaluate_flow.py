@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ssl_perception import cli
+from ssl_perception.commands.evaluate_third_sweep import judge
 from ssl_perception.errors import InputError
-from ssl_perception.evaluation.third_sweep import judge
-from ssl_perception.flow.online import SweepFlow
+from ssl_perception.flow.online.online import SweepFlow
 from ssl_perception.types import PointCloud, SceneFlow
 
 KEYS = {

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from ssl_perception.flow.online import OnlineFlow
-from ssl_perception.io.log import open_log
+from ssl_perception.flow.online.online import OnlineFlow
+from ssl_perception.io.open_log import open_log
 from ssl_perception.types import PointCloud
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ssl_perception.datasets import open_depth, open_flow
-from ssl_perception.io.log import open_log
+from ssl_perception.io.open_log import open_log
 from ssl_perception.types import PointCloud, StereoPair
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ssl_perception import cli
 from ssl_perception.config import Config
-from ssl_perception.io.log import open_log
+from ssl_perception.io.open_log import open_log
 from ssl_perception.io.results import read_depth, read_flow, read_scans
 from ssl_perception.types import PointCloud, StereoPair
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from ssl_perception.commands.evaluate_depth import run_evaluate_depth
 from ssl_perception.config import Config
-from ssl_perception.evaluation.depth import run_evaluate_depth
 
 # bad-3 (KITTI 2012) and bad-2 (Middlebury), per cent of the answered pixels that both cameras see
 README = {

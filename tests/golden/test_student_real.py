@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ssl_perception.config import Config, Stereo
-from ssl_perception.depth.checkpoint import STUDENT, Checkpoint, load_student
-from ssl_perception.depth.label import label
-from ssl_perception.depth.learner import Learner
-from ssl_perception.depth.model_store import ModelStore
-from ssl_perception.depth.mono import MonoDepth
-from ssl_perception.depth.stereo import StereoMatcher
-from ssl_perception.evaluation.depth import run_evaluate_depth
+from ssl_perception.commands.evaluate_depth import run_evaluate_depth
+from ssl_perception.config import Config, StereoConfig
+from ssl_perception.depth.learning.checkpoint import STUDENT, Checkpoint, load_student
+from ssl_perception.depth.learning.learner import Learner
+from ssl_perception.depth.student.inference import MonoDepth
+from ssl_perception.depth.teacher.pseudo_label import label
+from ssl_perception.depth.teacher.stereo import StereoMatcher
+from ssl_perception.io.model_store import ModelStore
 from ssl_perception.types import CameraModel, StereoPair
 
 TRAINING, PASSES = 35, 6
@@ -28,7 +28,7 @@ TRAINING, PASSES = 35, 6
 def drive(data: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Images and labels of KITTI odometry 06, 51 frames."""
     folder = data / "stereo_seq_kitti_a"
-    matcher = StereoMatcher(Stereo(disparities=80))
+    matcher = StereoMatcher(StereoConfig(disparities=80))
     images, labels = [], []
     half = json.loads((folder / "calib.json").read_text())["half"]
     names = ("width", "height", "fx", "fy", "cx", "cy")

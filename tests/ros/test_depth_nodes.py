@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-from ssl_perception.config import Trust as TrustOptions
-from ssl_perception.depth.checkpoint import Checkpoint
-from ssl_perception.depth.learner import Learner
-from ssl_perception.depth.model_store import ModelStore
-from ssl_perception.depth.trust import Evidence, Trust, update
-from ssl_perception.depth.trust_file import save_trust
+from ssl_perception.commands.ros_processes import SOURCE, Nodes, environment
+from ssl_perception.config import TrustConfig
+from ssl_perception.depth.learning.checkpoint import Checkpoint
+from ssl_perception.depth.learning.learner import Learner
+from ssl_perception.depth.trust.persistence import save_trust
+from ssl_perception.depth.trust.state import Evidence, Trust, update
 from ssl_perception.io import images
 from ssl_perception.io.bag_log import typestore
+from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.output import OutputBag
 from ssl_perception.io.results import read_depth
-from ssl_perception.nodes import SOURCE, Nodes, environment
 from ssl_perception.types import CameraModel
 
 pytestmark = pytest.mark.ros
@@ -156,7 +156,7 @@ def test_a_student_that_has_earned_trust_is_believed_when_stereo_dies(
     trust = Trust()
     for k in range(800):
         distance = 0.7 if k % 4 == 0 else 3.0
-        trust = update(trust, Evidence(0.3 * k, True, distance, distance, 0.0), TrustOptions())
+        trust = update(trust, Evidence(0.3 * k, True, distance, distance, 0.0), TrustConfig())
     assert trust.trusted
     save_trust(trust_file, trust)
     nodes.start(

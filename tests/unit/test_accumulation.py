@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ssl_perception.config import Accumulation
-from ssl_perception.flow.accumulation import Accumulator
-from ssl_perception.flow.online import SweepFlow
+from ssl_perception.config import AccumulationConfig
+from ssl_perception.flow.online.accumulation import Accumulator
+from ssl_perception.flow.online.online import SweepFlow
 from ssl_perception.types import PointCloud, SceneFlow
 
 DT = 0.1
@@ -39,7 +39,7 @@ def sweep(k: int, moving: bool = True, reset: str = "", ground: bool = False) ->
 
 
 def test_ten_sweeps_lie_on_one_another() -> None:
-    accumulator = Accumulator(Accumulation(sweeps=10))
+    accumulator = Accumulator(AccumulationConfig(sweeps=10))
     accumulator.add(sweep(0, moving=False, reset="first sweep"))
     for k in range(1, 12):
         accumulator.add(sweep(k))
@@ -57,7 +57,7 @@ def test_ten_sweeps_lie_on_one_another() -> None:
 
 
 def test_a_first_sweep_that_knew_no_flow_is_carried_all_the_same() -> None:
-    accumulator = Accumulator(Accumulation(sweeps=3))
+    accumulator = Accumulator(AccumulationConfig(sweeps=3))
     accumulator.add(sweep(0, moving=False, reset="first sweep"))
     accumulator.add(sweep(1))
     oldest = accumulator.cloud().points[:700]
@@ -66,7 +66,7 @@ def test_a_first_sweep_that_knew_no_flow_is_carried_all_the_same() -> None:
 
 def test_without_flow_what_moves_is_smeared() -> None:
     for by, error in (("ego motion", 0.5), ("nothing", np.linalg.norm(SPEED * DT - EGO))):
-        accumulator = Accumulator(Accumulation(sweeps=2), by=by)  # type: ignore[arg-type]
+        accumulator = Accumulator(AccumulationConfig(sweeps=2), by=by)  # type: ignore[arg-type]
         accumulator.add(sweep(0, reset="first sweep"))
         accumulator.add(sweep(1))
         cloud = accumulator.cloud().points
@@ -75,7 +75,7 @@ def test_without_flow_what_moves_is_smeared() -> None:
 
 
 def test_what_is_lost_coasts_and_is_dropped_then() -> None:
-    accumulator = Accumulator(Accumulation(sweeps=10, coast=2))
+    accumulator = Accumulator(AccumulationConfig(sweeps=10, coast=2))
     accumulator.add(sweep(0, reset="first sweep"))
     accumulator.add(sweep(1))
 
@@ -98,7 +98,7 @@ def test_what_is_lost_coasts_and_is_dropped_then() -> None:
 
 
 def test_a_wall_beside_a_mover_stays_where_it_is() -> None:
-    accumulator = Accumulator(Accumulation(sweeps=5, reach=10.0))
+    accumulator = Accumulator(AccumulationConfig(sweeps=5, reach=10.0))
     accumulator.add(sweep(0, reset="first sweep"))
     for k in range(1, 5):
         accumulator.add(sweep(k))
@@ -106,7 +106,7 @@ def test_a_wall_beside_a_mover_stays_where_it_is() -> None:
 
 
 def test_it_starts_anew_where_the_runtime_does() -> None:
-    accumulator = Accumulator(Accumulation(sweeps=5))
+    accumulator = Accumulator(AccumulationConfig(sweeps=5))
     accumulator.add(sweep(0, reset="first sweep"))
     accumulator.add(sweep(1))
     accumulator.add(sweep(2, reset="gap 3.0 s"))
@@ -115,6 +115,6 @@ def test_it_starts_anew_where_the_runtime_does() -> None:
 
 def test_ground_only_when_asked_for() -> None:
     for ground, count in ((False, 0), (True, 700)):
-        accumulator = Accumulator(Accumulation(sweeps=2, ground=ground))
+        accumulator = Accumulator(AccumulationConfig(sweeps=2, ground=ground))
         accumulator.add(sweep(0, reset="first sweep", ground=True))
         assert len(accumulator.cloud()) == count

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
-from ssl_perception.config import Topics
+from ssl_perception.config import TopicsConfig
 from ssl_perception.errors import InputError
 from ssl_perception.io import images
-from ssl_perception.io.log import open_log
+from ssl_perception.io.open_log import open_log
 from ssl_perception.io.output import OutputBag
 from ssl_perception.io.point_cloud2 import decode_flow, encode_points, stamp_ns
 from ssl_perception.types import (
@@ -194,7 +194,7 @@ def test_stereo_tolerance_is_a_setting(tmp_path: Path) -> None:
             bag.camera_info(f"{side}/camera_info", START, CAMERA, baseline)
             bag.image(f"{side}/image_rect", START + shift, images.encode(LEFT, "mono8"))
     assert len(list(open_log(path))) == 0
-    assert len(list(open_log(path, Topics(stereo_tolerance=0.006)))) == 1
+    assert len(list(open_log(path, TopicsConfig(stereo_tolerance=0.006)))) == 1
 
 
 def test_a_bad_frame_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl_perception.config import Collision, Config, override
+from ssl_perception.config import CollisionConfig, Config, override
 from ssl_perception.errors import InputError
-from ssl_perception.flow.online import SweepFlow
+from ssl_perception.flow.online.online import SweepFlow
 from ssl_perception.obstacles.collision import first_contact, time_to_collision
 from ssl_perception.pipeline import Perception
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
-ROBOT = Collision(front=2.0, rear=2.0, width=2.0, below=1.0, above=1.0, horizon=5.0, min_points=1)
+ROBOT = CollisionConfig(
+    front=2.0, rear=2.0, width=2.0, below=1.0, above=1.0, horizon=5.0, min_points=1
+)
 STILL = (0.0, 0.0, 0.0)
 
 
@@ -25,7 +27,7 @@ def contact(
     velocity: tuple[float, float, float] = STILL,
     robot: tuple[float, float, float] = STILL,
     yaw_rate: float = 0.0,
-    options: Collision = ROBOT,
+    options: CollisionConfig = ROBOT,
 ) -> float:
     return first_contact(
         np.array([point], np.float32), np.array([velocity], np.float32),
@@ -198,7 +200,7 @@ def test_a_search_cut_short_never_says_clear() -> None:
 
 
 def test_without_a_footprint_nothing_is_known() -> None:
-    assert math.isnan(time_to_collision(sweep(), Collision()))
+    assert math.isnan(time_to_collision(sweep(), CollisionConfig()))
     for size in ("front", "rear", "width", "below", "above"):
         with pytest.raises(InputError, match="set all of front, rear, width, below and above"):
             override(Config(), [f"collision.{size}=0.5"])

@@ -12,12 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_defaults_are_valid_and_every_setting_says_what_it_is() -> None:
     config.Config()
-    for setting in config.settings():
+    for setting in config.settings(config.Config):
         assert setting.description, f"{setting.name} has no description"
 
 
 def test_every_number_has_bounds() -> None:
-    for setting in config.settings():
+    for setting in config.settings(config.Config):
         if setting.annotation in (int, float):
             assert setting.bounds, f"{setting.name} has no bounds"
 
@@ -110,9 +110,13 @@ def test_every_setting_is_read_somewhere() -> None:
     ]
     text = "".join(f.read_text(encoding="utf-8") for f in sources if f.name != "config.py")
     read = set(re.findall(r"\.(\w+)", text))
-    assert [s.name for s in config.settings() if s.name.split(".")[-1] not in read] == []
+    assert [
+        s.name for s in config.settings(config.Config) if s.name.split(".")[-1] not in read
+    ] == []
 
 
 def test_the_documented_settings_are_the_real_ones() -> None:
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert config.markdown_table() in text, "run: python -m ssl_perception.config docs/settings.md"
+    assert config.markdown_table() in text, (
+        "run: python -m ssl_perception.config.table docs/settings.md"
+    )

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl_perception.depth.cue_sync import CueSync, Frame
+from ssl_perception.io.cue_sync import CueSync, Frame
 
 
 def test_both_cues_of_one_image_come_out_together() -> None:

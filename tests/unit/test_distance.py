@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ssl_perception.errors import InputError
-from ssl_perception.flow.coordinate_network import CoordinateNetwork
-from ssl_perception.flow.distance import (
+from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork
+from ssl_perception.flow.neural.distance_transform import (
     DistanceField,
     NeighbourIndex,
     chamfer,

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from ssl_perception.commands.evaluate_flow import summary
 from ssl_perception.datasets import FlowSample
 from ssl_perception.evaluation import flow_metrics
-from ssl_perception.evaluation.flow import summary
 from ssl_perception.types import PointCloud, SceneFlow
 
 TRUTH = np.array([[1, 0, 0], [0, 0, 0], [0, 0, 0], [9, 9, 9]], np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ssl_perception.depth.frozen import FrozenImage, frozen_reason
+from ssl_perception.depth.frozen_image import FrozenImage, frozen_reason
 
 
 def picture(seed: int, shape: tuple[int, ...] = (240, 320, 3)) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ssl_perception.config import RigidCluster
+from ssl_perception.config import RigidClusterConfig
 from ssl_perception.flow import estimate_flow
 from ssl_perception.types import PointCloud
 
@@ -41,7 +41,7 @@ def moving(height: float, max_hover: float = 3.0, hill: float = 0.0) -> float:
         )
         for shift, seed, stamp in ((0.0, 1, 0.0), (1.0, 2, 0.1))
     )
-    flow = estimate_flow(source, target, options=RigidCluster(max_hover=max_hover))
+    flow = estimate_flow(source, target, options=RigidClusterConfig(max_hover=max_hover))
     return float(flow.moving[-1500:].mean())
 
 

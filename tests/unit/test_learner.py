@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_perception.config import Learner as Options
-from ssl_perception.config import ReplayMemory
-from ssl_perception.depth.learner import Learner, frame_losses, nearer
+from ssl_perception.config import LearnerConfig, ReplayMemoryConfig
+from ssl_perception.depth.learning.learner import Learner, frame_losses, nearer
 from ssl_perception.errors import InputError
 
-SMALL = Options(batch=4, memory=ReplayMemory(frames=64), snapshot_steps=10)
+SMALL = LearnerConfig(batch=4, memory=ReplayMemoryConfig(frames=64), snapshot_steps=10)
 
 
 def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +25,7 @@ def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.dstack([image] * 3), log_depth
 
 
-def taught(steps: int, options: Options = SMALL, seed: int = 0) -> Learner:
+def taught(steps: int, options: LearnerConfig = SMALL, seed: int = 0) -> Learner:
     learner = Learner(options, seed)
     for k in range(steps):
         learner.step(*scene(k))
@@ -39,7 +38,7 @@ def state() -> dict[str, np.ndarray]:
     return taught(50).state()
 
 
-def restored(state: dict[str, np.ndarray], options: Options = SMALL) -> Learner:
+def restored(state: dict[str, np.ndarray], options: LearnerConfig = SMALL) -> Learner:
     learner = Learner(options, seed=1)
     learner.restore(state)
     for k in range(10):
@@ -82,7 +81,7 @@ def test_an_error_weighs_more_where_things_are_near() -> None:
     wrong["far"][:, 15:] += 0.1
     even, weighted = (
         {k: frame_losses(p, labels, options).item() for k, p in wrong.items()}
-        for options in (Options(near_weight=0.0), Options(near_weight=3.0))
+        for options in (LearnerConfig(near_weight=0.0), LearnerConfig(near_weight=3.0))
     )
     assert even["near"] == pytest.approx(even["far"], rel=1e-4)
     # the gradient term is the same in both; of the weights 1 + 3 * 2 are near, 1 + 3 / 8 far

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ssl_perception.depth.model_store import ModelStore, _seal
 from ssl_perception.errors import InputError
+from ssl_perception.io.model_store import ModelStore, _seal
 
 
 def files(store: ModelStore) -> list[Path]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_perception.config import Config, Flow, MovingPrior
+from ssl_perception.config import Config, FlowConfig, NeuralPriorConfig
 from ssl_perception.datasets import open_flow
 from ssl_perception.evaluation.flow_metrics import score
 from ssl_perception.flow import estimate_flow
-from ssl_perception.flow.deadline import Deadline
-from ssl_perception.flow.online import OnlineFlow
-from ssl_perception.flow.solvers.moving_prior import bend
-from ssl_perception.io.log import open_log
+from ssl_perception.flow.online.online import OnlineFlow
+from ssl_perception.flow.solvers.neural_prior import bend
+from ssl_perception.io.open_log import open_log
+from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.types import PointCloud, SceneFlow
 
 STEP = np.array([0.14, 0.0, 0.0], np.float32)  # of a walker in 0.1 s
@@ -43,7 +43,7 @@ def walker() -> tuple[PointCloud, PointCloud, np.ndarray, SceneFlow]:
 
 def test_legs_that_swing_are_bent_and_walls_are_not() -> None:
     source, target, truth, rigid = walker()
-    loose = MovingPrior(stiffness=0.3, iterations=150, learning_rate=8e-3)
+    loose = NeuralPriorConfig(stiffness=0.3, iterations=150, learning_rate=8e-3)
     bent = bend(source, target, rigid, loose, Deadline(None), seed=0)
     assert not bent.flow[:800].any(), "static is exactly zero"
     legs = slice(1100, 1300)
@@ -55,7 +55,7 @@ def test_legs_that_swing_are_bent_and_walls_are_not() -> None:
 def test_a_rigid_thing_stays_rigid() -> None:
     source, _, _, rigid = walker()
     stiff = PointCloud(source.points + rigid.flow, stamp=0.1)
-    bent = bend(source, stiff, rigid, MovingPrior(), Deadline(None), seed=0)
+    bent = bend(source, stiff, rigid, NeuralPriorConfig(), Deadline(None), seed=0)
     np.testing.assert_array_equal(bent.flow, rigid.flow)
 
 
@@ -68,7 +68,7 @@ def test_on_a_real_pair(data: Path) -> None:
 
 def test_time_that_runs_out_leaves_the_rigid_motion(data: Path) -> None:
     pair = open_flow("pair", data / "lidar_flow_av2_7fab2350")[0]
-    slow = MovingPrior(iterations=100_000, patience=10_000)
+    slow = NeuralPriorConfig(iterations=100_000, patience=10_000)
     start = time.perf_counter()
     answer = estimate_flow(pair.source, pair.target, "neural_prior", 1.0, options=slow)
     assert time.perf_counter() - start < 1.5
@@ -77,7 +77,9 @@ def test_time_that_runs_out_leaves_the_rigid_motion(data: Path) -> None:
 
 
 def test_raw_sweeps_go_through_it(data: Path) -> None:
-    config = Config(flow=Flow(method="neural_prior", neural_prior=MovingPrior(iterations=5)))
+    config = Config(
+        flow=FlowConfig(method="neural_prior", neural_prior=NeuralPriorConfig(iterations=5))
+    )
     online = OnlineFlow(config)
     log = open_log(data / "lidar_seq_kitti_city")
     results = [online.process(recorded.value) for recorded, _ in zip(log, range(4), strict=False)]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from ssl_perception.config import LidarMount
-from ssl_perception.flow.odometry import OdometryBuffer
+from ssl_perception.config import LidarMountConfig
+from ssl_perception.flow.online.pose_buffer import OdometryBuffer
 from ssl_perception.types import Odometry
 
 
@@ -14,9 +14,9 @@ def pose(x: float, yaw: float) -> np.ndarray:
     return matrix
 
 
-def drive(mount: LidarMount | None = None) -> OdometryBuffer:
+def drive(mount: LidarMountConfig | None = None) -> OdometryBuffer:
     """1 m/s ahead, turning left with 0.5 rad/s, seen at 10 Hz from 100 s to 101 s."""
-    buffer = OdometryBuffer(mount or LidarMount())
+    buffer = OdometryBuffer(mount or LidarMountConfig())
     for k in range(11):
         buffer.add(Odometry(pose(0.1 * k, 0.05 * k), 100.0 + 0.1 * k))
     return buffer
@@ -35,7 +35,7 @@ def test_uncovered_stamps_have_no_pose(stamp: float) -> None:
 
 
 def test_one_message_is_not_enough() -> None:
-    buffer = OdometryBuffer(LidarMount())
+    buffer = OdometryBuffer(LidarMountConfig())
     buffer.add(Odometry(np.eye(4), 1.0))
     assert buffer.pose(1.0) is None
 
@@ -50,6 +50,6 @@ def test_a_clock_that_went_back_drops_the_past() -> None:
 
 
 def test_the_mount_is_where_the_lidar_is() -> None:
-    found = drive(LidarMount(x=2.0, z=1.5)).pose(100.0)
+    found = drive(LidarMountConfig(x=2.0, z=1.5)).pose(100.0)
     assert found is not None
     np.testing.assert_allclose(found[:3, 3], [2.0, 0.0, 1.5])

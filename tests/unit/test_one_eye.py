@@ -8,10 +8,10 @@ import cv2
 import pytest
 from typer.testing import CliRunner
 
-from ssl_perception.depth.trust import Driver
-from ssl_perception_sim import one_eye
-from ssl_perception_sim.one_eye import Story
-from ssl_perception_sim.persistence import Plan
+from ssl_perception.depth.trust.state import Driver
+from ssl_perception_sim.experiments import one_eye
+from ssl_perception_sim.experiments.one_eye import Story
+from ssl_perception_sim.experiments.persistence import Plan
 
 LEARN, ALONE = 0.1, 0.05  # minutes: 60 and 30 frames
 

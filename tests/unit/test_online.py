@@ -10,10 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from ssl_perception.config import Config, override
 from ssl_perception.errors import InputError
-from ssl_perception.flow import online
-from ssl_perception.flow.claims import Claims, find_claims
-from ssl_perception.flow.online import OnlineFlow, SweepFlow
-from ssl_perception.flow.warm_up import warm_up
+from ssl_perception.flow.online import online
+from ssl_perception.flow.online.detection import Claims, find_claims
+from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
+from ssl_perception.flow.online.warm_up import warm_up
 from ssl_perception.types import PointCloud
 
 HEIGHT = 1.7

@@ -11,9 +11,19 @@ import pytest
 from rich.console import Console
 
 from ssl_perception.errors import InputError
-from ssl_perception_sim import persistence_report
-from ssl_perception_sim.persistence import Cell, Plan, Result, fly
-from ssl_perception_sim.persistence_report import Job, bootstrap, read, run_persistence
+from ssl_perception_sim.experiments import persistence_report
+from ssl_perception_sim.experiments.persistence import (
+    Cell,
+    Plan,
+    Result,
+    fly,
+)
+from ssl_perception_sim.experiments.persistence_report import (
+    Job,
+    bootstrap,
+    read,
+    run_persistence,
+)
 
 SHORT = Plan(
     stereo_minutes=0.05,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_perception.config import ReplayMemory as Options
-from ssl_perception.depth.replay_memory import FRAME_BYTES, ReplayMemory
+from ssl_perception.config import ReplayMemoryConfig
+from ssl_perception.depth.learning.replay_memory import FRAME_BYTES, ReplayMemory
 
 IMAGE = np.zeros((120, 160, 3), np.uint8)
 LABEL = np.zeros((30, 40), np.float32)
@@ -31,16 +31,18 @@ def covering_radius(memory: ReplayMemory, angles: np.ndarray) -> float:
 
 
 def test_never_more_than_asked_and_never_more_bytes() -> None:
-    memory = ReplayMemory(Options(frames=20))
+    memory = ReplayMemory(ReplayMemoryConfig(frames=20))
     before = memory.nbytes
     fill(memory, np.random.default_rng(0).uniform(0, 3, 200))
     assert len(memory) == memory.capacity == 20
     assert memory.nbytes == before
-    assert ReplayMemory(Options(frames=2000, megabytes=1)).capacity == 2**20 // FRAME_BYTES
+    assert (
+        ReplayMemory(ReplayMemoryConfig(frames=2000, megabytes=1)).capacity == 2**20 // FRAME_BYTES
+    )
 
 
 def test_what_goes_in_comes_out() -> None:
-    memory = ReplayMemory(Options(frames=8))
+    memory = ReplayMemory(ReplayMemoryConfig(frames=8))
     label = LABEL.copy()
     label[3, 4] = np.nan
     slot = memory.add(IMAGE + 7, label + 1.5, feature(0.1))
@@ -54,7 +56,7 @@ def test_old_place_survives_a_long_stay_in_a_new_one() -> None:
     """Room A briefly, then room B for ever: A is remembered, by a recent-only memory it is not."""
     random = np.random.default_rng(1)
     for policy, kept in (("coverage", True), ("recent", False)):
-        memory = ReplayMemory(Options(frames=20, policy=policy))  # type: ignore[arg-type]
+        memory = ReplayMemory(ReplayMemoryConfig(frames=20, policy=policy))  # type: ignore[arg-type]
         fill(memory, random.uniform(0.0, 0.3, 30), value=1)
         fill(memory, random.uniform(2.0, 2.3, 1000), value=2)
         images = memory.frames(np.arange(len(memory))).images[:, 0, 0, 0]
@@ -64,7 +66,7 @@ def test_old_place_survives_a_long_stay_in_a_new_one() -> None:
 def test_coverage_beats_recency_on_a_walk() -> None:
     angles = np.linspace(0, 3, 600)
     covering, recent = (
-        ReplayMemory(Options(frames=16, policy=policy))  # type: ignore[arg-type]
+        ReplayMemory(ReplayMemoryConfig(frames=16, policy=policy))  # type: ignore[arg-type]
         for policy in ("coverage", "recent")
     )
     fill(covering, angles)
@@ -75,7 +77,7 @@ def test_coverage_beats_recency_on_a_walk() -> None:
 
 
 def test_repeats_are_passed_over_or_renew_their_twin() -> None:
-    memory = ReplayMemory(Options(frames=8))
+    memory = ReplayMemory(ReplayMemoryConfig(frames=8))
     fill(memory, np.linspace(0, 3, 8))
     before = np.sort(memory.features() @ feature(0.0))
     fill(memory, np.full(100, np.linspace(0, 3, 8)[3]))
@@ -86,7 +88,7 @@ def test_repeats_are_passed_over_or_renew_their_twin() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(8, 14), st.integers(1, 60))
 def test_nearest_neighbours_are_always_right(seed: int, capacity: int, count: int) -> None:
     random = np.random.default_rng(seed)
-    memory = ReplayMemory(Options(frames=capacity), seed=seed)
+    memory = ReplayMemory(ReplayMemoryConfig(frames=capacity), seed=seed)
     for _ in range(count):
         if len(memory) and random.random() < 0.3:
             memory.refresh(int(random.integers(len(memory))), random.standard_normal(96))
@@ -102,9 +104,9 @@ def test_nearest_neighbours_are_always_right(seed: int, capacity: int, count: in
 
 
 def test_restored_memory_is_the_saved_one() -> None:
-    memory = ReplayMemory(Options(frames=8))
+    memory = ReplayMemory(ReplayMemoryConfig(frames=8))
     fill(memory, np.linspace(0, 3, 30))
-    copy = ReplayMemory(Options(frames=8))
+    copy = ReplayMemory(ReplayMemoryConfig(frames=8))
     for slot in range(len(memory)):
         frames = memory.frames(np.array([slot]))
         copy.restore(
@@ -117,12 +119,12 @@ def test_restored_memory_is_the_saved_one() -> None:
 
 
 def test_novelty_of_an_empty_memory_is_infinite() -> None:
-    assert ReplayMemory(Options(frames=8)).novelty(feature(0.0)) == np.inf
+    assert ReplayMemory(ReplayMemoryConfig(frames=8)).novelty(feature(0.0)) == np.inf
 
 
 @pytest.mark.parametrize("count", [3, 50])
 def test_sample_is_without_repeats(count: int) -> None:
-    memory = ReplayMemory(Options(frames=10))
+    memory = ReplayMemory(ReplayMemoryConfig(frames=10))
     fill(memory, np.linspace(0, 3, 10))
     slots, frames = memory.sample(count)
     assert len(set(slots.tolist())) == len(frames.images) == min(count, 10)

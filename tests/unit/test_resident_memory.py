@@ -7,11 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from ssl_perception.evaluation.resident_memory import (
-    forget_peak,
-    peak_megabytes,
-    resident_megabytes,
-)
+from ssl_perception.runtime.resident_memory import forget_peak, peak_megabytes, resident_megabytes
 
 # without it the peak is of the process's whole life, which is told but proves nothing here
 COUNTS_ANEW = os.access("/proc/self/clear_refs", os.W_OK)

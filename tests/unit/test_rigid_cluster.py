@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ssl_perception.config import RigidCluster
+from ssl_perception.config import RigidClusterConfig
 from ssl_perception.flow import estimate_flow
-from ssl_perception.flow.deadline import Deadline
 from ssl_perception.flow.rigid.propagation import REGISTERED
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.flow.solvers.rigid_cluster import cluster_flow
+from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.types import PointCloud
 
 INTERVAL = 0.1
@@ -140,7 +140,7 @@ def test_one_thread_finds_what_two_find(rng):
     moved = [body + np.float32([shift, 0, 0]) for body, shift in bodies]
     target = np.concatenate([background, *moved])
     pair = clouds(source, target)
-    one, two = (cluster_flow(*pair, RigidCluster(threads=threads)) for threads in (1, 2))
+    one, two = (cluster_flow(*pair, RigidClusterConfig(threads=threads)) for threads in (1, 2))
     assert (one.state == REGISTERED).sum() > 15
     for name in ("label", "state", "translation", "yaw", "pivot", "lower", "upper", "energy",
                  "energy_still", "support", "points", "unmatched"):  # fmt: skip

@@ -7,15 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_perception.config import Scan
+from ssl_perception.config import ScanConfig
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
-from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
+from ssl_perception.types import (
+    CameraModel,
+    Cue,
+    DepthMap,
+    ObstacleScan,
+)
 
 CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5, "left_camera_optical_frame")
-OPTIONS = Scan(range_min=0.2, range_max=10.0, below=0.4, above=0.4)
+OPTIONS = ScanConfig(range_min=0.2, range_max=10.0, below=0.4, above=0.4)
 
 
-def scan_of(depth: np.ndarray, options: Scan = OPTIONS, **fields: object) -> ObstacleScan:
+def scan_of(depth: np.ndarray, options: ScanConfig = OPTIONS, **fields: object) -> ObstacleScan:
     return obstacle_scan(DepthMap(depth.astype(np.float32), CAMERA, **fields), options)  # type: ignore[arg-type]
 
 
@@ -108,7 +113,9 @@ def test_floor_and_ceiling_are_no_obstacles() -> None:
         room = np.where(slope > 0, 0.5, 1.0) / np.abs(slope)  # floor 0.5 below, ceiling 1 m above
     depth = np.repeat(np.minimum(room, 50.0)[:, None], 320, axis=1)
     assert (ahead(scan_of(depth)) == np.inf).all()
-    assert np.isfinite(ahead(scan_of(depth, Scan(range_max=10.0, below=0.6, above=0.4)))).all()
+    assert np.isfinite(
+        ahead(scan_of(depth, ScanConfig(range_max=10.0, below=0.6, above=0.4)))
+    ).all()
 
 
 def test_a_few_wrong_pixels_are_no_obstacle() -> None:
@@ -139,7 +146,9 @@ def test_forgetting_pixels_never_makes_a_sector_freer(seed: int, share: float) -
 @given(st.integers(1, 400), st.floats(0.5, 3.0))
 def test_any_sector_count_and_camera(sectors: int, focal: float) -> None:
     camera = CameraModel(40, 30, 40 * focal, 40 * focal, 19.5, 14.5)
-    scan = obstacle_scan(DepthMap(np.full((30, 40), 1.0), camera), Scan(sectors=sectors, below=1))
+    scan = obstacle_scan(
+        DepthMap(np.full((30, 40), 1.0), camera), ScanConfig(sectors=sectors, below=1)
+    )
     assert len(scan.ranges) == sectors
     assert not (scan.ranges == np.inf).any()
 

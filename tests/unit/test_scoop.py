@@ -11,11 +11,13 @@ from onnxruntime import InferenceSession
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from ssl_perception.config import Refinement, Scoop
+from ssl_perception.commands.export_scoop import run_export_scoop
+from ssl_perception.config import RefinementConfig, ScoopConfig
 from ssl_perception.datasets import FlowSample
 from ssl_perception.errors import InputError
-from ssl_perception.flow import estimate_flow, feature_graph
-from ssl_perception.flow.correspondence import (
+from ssl_perception.flow import estimate_flow
+from ssl_perception.flow.scoop import onnx_graph as feature_graph
+from ssl_perception.flow.scoop.correspondence import (
     MIN_EPSILON,
     Candidates,
     CorrespondenceModel,
@@ -23,14 +25,18 @@ from ssl_perception.flow.correspondence import (
     correspond,
     nearest_pairs,
 )
-from ssl_perception.flow.export import run_export_scoop
-from ssl_perception.flow.scoop_training import Pairs, Training, crop, held_out
-from ssl_perception.flow.set_conv import neighbour_graph
-from ssl_perception.flow.settle import settle
-from ssl_perception.flow.sinkhorn import transport
+from ssl_perception.flow.scoop.set_conv import neighbour_graph
+from ssl_perception.flow.scoop.sinkhorn import transport
+from ssl_perception.flow.scoop.static_suppression import settle
+from ssl_perception.flow.scoop.training import (
+    Pairs,
+    Training,
+    crop,
+    held_out,
+)
+from ssl_perception.flow.scoop.weights import load_into, shipped
 from ssl_perception.flow.solvers import scoop
-from ssl_perception.flow.weights import load_into, shipped
-from ssl_perception.onnx_session import open_session
+from ssl_perception.runtime.onnx_session import open_session
 from ssl_perception.types import PointCloud
 
 MOVE = np.array([0.7, 0.2, 0.0], np.float32)
@@ -113,7 +119,7 @@ def test_dense_and_sparse_transport_agree() -> None:
     points, goal = cloud(0), cloud(1, moved=True)
     model = shipped_model()
     here, there = torch.from_numpy(points), torch.from_numpy(goal)
-    options = Scoop()
+    options = ScoopConfig()
     with torch.no_grad():
         own, theirs = (model.features(c, neighbour_graph(c.numpy())) for c in (here, there))
         flows = [
@@ -139,7 +145,7 @@ def test_refinement_improves_on_the_correspondence() -> None:
 
 
 def test_published_presets_are_as_published() -> None:
-    kitti = Scoop().model_copy(update=Scoop.PRESETS["kitti"])
+    kitti = ScoopConfig().model_copy(update=ScoopConfig.PRESETS["kitti"])
     assert (kitti.support, kitti.refinement.steps, kitti.refinement.learning_rate) == (
         10,
         1000,
@@ -148,7 +154,7 @@ def test_published_presets_are_as_published() -> None:
     assert (kitti.refinement.smoothness, kitti.refinement.neighbours) == (1.0, 32)
     assert not kitti.refinement.truncation
     assert not kitti.prior
-    whole = Scoop.PRESETS["all"]["refinement"]
+    whole = ScoopConfig.PRESETS["all"]["refinement"]
     assert (whole.steps, whole.learning_rate) == (150, 0.2)
 
 
@@ -163,7 +169,7 @@ def test_what_stands_still_settles() -> None:
 
 def test_sampled_points_speak_for_the_others() -> None:
     points, goal = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
-    options = Scoop(points=1000, refinement=Refinement(steps=50))
+    options = ScoopConfig(points=1000, refinement=RefinementConfig(steps=50))
     flow = estimate_flow(points, goal, "scoop", options=options)
     assert flow.flow.shape == (2048, 3)
     assert np.linalg.norm(np.median(flow.flow[-512:], axis=0) - MOVE) < 0.3
@@ -171,7 +177,7 @@ def test_sampled_points_speak_for_the_others() -> None:
 
 def test_a_deadline_ends_the_refinement() -> None:
     points, goal = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
-    options = Scoop(refinement=Refinement(steps=100_000))
+    options = ScoopConfig(refinement=RefinementConfig(steps=100_000))
     flow = estimate_flow(points, goal, "scoop", seconds=0.6, options=options)
     assert not flow.converged
     assert flow.iterations < 100_000
@@ -205,7 +211,7 @@ def test_bad_weights_are_one_line(tmp_path: Path, kind: str) -> None:
     path = broken(tmp_path, kind)
     points = PointCloud(cloud(0, count=64))
     with pytest.raises(InputError) as error:
-        estimate_flow(points, points, "scoop", options=Scoop(weights=str(path)))
+        estimate_flow(points, points, "scoop", options=ScoopConfig(weights=str(path)))
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -263,7 +269,10 @@ def test_the_solver_reads_the_weights_that_are_named(tmp_path: Path) -> None:
     points, goal = (PointCloud(cloud(k, bool(k), 500), stamp=0.1 * k) for k in (0, 1))
     shipped_flow = estimate_flow(points, goal, "scoop:correspondence")
     other = estimate_flow(
-        points, goal, "scoop", options=Scoop(weights=str(path), refinement=Refinement(steps=0))
+        points,
+        goal,
+        "scoop",
+        options=ScoopConfig(weights=str(path), refinement=RefinementConfig(steps=0)),
     )
     assert np.abs(other.flow - shipped_flow.flow).max() > 1e-3
     assert scoop._model.cache_info().currsize >= 2
@@ -284,7 +293,9 @@ def test_onnx_runtime_computes_the_same_features(count: int) -> None:
 
 def test_the_flow_is_the_same_by_onnx_runtime_and_it_is_said_what_ran() -> None:
     source, target = PointCloud(cloud(0)), PointCloud(cloud(1, moved=True))
-    options = Scoop(refinement=Refinement(steps=0))  # Adam turns a rounding error into a step
+    options = ScoopConfig(
+        refinement=RefinementConfig(steps=0)
+    )  # Adam turns a rounding error into a step
     onnx = options.model_copy(update={"runtime": "onnx"})
     by_torch = estimate_flow(source, target, "scoop", options=options)
     by_onnx = estimate_flow(source, target, "scoop", options=onnx)
@@ -297,7 +308,7 @@ def test_a_missing_provider_is_refused_unless_a_fall_back_is_asked_for(
 ) -> None:
     only = ["CPUExecutionProvider"]
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: only)
-    options = Scoop(runtime="onnx", provider="cuda", refinement=Refinement(steps=0))
+    options = ScoopConfig(runtime="onnx", provider="cuda", refinement=RefinementConfig(steps=0))
     source, target = PointCloud(cloud(0)), PointCloud(cloud(1, moved=True))
     with pytest.raises(InputError, match=r"flow\.scoop\.provider cuda: .* has only"):
         estimate_flow(source, target, "scoop", options=options)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ssl_perception.flow.second_thread import SecondThread, in_turn
+from ssl_perception.runtime.worker_thread import SecondThread, in_turn
 
 
 def test_both_are_done_here_and_elsewhere() -> None:

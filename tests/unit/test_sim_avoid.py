@@ -7,7 +7,7 @@ import numpy as np
 from ssl_perception import config
 from ssl_perception.obstacles.avoid import Avoid, Command
 from ssl_perception.types import ObstacleScan
-from ssl_perception_sim.fly import fly
+from ssl_perception_sim.experiments.fly import fly
 
 SECTORS = 72
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from ssl_perception_sim import worlds
-from ssl_perception_sim.camera import StereoRig
-from ssl_perception_sim.pairs import room_frames
-from ssl_perception_sim.room import RoomPlan
-from ssl_perception_sim.world_file import parse
+from ssl_perception_sim.recording.pairs import room_frames
+from ssl_perception_sim.sensors.camera import StereoRig
+from ssl_perception_sim.world import worlds
+from ssl_perception_sim.world.room import RoomPlan
+from ssl_perception_sim.world.world_file import parse
 
 
 def matcher() -> cv2.StereoSGBM:
@@ -54,7 +54,7 @@ def test_depth_is_exact() -> None:
             "things": [{"size": [0.5, 8, 3], "position": [3.25, 0, 0], "material": "checker"}],
         })
     )  # fmt: skip
-    from ssl_perception_sim.motion import Still
+    from ssl_perception_sim.world.motion import Still
 
     assert world.camera is not None
     here = np.array([0.5, 0.0, 1.4])
@@ -82,7 +82,7 @@ def test_the_right_image_is_the_left_one_shifted_by_the_disparity() -> None:
 @pytest.mark.parametrize(("seed", "side", "index"), [(3, "left", 141), (3, "right", 2137)])
 def test_a_still_camera_never_repeats_an_image(seed: int, side: str, index: int) -> None:
     """Once in 12,707 frames the noise of two in a row would be the same."""
-    from ssl_perception_sim.motion import Still
+    from ssl_perception_sim.world.motion import Still
 
     camera = worlds.room(seed).camera
     assert camera is not None
@@ -143,7 +143,7 @@ def test_dirt_stays_where_it_is(broken_room: dict[str, object]) -> None:
 
 
 def test_turning_smears_the_picture() -> None:
-    from ssl_perception_sim.motion import Arc
+    from ssl_perception_sim.world.motion import Arc
 
     def sharpness(yaw_rate: float) -> float:
         world = worlds.room(

@@ -9,9 +9,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ssl_perception.errors import InputError
-from ssl_perception_sim import score
-from ssl_perception_sim.categories import Category
-from ssl_perception_sim.pairs import street_pairs
+from ssl_perception_sim.experiments import score
+from ssl_perception_sim.recording.pairs import street_pairs
+from ssl_perception_sim.world.categories import Category
 
 
 def test_truth_scores_zero_and_zero_flow_scores_the_truth() -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ssl_perception_sim import lidar as lidars
-from ssl_perception_sim import street as streets
-from ssl_perception_sim import worlds
-from ssl_perception_sim.actors import car, pedestrian
-from ssl_perception_sim.categories import Category
-from ssl_perception_sim.lidar import PATTERNS, Lidar, Sweep
-from ssl_perception_sim.materials import INDEX
-from ssl_perception_sim.mesh import box, merge, quad
-from ssl_perception_sim.motion import Arc, Still, rotation
-from ssl_perception_sim.pairs import flow_sample, street_pairs
-from ssl_perception_sim.scene import Actor, Body, Rays, Scene
+from ssl_perception_sim.recording.pairs import flow_sample, street_pairs
+from ssl_perception_sim.sensors import lidar as lidars
+from ssl_perception_sim.sensors.lidar import PATTERNS, Lidar, Sweep
+from ssl_perception_sim.world import street as streets
+from ssl_perception_sim.world import worlds
+from ssl_perception_sim.world.actors import car, pedestrian
+from ssl_perception_sim.world.categories import Category
+from ssl_perception_sim.world.materials import INDEX
+from ssl_perception_sim.world.mesh import box, merge, quad
+from ssl_perception_sim.world.motion import Arc, Still, rotation
+from ssl_perception_sim.world.scene import (
+    Actor,
+    Body,
+    Rays,
+    Scene,
+)
 
 SENSOR = Lidar(pattern="beams32", columns=720)
 

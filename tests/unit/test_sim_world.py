@@ -14,16 +14,16 @@ from rich.console import Console
 
 from ssl_perception.datasets import open_depth, open_flow
 from ssl_perception.errors import InputError
-from ssl_perception.io.log import open_log
+from ssl_perception.io.open_log import open_log
 from ssl_perception.obstacles.avoid import Command
 from ssl_perception.types import Odometry, PointCloud, StereoPair
-from ssl_perception_sim import worlds
-from ssl_perception_sim.faults import Picture
-from ssl_perception_sim.motion import Recorded
-from ssl_perception_sim.pairs import flow_sample
-from ssl_perception_sim.record import record, run_simulate
-from ssl_perception_sim.vehicles import GRAVITY, Car, Drone
-from ssl_perception_sim.world_file import load, parse
+from ssl_perception_sim.recording.pairs import flow_sample
+from ssl_perception_sim.recording.record import record, run_simulate
+from ssl_perception_sim.sensors.faults import Picture
+from ssl_perception_sim.world import worlds
+from ssl_perception_sim.world.motion import Recorded
+from ssl_perception_sim.world.vehicles import GRAVITY, Car, Drone
+from ssl_perception_sim.world.world_file import load, parse
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "sim" / "worlds"
 SMALL_STREET = {

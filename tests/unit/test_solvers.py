@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ssl_perception.config import FastNeuralPrior, Flow, NeuralPrior
+from ssl_perception.config import FastNsfConfig, FlowConfig, NsfpConfig
 from ssl_perception.errors import InputError
 from ssl_perception.flow import METHODS, estimate_flow, find
 from ssl_perception.types import PointCloud, SceneFlow
@@ -16,8 +16,8 @@ from ssl_perception.types import PointCloud, SceneFlow
 RNG = np.random.default_rng(5)
 # Gradient solvers are given just the steps that these small scenes need.
 OPTIONS: dict[str, Any] = {
-    "nsfp": NeuralPrior(iterations=80),
-    "fast_nsf": FastNeuralPrior(iterations=120, cell=0.2),
+    "nsfp": NsfpConfig(iterations=80),
+    "fast_nsf": FastNsfConfig(iterations=120, cell=0.2),
 }
 # A coordinate network bends everything a little; only our solver promises that static is static.
 STATIC_IS_STATIC = ("rigid_cluster", "neural_prior")
@@ -121,7 +121,7 @@ def test_backwards_in_time_gives_the_same_velocity(method: str) -> None:
 def test_a_deadline_is_kept_and_said(method: str) -> None:
     source, target = scene(), scene(MOVE, seed=1)
     solve(method, source, target, seconds=5.0)  # compilers and imports are not what is timed
-    patient = {"nsfp": NeuralPrior(patience=5000), "fast_nsf": FastNeuralPrior(patience=5000)}
+    patient = {"nsfp": NsfpConfig(patience=5000), "fast_nsf": FastNsfConfig(patience=5000)}
     start = time.perf_counter()
     flow = estimate_flow(source, target, method, seconds=0.3, options=patient.get(method))
     assert time.perf_counter() - start < 1.0
@@ -160,18 +160,18 @@ def test_unknown_methods_and_times_are_refused() -> None:
         ("nsfp:argoverse-8192", {"patience": 30, "points": 8192, "learning_rate": 0.008}),
         ("fast_nsf:readme", {"patience": 10, "min_delta": 1e-3, "learning_rate": 0.008}),
         ("fast_nsf:readme-8192", {"patience": 5, "learning_rate": 0.01, "points": 8192}),
-        ("fast_nsf:patient", FastNeuralPrior().model_dump()),
+        ("fast_nsf:patient", FastNsfConfig().model_dump()),
     ],
 )
 def test_published_settings_go_by_name(method: str, settings: dict[str, float]) -> None:
-    _, options = find(method, flow=Flow(nsfp=NeuralPrior(iterations=7)))
+    _, options = find(method, flow=FlowConfig(nsfp=NsfpConfig(iterations=7)))
     assert {key: getattr(options, key) for key in settings} == settings
     if method.startswith("nsfp"):
         assert options.iterations == 7, "what a preset doesn't name stays as it was set"
 
 
 def test_presets_are_within_the_settings_bounds() -> None:
-    for section in (NeuralPrior, FastNeuralPrior):
+    for section in (NsfpConfig, FastNsfConfig):
         for preset in section.PRESETS.values():
             section.model_validate(preset)
 
@@ -185,7 +185,7 @@ def test_an_unknown_preset_is_refused(method: str) -> None:
 
 def test_a_preset_is_used() -> None:
     source, target = scene(), scene(MOVE, seed=1)
-    few = FastNeuralPrior(iterations=3, cell=0.2)
+    few = FastNsfConfig(iterations=3, cell=0.2)
     sampled = estimate_flow(source, target, "fast_nsf:patient-8192", options=few)
     all_of_them = estimate_flow(source, target, "fast_nsf:patient", options=few)
     np.testing.assert_array_equal(sampled.flow, all_of_them.flow)

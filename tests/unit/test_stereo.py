@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from ssl_perception.config import Stereo
-from ssl_perception.depth.stereo import StereoMatcher
+from ssl_perception.config import StereoConfig
+from ssl_perception.depth.teacher.stereo import StereoMatcher
 from ssl_perception.errors import InputError
 from ssl_perception.types import CameraModel, Cue, StereoPair
 
 CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5)
 BASELINE = 0.06
-OPTIONS = Stereo(disparities=32)
+OPTIONS = StereoConfig(disparities=32)
 
 
 def picture(seed: int = 0, width: int = 400) -> np.ndarray:
@@ -68,7 +68,7 @@ def test_colour_and_grey_agree() -> None:
 
 
 def test_beyond_max_depth_is_unknown() -> None:
-    depth = StereoMatcher(Stereo(disparities=32, max_depth=3.0)).depth(pair_at(2))
+    depth = StereoMatcher(StereoConfig(disparities=32, max_depth=3.0)).depth(pair_at(2))
     assert np.isnan(depth.depth).mean() > 0.99
 
 
@@ -185,10 +185,10 @@ def test_different_exposure_is_no_fault() -> None:
 
 def test_image_narrower_than_the_search_is_refused() -> None:
     with pytest.raises(InputError, match="320x240 px, too small to search 320 disparities"):
-        StereoMatcher(Stereo(disparities=320)).depth(pair_at(9))
+        StereoMatcher(StereoConfig(disparities=320)).depth(pair_at(9))
 
 
 @pytest.mark.parametrize("setting", ["block", "check_block"])
 def test_even_block_is_refused(setting: str) -> None:
     with pytest.raises(InputError, match=f"stereo.{setting} must be odd"):
-        StereoMatcher(Stereo(**{setting: 6}))
+        StereoMatcher(StereoConfig(**{setting: 6}))

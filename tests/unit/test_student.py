@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_perception.config import Student as Options
-from ssl_perception.depth.architecture import (
+from ssl_perception.config import StudentConfig
+from ssl_perception.depth.student.architecture import (
     FEATURES,
     GRID_HEIGHT,
     GRID_WIDTH,
@@ -19,10 +19,10 @@ from ssl_perception.depth.architecture import (
     shrink,
     weight_shapes,
 )
-from ssl_perception.depth.label import label
-from ssl_perception.depth.mono import MonoDepth
-from ssl_perception.depth.network import Student, fold
-from ssl_perception.depth.onnx_graph import build, quantise
+from ssl_perception.depth.student.inference import MonoDepth
+from ssl_perception.depth.student.network import Student, fold
+from ssl_perception.depth.student.onnx_graph import build, quantise
+from ssl_perception.depth.teacher.pseudo_label import label
 from ssl_perception.errors import InputError
 from ssl_perception.types import CameraModel, Cue, DepthMap
 
@@ -194,7 +194,7 @@ def test_bad_weights_are_refused_and_the_old_model_goes_on(
 
 def test_missing_provider_is_refused_not_replaced() -> None:
     with pytest.raises(InputError, match="cuda: this ONNX Runtime has only"):
-        MonoDepth(Options(provider="cuda"))
+        MonoDepth(StudentConfig(provider="cuda"))
 
 
 def test_provider_in_use_is_told(weights: Weights) -> None:

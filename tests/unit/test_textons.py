@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ssl_perception.config import Textons as Options
-from ssl_perception.depth.textons import Textons
+from ssl_perception.config import TextonsConfig
+from ssl_perception.depth.student.textons import Textons
 
 
 def wall(distance: float, seed: int) -> np.ndarray:
@@ -26,7 +26,7 @@ def flight(count: int, seed: int) -> list[tuple[np.ndarray, float]]:
 
 @pytest.mark.parametrize("regressor", ["knn", "ridge"])
 def test_learns_distance_from_texture(regressor: str) -> None:
-    textons = Textons(Options(regressor=regressor))  # type: ignore[arg-type]
+    textons = Textons(TextonsConfig(regressor=regressor))  # type: ignore[arg-type]
     for image, distance in flight(160, seed=1):
         textons.learn(image, distance)
     test = flight(40, seed=2)
@@ -36,7 +36,7 @@ def test_learns_distance_from_texture(regressor: str) -> None:
 
 
 def test_predicts_nothing_before_it_has_a_dictionary() -> None:
-    textons = Textons(Options(dictionary_frames=10))
+    textons = Textons(TextonsConfig(dictionary_frames=10))
     for image, distance in flight(9, seed=1):
         textons.learn(image, distance)
     assert math.isnan(textons.predict(wall(1.0, 0)))
@@ -45,7 +45,7 @@ def test_predicts_nothing_before_it_has_a_dictionary() -> None:
 def test_same_input_same_answer() -> None:
     answers = []
     for _ in range(2):
-        textons = Textons(Options(dictionary_frames=10), seed=3)
+        textons = Textons(TextonsConfig(dictionary_frames=10), seed=3)
         for image, distance in flight(60, seed=1):
             textons.learn(image, distance)
         answers.append(textons.predict(wall(1.0, 7)))
@@ -53,14 +53,14 @@ def test_same_input_same_answer() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    textons = Textons(Options(dictionary_frames=10, samples=50))
+    textons = Textons(TextonsConfig(dictionary_frames=10, samples=50))
     for image, distance in flight(120, seed=1):
         textons.learn(image, distance)
     assert len(textons._features) == len(textons._targets) == 50
 
 
 def test_clear_ahead_is_as_far_as_it_goes() -> None:
-    textons = Textons(Options(dictionary_frames=10, regressor="knn"))
+    textons = Textons(TextonsConfig(dictionary_frames=10, regressor="knn"))
     for k in range(20):
         textons.learn(wall(1.0, k), math.inf)
     assert textons.predict(wall(1.0, 99)) == pytest.approx(textons.options.far)

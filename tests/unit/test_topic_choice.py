@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ssl_perception.config import Topics
+from ssl_perception.config import TopicsConfig
 from ssl_perception.errors import InputError
 from ssl_perception.io.topic_choice import (
     CAMERA_INFO,
@@ -27,7 +27,7 @@ REAR = {name.replace("stereo", "rear"): kind for name, kind in STEREO.items()}
 
 
 def choose(available: dict[str, str], **wanted: str) -> Chosen:
-    return choose_topics(available, Topics(**wanted), "log.mcap")
+    return choose_topics(available, TopicsConfig(**wanted), "log.mcap")
 
 
 def test_the_only_ones_are_taken() -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl_perception.config import Trust as Options
-from ssl_perception.depth.trust import (
+from ssl_perception.config import TrustConfig
+from ssl_perception.depth.trust.state import (
     Driver,
     Evidence,
     Tally,
@@ -27,14 +27,14 @@ from ssl_perception.depth.trust import (
 )
 from ssl_perception.types import Cue, ObstacleScan
 
-OPTIONS = Options()
+OPTIONS = TrustConfig()
 DT = 0.3
 
 
 class Flight:
     """Feeds frames; stereo sees an obstacle at 0.7 m in one frame of four, else at 3 m."""
 
-    def __init__(self, options: Options = OPTIONS, seed: int = 0) -> None:
+    def __init__(self, options: TrustConfig = OPTIONS, seed: int = 0) -> None:
         self.options = options
         self.trust = Trust()
         self.now = 0.0
@@ -105,7 +105,7 @@ def test_an_obstacle_a_little_beyond_trigger_is_no_false_alarm_and_no_test() -> 
 
 def test_what_a_beginner_said_does_not_calibrate_the_student_that_it_became() -> None:
     """A beginner that calls near things 1.5 m needs a long threshold, and cries wolf with it."""
-    flight = Flight(Options(sample_interval=0.2))  # every frame is a test
+    flight = Flight(TrustConfig(sample_interval=0.2))  # every frame is a test
     for k in range(200):
         flight.frame(stereo=0.7 if k % 4 == 0 else 1.4, mono=1.5)
     assert flight.trust.threshold > 1.4 and not flight.trust.trusted
@@ -167,7 +167,7 @@ def test_unknown_places_are_not_for_the_student() -> None:
 
 
 def test_old_evidence_lapses() -> None:
-    flight = Flight(Options(max_age=60.0))
+    flight = Flight(TrustConfig(max_age=60.0))
     flight.fly(400)
     assert flight.frame(stereo_valid=False, stereo=math.nan).driver is Driver.MONO
     flight.now += 61.0
@@ -257,7 +257,7 @@ def test_wilson_contains_the_share_and_shrinks(successes: int, trials: int) -> N
 
 @given(st.lists(st.floats(0.1, 5.0), min_size=20, max_size=80))
 def test_calibrated_threshold_reaches_its_rate_unless_capped(distances: list[float]) -> None:
-    options = Options(threshold_cap=10.0)
+    options = TrustConfig(threshold_cap=10.0)
     threshold = calibrate(distances, options)
     called = np.mean([d < threshold for d in distances])
     assert called >= options.target_tpr

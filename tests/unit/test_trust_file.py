@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from ssl_perception.config import Trust as Options
-from ssl_perception.depth.trust import Driver, Evidence, Trust, update
-from ssl_perception.depth.trust_file import load_trust, save_trust
+from ssl_perception.config import TrustConfig
+from ssl_perception.depth.trust.persistence import load_trust, save_trust
+from ssl_perception.depth.trust.state import (
+    Driver,
+    Evidence,
+    Trust,
+    update,
+)
 
-OPTIONS = Options()
+OPTIONS = TrustConfig()
 
 
 def earned() -> Trust:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.kernel import kernel
-from ssl_perception.flow.rigid.registration import TAU, Matching, match, move
+from ssl_perception.flow.rigid.registration import (
+    TAU,
+    Matching,
+    match,
+    move,
+)
 from ssl_perception.flow.rigid.sampling import Sample
 from ssl_perception.flow.rigid.visibility import RangeImage, occluded
+from ssl_perception.runtime.numba_kernel import kernel
 
 _HIDDEN_COST = 0.25  # most that a point costs which the target couldn't see, having moved ...
 _HIDDEN_COST_STILL = 0.15  # ... and having stood still, which needs no proof

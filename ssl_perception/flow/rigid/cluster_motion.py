@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.kernel import kernel, take_number
 from ssl_perception.flow.rigid.acceptance import (
     MIN_LENGTH,
     costs,
@@ -17,7 +16,7 @@ from ssl_perception.flow.rigid.acceptance import (
     significance,
 )
 from ssl_perception.flow.rigid.components import Components, measure
-from ssl_perception.flow.rigid.hovering import Ceiling, hovers
+from ssl_perception.flow.rigid.height_above_ground import Ceiling, hovers
 from ssl_perception.flow.rigid.hypothesis_search import (
     MAX_HYPOTHESES,
     STEP,
@@ -43,9 +42,16 @@ from ssl_perception.flow.rigid.sampling import (
     sample_source,
     sample_target,
 )
-from ssl_perception.flow.rigid.split import MAX_DEPTH, disagreement, merge, split, worth_splitting
+from ssl_perception.flow.rigid.split import (
+    MAX_DEPTH,
+    disagreement,
+    merge,
+    split,
+    worth_splitting,
+)
 from ssl_perception.flow.rigid.visibility import RangeImage
 from ssl_perception.flow.rigid.voxel_grid import VoxelGrid
+from ssl_perception.runtime.numba_kernel import kernel, take_number
 
 MIN_POINTS = 12
 MAX_EXTENT = 20.0  # m

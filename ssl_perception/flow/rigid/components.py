@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.voxel_grid import VoxelGrid, column_range
 from ssl_perception.flow.rigid.workspace import Workspace
+from ssl_perception.runtime.numba_kernel import kernel
 
 VERTICAL_REACH = 2  # voxels; rings of a lidar leave gaps
 SPARE = 256  # clusters that splitting may add

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid, column_range
 from ssl_perception.flow.rigid.workspace import Workspace
+from ssl_perception.runtime.numba_kernel import kernel
 
 STEP = 0.25  # m, field cell and lattice step
 TRUNCATION = 0.4  # m

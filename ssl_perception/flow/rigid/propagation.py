@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.components import Components
 from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid, column_range
+from ssl_perception.runtime.numba_kernel import kernel
 
 STATIC, REGISTERED, PROPAGATED = 0, 1, 2
 MAX_POINTS = 120

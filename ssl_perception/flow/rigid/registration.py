@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.sampling import MAX_SOURCE, MAX_TARGET, Sample
+from ssl_perception.runtime.numba_kernel import kernel
 
 TAU = 0.5  # m, pairs farther apart are dropped
 GICP_TAU = 0.4  # m

@@ -12,7 +12,6 @@ from math import isinf
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.deadline import Deadline
 from ssl_perception.flow.rigid.cluster_motion import (
     LANES,
     Motions,
@@ -22,7 +21,8 @@ from ssl_perception.flow.rigid.cluster_motion import (
 )
 from ssl_perception.flow.rigid.components import Components
 from ssl_perception.flow.rigid.workspace import Workspace
-from ssl_perception.flow.second_thread import Both
+from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.runtime.worker_thread import Both
 from ssl_perception.types import FloatArray
 
 _ROUND = 16  # clusters, after which the lanes tell each other what moves; with 48 streets got worse

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid
+from ssl_perception.runtime.numba_kernel import kernel
 
 MAX_SOURCE, MAX_TARGET = 256, 512  # for registration
 FINE_SOURCE, FINE_TARGET = 1024, 1024  # for the verdict on a large cluster

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.components import Components, measure
 from ssl_perception.flow.rigid.sampling import Sample
 from ssl_perception.flow.rigid.voxel_grid import VoxelGrid
+from ssl_perception.runtime.numba_kernel import kernel
 
 MAX_DEPTH = 3
 _MIN_EVIDENCE = 4.0  # points' worth of cost, on either side

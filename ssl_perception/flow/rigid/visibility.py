@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.workspace import Workspace
+from ssl_perception.runtime.numba_kernel import kernel
 
 COLUMNS = 900  # 0.4 degrees
 ROW_ANGLE = 0.0125  # rad

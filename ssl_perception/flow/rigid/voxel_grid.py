@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.kernel import kernel
 from ssl_perception.flow.rigid.workspace import Workspace
+from ssl_perception.runtime.numba_kernel import kernel
 
 EDGE = 0.2  # m
 LAYERS_PER_WORD = 64

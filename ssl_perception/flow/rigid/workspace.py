@@ -7,8 +7,8 @@ from math import prod
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ssl_perception.flow.rigid.pace import Pace
-from ssl_perception.flow.second_thread import SecondThread
+from ssl_perception.flow.rigid.range_budget import Pace
+from ssl_perception.runtime.worker_thread import SecondThread
 
 
 class Workspace:

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.config import RigidCluster
-from ssl_perception.flow.deadline import Deadline
+from ssl_perception.config import RigidClusterConfig
 from ssl_perception.flow.rigid.cluster_motion import (
     MIN_UNMATCHED,
     Motions,
@@ -26,7 +25,7 @@ from ssl_perception.flow.rigid.cluster_motion import (
     write_flow,
 )
 from ssl_perception.flow.rigid.components import Components, connected_components
-from ssl_perception.flow.rigid.hovering import ceiling
+from ssl_perception.flow.rigid.height_above_ground import ceiling
 from ssl_perception.flow.rigid.hypothesis_search import CostField, cost_field
 from ssl_perception.flow.rigid.propagation import STATIC, propagate
 from ssl_perception.flow.rigid.registration_queue import most_important_first, register_all
@@ -34,8 +33,9 @@ from ssl_perception.flow.rigid.static_test import match_voxels
 from ssl_perception.flow.rigid.visibility import find_novel, range_image
 from ssl_perception.flow.rigid.voxel_grid import grid_bounds, local_points, voxel_grid
 from ssl_perception.flow.rigid.workspace import Workspace
-from ssl_perception.flow.second_thread import Both, in_turn
-from ssl_perception.flow.stopwatch import Stopwatch
+from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.runtime.stopwatch import Stopwatch
+from ssl_perception.runtime.worker_thread import Both, in_turn
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 _kept = threading.local()  # the workspace of each thread that calls `solve`
@@ -99,7 +99,7 @@ class ClusterFlow:
 def solve(
     source: PointCloud,
     target: PointCloud,
-    options: RigidCluster,
+    options: RigidClusterConfig,
     deadline: Deadline,
     seed: int,
 ) -> SceneFlow:
@@ -116,7 +116,7 @@ def solve(
 def cluster_flow(
     source: PointCloud,
     target: PointCloud,
-    options: RigidCluster | None = None,
+    options: RigidClusterConfig | None = None,
     deadline: Deadline | None = None,
     guesses: Guesses = NO_GUESSES,
     workspace: Workspace | None = None,
@@ -133,7 +133,7 @@ def cluster_flow(
         guesses: further hypotheses per region. They never replace the search.
         workspace: keep one per thread between calls; the result holds no view of it.
     """
-    options = options or RigidCluster()
+    options = options or RigidClusterConfig()
     deadline = deadline or Deadline()
     workspace = workspace or Workspace()
     watch = Stopwatch()
@@ -215,7 +215,7 @@ def cluster_flow(
 def _look(
     source: PointCloud,
     target: PointCloud,
-    options: RigidCluster,
+    options: RigidClusterConfig,
     deadline: Deadline,
     workspace: Workspace,
     both: Both,

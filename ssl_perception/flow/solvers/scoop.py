@@ -17,25 +17,25 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from ssl_perception.config import Scoop as Options
-from ssl_perception.flow.coordinate_network import by_direction, choose_device
-from ssl_perception.flow.correspondence import (
+from ssl_perception.config import ScoopConfig
+from ssl_perception.flow.neural.coordinate_network import by_direction, choose_device
+from ssl_perception.flow.scoop.correspondence import (
     CorrespondenceModel,
     all_pairs,
     correspond,
     nearest_pairs,
 )
-from ssl_perception.flow.deadline import Deadline
-from ssl_perception.flow.refinement import Refined, refine
-from ssl_perception.flow.set_conv import neighbour_graph
-from ssl_perception.flow.settle import settle
-from ssl_perception.flow.weights import load_into, shipped
+from ssl_perception.flow.scoop.refinement import Refined, refine
+from ssl_perception.flow.scoop.set_conv import neighbour_graph
+from ssl_perception.flow.scoop.static_suppression import settle
+from ssl_perception.flow.scoop.weights import load_into, shipped
+from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-    from ssl_perception.onnx_session import Provider
+    from ssl_perception.runtime.onnx_session import Provider
 
 MOVING_SPEED = 0.5  # m/s over ground: Argoverse's 0.05 m in 0.1 s
 SWEEP = 0.1  # s assumed between clouds that carry no stamps
@@ -43,7 +43,7 @@ INTERPOLATION = 3  # solved points from which the others take their flow
 
 
 def solve(
-    source: PointCloud, target: PointCloud, options: Options, deadline: Deadline, seed: int
+    source: PointCloud, target: PointCloud, options: ScoopConfig, deadline: Deadline, seed: int
 ) -> SceneFlow:
     """See ``flow.Solver``."""
     device = choose_device(options.device)
@@ -76,7 +76,7 @@ def solve_points(
     model: CorrespondenceModel,
     points: FloatArray,
     goal: FloatArray,
-    options: Options,
+    options: ScoopConfig,
     deadline: Deadline,
     device: torch.device,
 ) -> tuple[Refined, FloatArray]:
@@ -96,7 +96,7 @@ def solve_points(
     return refined, found.confidence.cpu().numpy()
 
 
-def providers(options: Options) -> list[str]:
+def providers(options: ScoopConfig) -> list[str]:
     """What really computes the features, by ONNX Runtime's names; empty: PyTorch does.
 
     Raises:
@@ -105,27 +105,29 @@ def providers(options: Options) -> list[str]:
     return [] if options.runtime == "torch" else list(_session(options).get_providers())
 
 
-def _features(model: CorrespondenceModel, cloud: torch.Tensor, options: Options) -> torch.Tensor:
+def _features(
+    model: CorrespondenceModel, cloud: torch.Tensor, options: ScoopConfig
+) -> torch.Tensor:
     """(N, 128) of a cloud (N, 3), on its device."""
     points = cloud.cpu().numpy()
     edges = neighbour_graph(points)
     if options.runtime == "torch":
         features: torch.Tensor = model.features(cloud, edges.to(cloud.device))
         return features
-    from ssl_perception.flow.feature_graph import run  # ONNX need not be there for PyTorch
+    from ssl_perception.flow.scoop.onnx_graph import run  # ONNX need not be there for PyTorch
 
     computed = run(_session(options), points, edges.numpy())
     return torch.from_numpy(computed).to(cloud.device)
 
 
-def _session(options: Options) -> InferenceSession:
+def _session(options: ScoopConfig) -> InferenceSession:
     return _made(options.weights, options.provider, options.fall_back, torch.get_num_threads())
 
 
 @lru_cache(maxsize=4)
 def _made(weights: str, provider: Provider, fall_back: bool, threads: int) -> InferenceSession:
-    from ssl_perception.flow.feature_graph import build
-    from ssl_perception.onnx_session import open_session
+    from ssl_perception.flow.scoop.onnx_graph import build
+    from ssl_perception.runtime.onnx_session import open_session
 
     graph = build(_model(weights).features)
     return open_session(graph, provider, threads, fall_back, "flow.scoop.provider")

@@ -14,11 +14,11 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import UInt64
 from std_srvs.srv import Trigger
 
-from ssl_perception.depth.label import label
-from ssl_perception.depth.learner_process import LearnerProcess
-from ssl_perception.depth.model_store import ModelStore
+from ssl_perception.depth.learning.learner_process import LearnerProcess
+from ssl_perception.depth.teacher.pseudo_label import label
 from ssl_perception.errors import InputError
 from ssl_perception.io import images
+from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stereo_sync import Matched, Side, StereoSync
 from ssl_perception.types import CameraModel, DepthMap

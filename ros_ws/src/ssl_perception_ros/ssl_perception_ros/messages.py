@@ -17,7 +17,7 @@ from stereo_msgs.msg import DisparityImage
 from visualization_msgs.msg import Marker, MarkerArray
 
 from ssl_perception.errors import InputError
-from ssl_perception.flow.tracks import MovingObject
+from ssl_perception.flow.online.tracking import MovingObject
 from ssl_perception.io.images import PackedDisparity, PackedImage
 from ssl_perception.io.point_cloud2 import PackedCloud, stamp_ns
 from ssl_perception.types import CameraModel, Cue, ObstacleScan

@@ -13,11 +13,16 @@ from typing import NamedTuple
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import UInt64
 
-from ssl_perception.depth.checkpoint import MEMORY, STUDENT, load_places, load_student
-from ssl_perception.depth.model_store import ModelStore
-from ssl_perception.depth.mono import MonoDepth as Student
+from ssl_perception.depth.learning.checkpoint import (
+    MEMORY,
+    STUDENT,
+    load_places,
+    load_student,
+)
+from ssl_perception.depth.student.inference import MonoDepth as Student
 from ssl_perception.errors import InputError
 from ssl_perception.io import images
+from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception_ros import messages
 from ssl_perception_ros.diagnostics import Health

@@ -17,14 +17,19 @@ from typing import NamedTuple
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, Range
 
-from ssl_perception.depth.cue_sync import CueSync, Frame, Side
-from ssl_perception.depth.cues import Weighed, absent, weigh
-from ssl_perception.depth.trust import Driver, Trust, rates
-from ssl_perception.depth.trust_file import load_trust, save_trust
+from ssl_perception.depth.trust.fusion import Weighed, absent, weigh
+from ssl_perception.depth.trust.persistence import load_trust, save_trust
+from ssl_perception.depth.trust.state import Driver, Trust, rates
 from ssl_perception.io import images
+from ssl_perception.io.cue_sync import CueSync, Frame, Side
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
-from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
+from ssl_perception.types import (
+    CameraModel,
+    Cue,
+    DepthMap,
+    ObstacleScan,
+)
 from ssl_perception_ros import messages
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run

@@ -16,7 +16,13 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from ssl_perception.config import Config, Section, Setting, from_dict, settings
+from ssl_perception.config import (
+    Config,
+    Section,
+    Setting,
+    from_dict,
+    settings,
+)
 from ssl_perception.errors import InputError
 from ssl_perception_ros.settings import ALL
 

@@ -30,9 +30,10 @@ from ssl_perception_ros.node import PerceptionNode, run
 from ssl_perception_ros.settings import SimWorld as Settings
 
 try:
-    from ssl_perception_sim import topics, worlds
-    from ssl_perception_sim.flight import Flight
-    from ssl_perception_sim.vehicles import Scripted
+    from ssl_perception_sim.experiments.flight import Flight
+    from ssl_perception_sim.recording import topics
+    from ssl_perception_sim.world import worlds
+    from ssl_perception_sim.world.vehicles import Scripted
 except ImportError as error:
     print(f"error: the simulator isn't installed (extra `sim`): {error}", file=sys.stderr)
     raise SystemExit(2) from None

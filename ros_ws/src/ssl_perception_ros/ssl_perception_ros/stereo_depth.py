@@ -10,7 +10,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, Image
 from stereo_msgs.msg import DisparityImage
 
-from ssl_perception.depth.stereo import StereoMatcher
+from ssl_perception.depth.teacher.stereo import StereoMatcher
 from ssl_perception.io import images
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stereo_sync import Matched, Side, StereoSync

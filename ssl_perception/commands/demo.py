@@ -1,0 +1,217 @@
+"""``ssl-perception demo``: a simulated street through the whole pipeline, judged by its truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from ssl_perception.commands.replay import run_replay
+from ssl_perception.config import Config
+from ssl_perception.datasets.samples import DYNAMIC_SPEED
+from ssl_perception.errors import InputError
+from ssl_perception.evaluation.report import Section, write_html
+from ssl_perception.evaluation.run_report import PICTURES, RunReport
+from ssl_perception.io.open_log import open_log
+from ssl_perception.io.point_cloud2 import FlowCloud
+from ssl_perception.io.results import read_depth, read_flow, read_scans
+from ssl_perception.io.write import write_json
+from ssl_perception.types import (
+    Cue,
+    DepthMap,
+    FloatArray,
+    StereoPair,
+)
+
+
+@dataclass
+class Score:
+    """Errors against the truth, gathered input by input.
+
+    Velocity errors are lengths of differences, m/s; depth errors are relative. Each list holds one
+    mean per input, so that a long sweep weighs no more than a short one. The rows beside ours say
+    what the same input would have scored with "nothing moves" and with the frame's median depth.
+    """
+
+    moving: list[float] = field(default_factory=list)
+    moving_if_still: list[float] = field(default_factory=list)
+    static: list[float] = field(default_factory=list)
+    known: list[float] = field(default_factory=list)
+    depth: list[float] = field(default_factory=list)
+    depth_if_median: list[float] = field(default_factory=list)
+
+    def sweep(self, flow: FlowCloud, truth: FloatArray) -> None:
+        """Add a sweep; ``truth`` is (N, 3) m/s."""
+        known = flow.confidence > 0
+        if not known.any():
+            return
+        self.known.append(float(known.mean()))
+        speed = np.linalg.norm(truth, axis=1)
+        error = np.linalg.norm(flow.velocity - truth, axis=1)
+        dynamic = known & (speed > DYNAMIC_SPEED)
+        if dynamic.any():
+            self.moving.append(float(error[dynamic].mean()))
+            self.moving_if_still.append(float(speed[dynamic].mean()))
+        self.static.append(float(error[known & ~dynamic].mean()))
+
+    def pair(self, depth: FloatArray, truth: FloatArray) -> None:
+        """Add a depth image; both (H, W) m, NaN unknown."""
+        both = np.isfinite(depth) & np.isfinite(truth)
+        if both.any():
+            real = truth[both]
+            self.depth.append(float(np.median(np.abs(depth[both] - real) / real)))
+            self.depth_if_median.append(float(np.median(np.abs(np.median(real) - real) / real)))
+
+    def figures(self) -> dict[str, float | None]:
+        """Means over all inputs; None where nothing could be compared."""
+
+        def mean(values: list[float]) -> float | None:
+            return float(np.mean(values)) if values else None
+
+        return {
+            "velocity_error_moving": mean(self.moving),
+            "velocity_error_moving_zero_flow": mean(self.moving_if_still),
+            "velocity_error_static": mean(self.static),
+            "known_fraction": mean(self.known),
+            "depth_error_relative": mean(self.depth),
+            "depth_error_relative_constant_median": mean(self.depth_if_median),
+        }
+
+
+def files_written(folder: Path) -> dict[str, Path]:
+    """What ``run_demo`` writes into its folder, by what it is."""
+    files = {"the log": "log.mcap", "the results": "output.mcap", "the report": "report.html"}
+    files |= {f"the picture {name}": f"{name}.png" for name in PICTURES}
+    return {what: folder / name for what, name in files.items()}
+
+
+def run_demo(
+    folder: Path,
+    seconds: float,
+    seed: int,
+    config: Config,
+    ros: bool,
+    json_file: Path | None,
+    console: Console,
+) -> None:
+    """Make the log, run the pipeline (or the nodes) over it, score it, draw it.
+
+    Raises:
+        InputError: the folder can't be written, or a part that the demo needs is missing.
+    """
+    try:
+        from ssl_perception_sim.recording.record import run_simulate
+        from ssl_perception_sim.world.worlds import STREET_FOOTPRINT
+    except ImportError as error:
+        raise InputError(
+            f"demo needs the simulator ({error.name} is missing): pip install 'ssl-perception[sim]'"
+        ) from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror or error}") from None
+    if not config.collision.has_footprint:
+        car = config.collision.model_copy(update=STREET_FOOTPRINT)
+        config = config.model_copy(update={"collision": car})
+    log, output, report, *_ = files_written(folder).values()
+    console.print(f"[bold]1[/] simulate {seconds:g} s of a street, seed {seed}")
+    run_simulate("street", log, seconds, seed, None, console)
+    times = RunReport()
+    if ros:
+        from ssl_perception.commands.ros_processes import through_nodes
+
+        console.print("[bold]2[/] play it through the ROS 2 nodes")
+        through_nodes(log, output, config, console)
+    else:
+        console.print("[bold]2[/] run the pipeline over it")
+        times = run_replay(log, output, config, None, None, False, None, console).report
+    console.print("[bold]3[/] compare with the truth, and draw")
+    score, collected = Score(), times.only_times()
+    compare(log, output, score, collected)
+    figures = score.figures()
+    lead = f"A simulated street, seed {seed}, {seconds:g} s: {len(score.static)} sweeps and "
+    lead += f"{len(score.depth)} stereo pairs compared with the truth."
+    against_truth = Section("Against the truth", _LEGEND, _HEADER, _rows(figures))
+    write_html(report, "ssl_perception demo", lead, [against_truth, *collected.sections()])
+    drawn = collected.write_pictures(folder)
+    if json_file is not None:
+        latency = collected.latency()
+        write_json(json_file, {"seed": seed, "seconds": seconds, "latency_ms": latency, **figures})
+
+    table = Table(box=None, pad_edge=False)
+    for heading in _HEADER:
+        table.add_column(heading, justify="left" if heading == _HEADER[0] else "right")
+    for row in _rows(figures):
+        table.add_row(*row)
+    console.print(table)
+    for name, path in (("log", log), ("results", output), ("report", report)):
+        console.print(f"{name:10s}{path}")
+    console.print(f"{'pictures':10s}{', '.join(str(path) for path in drawn)}")
+
+
+def compare(log: Path, output: Path, score: Score, report: RunReport) -> None:
+    """Judge a bag of results by the truth in the simulated log that it was made from.
+
+    Raises:
+        InputError: a bag can't be read, or lacks a topic.
+    """
+    for _, flow, truth in same_stamp(read_flow(output), read_flow(log, "/truth/scene_flow")):
+        score.sweep(flow, truth.velocity)
+        report.sweep(flow, truth.velocity)
+    pairs = ((r.stamp_ns, r.value) for r in open_log(log) if isinstance(r.value, StereoPair))
+    depths, truths = read_depth(output, "/stereo/depth"), read_depth(log, "/truth/depth")
+    for _, pair, depth, scan, truth in same_stamp(pairs, depths, read_scans(output), truths):
+        score.pair(depth, truth)
+        valid = bool(np.isfinite(depth).any())
+        depth_map = DepthMap(depth, pair.camera, pair.stamp, Cue.STEREO, valid)
+        report.pair(pair.left, depth_map, scan, truth)
+
+
+def same_stamp(*streams: Iterator[tuple[int, Any]]) -> Iterator[tuple[Any, ...]]:
+    """``(stamp, value, value, ...)`` for the stamps that all streams have; each is in order."""
+    heads = [next(stream, None) for stream in streams]
+    while True:
+        present = [head for head in heads if head is not None]
+        if len(present) < len(heads):
+            return
+        newest = max(stamp for stamp, _ in present)
+        behind = [k for k, (stamp, _) in enumerate(present) if stamp < newest]
+        if not behind:
+            yield newest, *(value for _, value in present)
+            behind = list(range(len(heads)))
+        for k in behind:
+            heads[k] = next(streams[k], None)
+
+
+_LEGEND = (
+    "Velocity errors are mean lengths of differences, m/s, over points with a known velocity; "
+    "depth errors are medians of |depth - truth| / truth. The last column is what the same input "
+    "scores with a prediction that knows nothing: no motion, or the frame's median depth."
+)
+_HEADER = ("", "error", "knowing nothing")
+
+
+def _rows(figures: dict[str, float | None]) -> list[tuple[str, str, str]]:
+    def text(key: str, form: str) -> str:
+        value = figures[key]
+        return "none seen" if value is None else form.format(value)
+
+    return [
+        (
+            "velocity of what moves, m/s",
+            text("velocity_error_moving", "{:.2f}"),
+            text("velocity_error_moving_zero_flow", "{:.2f}"),
+        ),
+        ("velocity of what stands, m/s", text("velocity_error_static", "{:.3f}"), "0.000"),
+        ("points with a known velocity", text("known_fraction", "{:.0%}"), ""),
+        (
+            "depth, relative",
+            text("depth_error_relative", "{:.1%}"),
+            text("depth_error_relative_constant_median", "{:.1%}"),
+        ),
+    ]

@@ -1,0 +1,215 @@
+"""A recorded log through the pipeline, into a bag of results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ssl_perception.config import Config
+from ssl_perception.errors import InputError
+from ssl_perception.evaluation.report import write_html
+from ssl_perception.evaluation.run_report import RunReport, latency_rows
+from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.warm_up import time_to_warm, warm_up
+from ssl_perception.io.log import Log, Recorded
+from ssl_perception.io.open_log import open_log
+from ssl_perception.io.output import OutputBag
+from ssl_perception.io.output_paths import check_outputs
+from ssl_perception.io.point_cloud2 import FlowCloud
+from ssl_perception.io.write import write_json
+from ssl_perception.obstacles.collision import NO_FOOTPRINT
+from ssl_perception.pipeline import Perception, StereoDepth
+from ssl_perception.runtime.console import progress_bar
+from ssl_perception.types import Odometry, PointCloud, StereoPair
+
+Result = SweepFlow | StereoDepth
+
+
+@dataclass
+class Summary:
+    """What a run did, in figures."""
+
+    log: str
+    sweeps: int = 0
+    stereo_pairs: int = 0
+    skipped: list[str] = field(default_factory=list)
+    latency: dict[str, dict[str, float]] = field(default_factory=dict)
+    ego_motion: list[dict[str, Any]] = field(default_factory=list)
+    moving_points: int = 0
+    valid_depth: list[float] = field(default_factory=list)
+    report: RunReport = field(default_factory=RunReport)
+
+    def add(self, recorded: Recorded, result: Result) -> None:
+        """Count one result."""
+        if isinstance(result, SweepFlow):
+            self.sweeps += 1
+            self.moving_points += int(result.flow.moving.sum())
+            if result.current_from_previous is not None:
+                pose = result.current_from_previous.tolist()
+                self.ego_motion.append(
+                    {"stamp_ns": recorded.stamp_ns, "current_from_previous": pose}
+                )
+        else:
+            self.stereo_pairs += 1
+            self.valid_depth.append(result.depth.valid_fraction)
+
+    def figures(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return {
+            "log": self.log,
+            "sweeps": self.sweeps,
+            "stereo_pairs": self.stereo_pairs,
+            "flow_messages": self.sweeps,
+            "depth_messages": self.stereo_pairs,
+            "scan_messages": self.stereo_pairs,
+            "skipped": self.skipped,
+            "latency_ms": self.latency,
+            "moving_points_per_sweep": self.moving_points / self.sweeps if self.sweeps else None,
+            "valid_depth_fraction": float(np.mean(self.valid_depth)) if self.valid_depth else None,
+            "ego_motion": self.ego_motion,
+        }
+
+
+def replay(
+    log: Log, perception: Perception, on_bad: Callable[[InputError], None] | None = None
+) -> Iterator[tuple[Recorded, Result]]:
+    """The pipeline's answer to each sweep and stereo pair of a log, in the order of time.
+
+    Before the first sweep compilers get the time that they want (a minute, once after an
+    installation), so that latencies are those of the work.
+
+    Args:
+        on_bad: told of each input that can't be used, then the next one is taken; None: raise.
+
+    Raises:
+        InputError: the log, or (without ``on_bad``) a message in it, can't be used.
+    """
+    warm = time_to_warm(perception.config.flow.method) is not None
+    for recorded in log.read(on_bad):
+        value = recorded.value
+        try:
+            if isinstance(value, PointCloud):
+                if not warm:
+                    warm_up(perception.config)
+                    warm = True
+                yield recorded, perception.sweep(value)
+            elif isinstance(value, StereoPair):
+                yield recorded, perception.stereo(value)
+            elif isinstance(value, Odometry):
+                perception.odometry(value)
+        except InputError as error:
+            located = InputError(f"{log.name}: {recorded.topic} at {recorded.stamp_ns} ns: {error}")
+            if on_bad is None:
+                raise located from None
+            on_bad(located)
+
+
+def collect(report: RunReport, recorded: Recorded, result: Result) -> None:
+    """Show a result to the report."""
+    spent = sum(result.stages.values())
+    if isinstance(result, SweepFlow):
+        flow = result.flow
+        report.time("sweep", spent)
+        report.sweep(FlowCloud(result.cloud.points, flow.velocity, flow.moving, flow.confidence))
+    else:
+        assert isinstance(recorded.value, StereoPair)
+        report.time("stereo pair", spent)
+        report.pair(recorded.value.left, result.depth, result.scan)
+
+
+def write_result(
+    bag: OutputBag, recorded: Recorded, result: Result, perception: Perception
+) -> None:
+    """One result as messages with the source's own stamp."""
+    if isinstance(result, SweepFlow):
+        bag.scene_flow(recorded.stamp_ns, result.cloud, result.flow)
+        bag.moving_points(recorded.stamp_ns, result.cloud.select(result.flow.moving))
+        bag.time_to_collision(recorded.stamp_ns, perception.time_to_collision(result))
+        if perception.accumulated is not None:
+            bag.points_accumulated(recorded.stamp_ns, perception.accumulated.cloud())
+    else:
+        bag.depth(recorded.stamp_ns, result.depth)
+        bag.obstacle_distance(recorded.stamp_ns, result.scan)
+
+
+def viewer_file(output: Path) -> Path:
+    """What the viewer writes when there is no screen, beside the bag of results."""
+    return output.parent / f"{output.stem}.rrd"
+
+
+def run_replay(
+    path: Path,
+    output: Path,
+    config: Config,
+    report: Path | None,
+    viewer: str | None,
+    skip_bad: bool,
+    json_file: Path | None,
+    console: Console,
+) -> Summary:
+    """``ssl-perception replay``: read, run, write, and say what happened.
+
+    Nothing is left at ``output`` when the run fails.
+
+    Raises:
+        InputError: the log or the settings can't be used.
+    """
+    # the command line has done so for its options; this is for callers from code
+    check_outputs([path], {"--out": output, "--report": report, "--json": json_file})
+    log = open_log(path, config.topics)
+    perception = Perception(config)
+    summary = Summary(str(path))
+    collected = summary.report
+    live = None
+    if viewer is not None:
+        from ssl_perception.commands.viewer import Viewer
+
+        live = Viewer(viewer_file(output))
+    on_bad = (lambda error: summary.skipped.append(str(error))) if skip_bad else None
+    with OutputBag(output) as bag, progress_bar(console) as bar:
+        task = bar.add_task(log.name, total=len(log))
+        for recorded, result in replay(log, perception, on_bad):
+            write_result(bag, recorded, result, perception)
+            summary.add(recorded, result)
+            collect(collected, recorded, result)
+            if live is not None:
+                live.show(recorded, result)
+            bar.advance(task)
+        bar.update(task, total=summary.sweeps + summary.stereo_pairs)
+        if not summary.sweeps and not summary.stereo_pairs:
+            raise InputError(f"{path}: not one usable sweep or stereo pair")
+    summary.latency = collected.latency()
+    _print(summary, console)
+    unknown = NO_FOOTPRINT if summary.sweeps and not config.collision.has_footprint else ""
+    if unknown:
+        console.print(unknown, soft_wrap=True)
+    console.print(f"results  {output}")
+    if live is not None and live.recording is not None:
+        console.print(f"viewer   no screen here; open it with: rerun {live.recording}")
+    if report is not None:
+        lead = f"{summary.sweeps} sweeps, {summary.stereo_pairs} stereo pairs."
+        lead += f" {unknown[0].upper()}{unknown[1:]}." if unknown else ""
+        write_html(report, f"Replay of {log.name}", lead, collected.sections())
+        console.print(f"report   {report}")
+    if json_file is not None:
+        write_json(json_file, summary.figures())
+    return summary
+
+
+def _print(summary: Summary, console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("input", "results", "p50 ms", "p95 ms", "max ms"):
+        table.add_column(heading, justify="left" if heading == "input" else "right")
+    counts = {"sweep": summary.sweeps, "stereo pair": summary.stereo_pairs}
+    for kind, *times in latency_rows(summary.latency):
+        table.add_row(kind, str(counts[kind]), *times)
+    console.print(table)
+    for line in summary.skipped:
+        console.print(f"[yellow]skipped[/] {escape(line)}", highlight=False)

@@ -1,0 +1,76 @@
+"""Every setting of the runtime, declared once.
+
+The YAML file, the ROS parameters, the command line's ``--set`` and the table in the docs all derive
+from this tree. Each setting has a default that works, a unit, bounds, and a reason. Unknown keys
+and values out of bounds are refused with one line that names the key.
+"""
+
+from __future__ import annotations
+
+from ssl_perception.config.depth import (
+    LearnerConfig,
+    ReplayMemoryConfig,
+    StereoConfig,
+    StudentConfig,
+    TextonsConfig,
+    TrustConfig,
+)
+from ssl_perception.config.flow import (
+    AccumulationConfig,
+    EgoMotionConfig,
+    EvidenceConfig,
+    FastNsfConfig,
+    FlowConfig,
+    GroundConfig,
+    NeuralPriorConfig,
+    NsfpConfig,
+    OnlineConfig,
+    RefinementConfig,
+    RigidClusterConfig,
+    ScoopConfig,
+    TrackingConfig,
+)
+from ssl_perception.config.loading import MAX_YAML_BYTES, from_dict, load, override, read_yaml
+from ssl_perception.config.obstacles import AvoidConfig, CollisionConfig, ScanConfig
+from ssl_perception.config.section import AnySection, Section, Setting, settings
+from ssl_perception.config.sensors import LidarMountConfig, TopicsConfig
+from ssl_perception.config.table import markdown_table
+from ssl_perception.config.tree import Config
+
+__all__ = [
+    "MAX_YAML_BYTES",
+    "AccumulationConfig",
+    "AnySection",
+    "AvoidConfig",
+    "CollisionConfig",
+    "Config",
+    "EgoMotionConfig",
+    "EvidenceConfig",
+    "FastNsfConfig",
+    "FlowConfig",
+    "GroundConfig",
+    "LearnerConfig",
+    "LidarMountConfig",
+    "NeuralPriorConfig",
+    "NsfpConfig",
+    "OnlineConfig",
+    "RefinementConfig",
+    "ReplayMemoryConfig",
+    "RigidClusterConfig",
+    "ScanConfig",
+    "ScoopConfig",
+    "Section",
+    "Setting",
+    "StereoConfig",
+    "StudentConfig",
+    "TextonsConfig",
+    "TopicsConfig",
+    "TrackingConfig",
+    "TrustConfig",
+    "from_dict",
+    "load",
+    "markdown_table",
+    "override",
+    "read_yaml",
+    "settings",
+]

@@ -1,0 +1,96 @@
+"""Settings out of YAML files, dictionaries and ``section.key=value`` texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ssl_perception.config.section import AnySection
+from ssl_perception.config.tree import Config
+from ssl_perception.errors import InputError
+
+MAX_YAML_BYTES = 1 << 20
+
+
+def from_dict(values: dict[str, Any], source: str = "config") -> Config:
+    """Validate a nested dictionary.
+
+    Raises:
+        InputError: on an unknown key or a value out of bounds; the line names the first key.
+    """
+    return _validated(Config, values, source)
+
+
+def _validated(kind: type[AnySection], values: dict[str, Any], source: str) -> AnySection:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        if first["type"] == "extra_forbidden":
+            what = "unknown key"
+        else:
+            what = f"{first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
+        raise InputError(f"{source}: {key}: {what}") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file from outside; an empty file has none.
+
+    Raises:
+        InputError: file missing, larger than 1 MiB, not UTF-8, not YAML, or a list.
+    """
+    try:
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise InputError(f"{path}: larger than {MAX_YAML_BYTES} bytes; not a settings file")
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a UTF-8 text file") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must hold keys and values, not {type(values).__name__}")
+    return values
+
+
+def load(path: Path) -> Config:
+    """Read a YAML file; an empty one gives the defaults.
+
+    Raises:
+        InputError: the file can't be read (see ``read_yaml``) or isn't valid (see ``from_dict``).
+    """
+    return from_dict(read_yaml(path), str(path))
+
+
+def override(config: AnySection, settings: list[str]) -> AnySection:
+    """The same configuration with ``section.key=value`` settings applied on top, in order.
+
+    Args:
+        config: the whole, or any part of it.
+
+    Raises:
+        InputError: a setting without ``=``, an unknown key, or a value out of bounds.
+    """
+    values = config.model_dump()
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set {setting}: write section.key=value")
+        *sections, leaf = key.strip().split(".")
+        place = values
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None  # type: ignore[assignment]
+        if not isinstance(place, dict) or leaf not in place:
+            raise InputError(f"--set {setting}: unknown key {key.strip()!r}")
+        try:
+            place[leaf] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"--set {setting}: not a YAML value: {text!r}") from None
+    return _validated(type(config), values, "--set")

@@ -1,0 +1,45 @@
+"""The whole tree of settings."""
+
+from __future__ import annotations
+
+from ssl_perception.config.depth import (
+    LearnerConfig,
+    StereoConfig,
+    StudentConfig,
+    TextonsConfig,
+    TrustConfig,
+)
+from ssl_perception.config.flow import (
+    AccumulationConfig,
+    EgoMotionConfig,
+    EvidenceConfig,
+    FlowConfig,
+    GroundConfig,
+    OnlineConfig,
+    TrackingConfig,
+)
+from ssl_perception.config.obstacles import AvoidConfig, CollisionConfig, ScanConfig
+from ssl_perception.config.section import Section
+from ssl_perception.config.sensors import LidarMountConfig, TopicsConfig
+
+
+class Config(Section):
+    """The whole runtime."""
+
+    topics: TopicsConfig = TopicsConfig()
+    lidar_mount: LidarMountConfig = LidarMountConfig()
+    ego_motion: EgoMotionConfig = EgoMotionConfig()
+    ground: GroundConfig = GroundConfig()
+    flow: FlowConfig = FlowConfig()
+    online: OnlineConfig = OnlineConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
+    tracks: TrackingConfig = TrackingConfig()
+    accumulation: AccumulationConfig = AccumulationConfig()
+    stereo: StereoConfig = StereoConfig()
+    student: StudentConfig = StudentConfig()
+    learner: LearnerConfig = LearnerConfig()
+    trust: TrustConfig = TrustConfig()
+    textons: TextonsConfig = TextonsConfig()
+    scan: ScanConfig = ScanConfig()
+    collision: CollisionConfig = CollisionConfig()
+    avoid: AvoidConfig = AvoidConfig()

@@ -1,0 +1,206 @@
+"""The learner in a process of its own: it may crash, hang or run out of memory; the robot goes on.
+
+Frames go in through one shared slot in which the newest wins; models come out through the model
+store. `offer` never waits: while the learner is copying a frame out, the next one is dropped.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_perception.config import LearnerConfig
+from ssl_perception.depth.student.architecture import (
+    GRID_HEIGHT,
+    GRID_WIDTH,
+    HEIGHT,
+    WIDTH,
+    shrink,
+)
+from ssl_perception.io.model_store import ModelStore
+from ssl_perception.types import FloatArray
+
+_SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the caller's threads and locks
+_IMAGE, _LABEL = (HEIGHT, WIDTH, 3), (GRID_HEIGHT, GRID_WIDTH)
+_PATIENCE = 0.2  # s between looks at whether to stop or save
+
+
+class _Slot:
+    """One frame in shared memory, what is asked of the learner, and what it last said of itself.
+
+    No `Event`: setting one waits until every sleeper has woken, and a killed one never does. A
+    semaphore is released without waiting for anybody.
+    """
+
+    def __init__(self) -> None:
+        self.lock = _SPAWN.Lock()
+        self.filled = _SPAWN.Semaphore(0)  # may count several frames; the newest is there
+        self.stop = _SPAWN.RawValue(ctypes.c_bool, False)
+        self.save = _SPAWN.RawValue(ctypes.c_bool, False)
+        self.image = _SPAWN.RawArray(ctypes.c_uint8, int(np.prod(_IMAGE)))
+        self.label = _SPAWN.RawArray(ctypes.c_float, int(np.prod(_LABEL)))
+        self.steps = _SPAWN.RawValue(ctypes.c_int64, 0)
+        self.error = _SPAWN.RawValue(ctypes.c_double, np.nan)
+        self.beat = _SPAWN.RawValue(ctypes.c_double, 0.0)
+
+    def views(self) -> tuple[NDArray[np.uint8], FloatArray]:
+        image = np.ctypeslib.as_array(self.image).reshape(_IMAGE)
+        return image, np.ctypeslib.as_array(self.label).reshape(_LABEL)
+
+
+class LearnerProcess:
+    """Starts a learner on a model store and feeds it.
+
+    Args:
+        store: folder of the model store; learning goes on from its newest good generation.
+        options: of the learner.
+        seed: of a fresh student.
+    """
+
+    def __init__(self, store: Path, options: LearnerConfig | None = None, seed: int = 0) -> None:
+        self.store = Path(store)
+        self.options = options or LearnerConfig()
+        self.seed = seed
+        self.restarts = -1
+        self._start()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """The process runs. A hanging one does too: see ``silent_for``."""
+        return self._process.is_alive()
+
+    @property
+    def steps(self) -> int:
+        """Taken so far, over all sessions; 0 until it has started."""
+        return int(self._slot.steps.value)
+
+    @property
+    def error(self) -> float:
+        """Median absolute log depth error of the last frame before it was learnt; NaN: none yet."""
+        return float(self._slot.error.value)
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since it last showed life."""
+        return time.monotonic() - float(self._slot.beat.value)
+
+    def offer(self, image: NDArray[np.uint8], label: FloatArray) -> bool:
+        """Put a frame before the learner, in place of one that it hasn't taken. Never waits.
+
+        Returns:
+            False when the frame was dropped because the learner was just taking another.
+        """
+        small = shrink(image)
+        slot = self._slot  # another thread may be putting a new one in its place
+        if not slot.lock.acquire(block=False):
+            return False
+        try:
+            into_image, into_label = slot.views()
+            into_image[:] = small
+            into_label[:] = label
+            slot.filled.release()
+        finally:
+            slot.lock.release()
+        return True
+
+    def keep_alive(self, silence: float = 30.0) -> bool:
+        """Start it anew if it died, or hung for ``silence`` seconds. Returns whether it had to."""
+        if self.alive and self.silent_for < silence:
+            return False
+        self._process.kill()
+        self._process.join()
+        self._start()
+        return True
+
+    def save(self) -> None:
+        """Ask it to make a generation of the model store now; the store tells when it has."""
+        self._slot.save.value = True
+
+    def reset(self) -> None:
+        """Forget all that was learnt, on the disk too, and begin with a fresh student.
+
+        Raises:
+            InputError: the store can't be written.
+        """
+        self._process.kill()
+        self._process.join()
+        try:
+            with ModelStore(self.store) as store:
+                store.clear()
+        finally:
+            self._start()
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """Let it save and end; after ``seconds`` it is killed."""
+        self._slot.stop.value = True
+        self._slot.filled.release()
+        self._process.join(seconds)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def _start(self) -> None:
+        self.restarts += 1
+        self._slot = _Slot()  # a killed process may have taken the old one's lock with it
+        self._slot.beat.value = time.monotonic()
+        arguments = (self._slot, str(self.store), self.options.model_dump(), self.seed)
+        self._process: BaseProcess = _SPAWN.Process(target=_run, args=arguments, daemon=True)
+        self._process.start()
+
+
+def _run(slot: _Slot, store: str, options: dict[str, Any], seed: int) -> None:
+    """The process: take the newest frame, learn, save now and then."""
+    from ssl_perception.depth.learning.checkpoint import Checkpoint
+    from ssl_perception.depth.learning.learner import Learner
+
+    slot.beat.value = time.monotonic()  # PyTorch alone takes a small board half a minute
+    parent = multiprocessing.parent_process()
+    settings = LearnerConfig.model_validate(options)
+    with ModelStore(Path(store)) as opened:
+        learner, checkpoint = Learner(settings, seed), Checkpoint(opened)
+        slot.beat.value = time.monotonic()
+        checkpoint.restore(learner)
+        slot.steps.value = saved_at = learner.steps
+        saved = time.monotonic()
+        shared_image, shared_label = slot.views()
+        while not slot.stop.value and parent is not None and parent.is_alive():
+            slot.beat.value = time.monotonic()
+            # a parent killed while it held the lock must not keep us, and the store, for ever
+            if slot.filled.acquire(timeout=_PATIENCE) and slot.lock.acquire(timeout=_PATIENCE):
+                while slot.filled.acquire(block=False):
+                    pass
+                image, label = shared_image.copy(), shared_label.copy()
+                slot.lock.release()
+                if slot.stop.value:
+                    break
+                if np.isfinite(label).any():
+                    slot.error.value = learner.step(image, label).error
+                    slot.steps.value = learner.steps
+            due = time.monotonic() - saved > settings.save_seconds or slot.save.value
+            if learner.steps > saved_at and due:
+                slot.save.value = False
+                _save(checkpoint, learner)
+                saved, saved_at = time.monotonic(), learner.steps
+        if learner.steps > saved_at:
+            _save(checkpoint, learner)
+
+
+def _save(checkpoint: Any, learner: Any) -> None:
+    """A full disk must not end learning: the last good generation stays."""
+    import logging
+
+    try:
+        checkpoint.save(learner)
+    except OSError as error:
+        logging.getLogger(__name__).error("model not saved: %s", error)

@@ -1,0 +1,177 @@
+"""The folded student as an ONNX graph, built by hand so that every weight keeps its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from ssl_perception.depth.student.architecture import (
+    BOTTLENECK,
+    FEATURES,
+    GRID_HEIGHT,
+    GRID_WIDTH,
+    HEAD,
+    HEIGHT,
+    LAYERS,
+    LOG_DEPTH_RANGE,
+    WIDTH,
+    Layer,
+    Weights,
+    weight_shapes,
+)
+from ssl_perception.errors import InputError
+from ssl_perception.io.write import write_output
+
+OPSET = 17  # ONNX Runtime 1.14 and newer, TensorRT 8.6 and newer
+IMAGE, LOG_DEPTH, FEATURE = "image", "log_depth", "feature"
+
+
+def check_weights(weights: Weights, source: str = "weights") -> None:
+    """Refuse weights that aren't this architecture's, or aren't finite.
+
+    Raises:
+        InputError: naming the first tensor that is missing, unknown, of a wrong shape or type, or
+            that holds NaN or infinity.
+    """
+    shapes = weight_shapes()
+    for name in sorted(shapes.keys() | weights.keys()):
+        if name not in weights:
+            raise InputError(f"{source}: {name} is missing")
+        if name not in shapes:
+            raise InputError(f"{source}: {name} is not a weight of this network")
+        tensor = weights[name]
+        if tensor.shape != shapes[name] or tensor.dtype != np.float32:
+            raise InputError(
+                f"{source}: {name} must be {shapes[name]} float32, not {tensor.shape} "
+                f"{tensor.dtype}"
+            )
+        if not np.isfinite(tensor).all():
+            raise InputError(f"{source}: {name} has NaN or infinite numbers")
+
+
+def build(weights: Weights) -> bytes:
+    """The serialised model: ``image`` (1, 120, 160, 3) uint8 BGR to ``log_depth`` and ``feature``.
+
+    Raises:
+        InputError: weights that don't fit (see ``check_weights``).
+    """
+    check_weights(weights)
+    nodes: list[onnx.NodeProto] = []
+    constants = {
+        "scale": np.float32(1 / 127.5),
+        "one": np.float32(1.0),
+        "floor": np.float32(LOG_DEPTH_RANGE[0]),
+        "ceiling": np.float32(LOG_DEPTH_RANGE[1]),
+        "channel": np.array([1], np.int64),
+        "no_region": np.zeros(0, np.float32),
+    }
+
+    def add(operation: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(operation, inputs, [output], name=output, **attributes))
+        return output
+
+    def convolve(layer: Layer, x: str) -> str:
+        return add(
+            "Conv",
+            [x, f"{layer.name}.weight", f"{layer.name}.bias"],
+            f"{layer.name}.convolved",
+            kernel_shape=[3, 3],
+            strides=[layer.stride] * 2,
+            pads=[1, 1, 1, 1],
+        )
+
+    x = add("Cast", [IMAGE], "image.float", to=TensorProto.FLOAT)
+    x = add("Transpose", [x], "image.planes", perm=[0, 3, 1, 2])
+    x = add("Sub", [add("Mul", [x, "scale"], "image.scaled"), "one"], "image.centred")
+    size = (HEIGHT, WIDTH)
+    sizes: dict[str, tuple[int, int]] = {}
+    for layer in LAYERS:
+        x = convolve(layer, x)
+        if layer.skip:
+            size = sizes[layer.skip]
+            target = f"{layer.name}.size"
+            constants[target] = np.array([1, layer.outputs, *size], np.int64)
+            x = add(
+                "Resize",
+                [x, "no_region", "no_region", target],
+                f"{layer.name}.enlarged",
+                mode="nearest",
+                coordinate_transformation_mode="asymmetric",  # as PyTorch's "nearest"
+                nearest_mode="floor",
+            )
+            x = add("Add", [x, f"{layer.skip}.out"], f"{layer.name}.added")
+        else:
+            size = (-(-size[0] // layer.stride), -(-size[1] // layer.stride))
+        x = add("Relu", [x], f"{layer.name}.out")
+        sizes[layer.name] = size
+    add("ReduceMean", [f"{BOTTLENECK}.out"], FEATURE, axes=[2, 3], keepdims=0)
+    x = add("Squeeze", [convolve(HEAD, x), "channel"], "head.out")
+    add("Clip", [x, "floor", "ceiling"], LOG_DEPTH)
+
+    graph = helper.make_graph(
+        nodes,
+        "student",
+        [helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, [1, HEIGHT, WIDTH, 3])],
+        [
+            helper.make_tensor_value_info(
+                LOG_DEPTH, TensorProto.FLOAT, [1, GRID_HEIGHT, GRID_WIDTH]
+            ),
+            helper.make_tensor_value_info(FEATURE, TensorProto.FLOAT, [1, FEATURES]),
+        ],
+        [
+            numpy_helper.from_array(np.ascontiguousarray(value), name)
+            for name, value in (*weights.items(), *constants.items())
+        ],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="ssl_perception"
+    )
+    model.ir_version = 8
+    serialised: bytes = model.SerializeToString()
+    return serialised
+
+
+def quantise(model: Path, output: Path, images: list[NDArray[np.uint8]]) -> None:
+    """Static int8, per channel, for boards without fast float.
+
+    Args:
+        model: float ONNX file.
+        output: int8 ONNX file to write.
+        images: a few dozen (120, 160, 3) uint8 images of the place the robot works in; their
+            activations set the scales.
+
+    Raises:
+        InputError: no images, or the file can't be written.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    if not images:
+        raise InputError("int8 needs images to calibrate on")
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._images: Iterator[NDArray[np.uint8]] = iter(images)
+
+        def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+            image = next(self._images, None)
+            return None if image is None else {IMAGE: image[None]}
+
+    with TemporaryDirectory() as folder:
+        made = Path(folder) / "int8.onnx"
+        quantize_static(
+            str(model),
+            str(made),
+            Reader(),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv"],
+        )
+        write_output(output, made.read_bytes())

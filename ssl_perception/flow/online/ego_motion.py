@@ -1,0 +1,106 @@
+"""The robot's own motion from one sweep to the next, by registration (small_gicp)."""
+
+from __future__ import annotations
+
+import numpy as np
+import small_gicp
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from ssl_perception.config import EgoMotionConfig
+from ssl_perception.types import FloatArray
+
+Pose = NDArray[np.float64]
+
+NEIGHBOURS = 10  # points that make a covariance, as small_gicp's authors have it
+MIN_POINTS = 100  # down-sampled; fewer don't fix six degrees of freedom
+MIN_INLIERS = 0.3  # share of points that must find a partner
+WIDE = 4.0  # match radius of the first try, in units of the usual one, when no speed is known
+
+
+class EgoMotion:
+    """Registers each sweep against the one before it; starts from the last velocity.
+
+    GICP (Segal et al., RSS 2005) on voxel-down-sampled sweeps, ground included: the ground is what
+    fixes height, roll and pitch.
+    """
+
+    def __init__(self, options: EgoMotionConfig | None = None) -> None:
+        self.options = options or EgoMotionConfig()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the previous sweep and the velocity."""
+        self._previous: small_gicp.PointCloud | None = None
+        self._twist: NDArray[np.float64] | None = None
+
+    @property
+    def twist(self) -> NDArray[np.float64] | None:
+        """(6,) velocity of the sensor in its own axes: m/s, then rad/s; None while unknown."""
+        return self._twist
+
+    def observe(self, current_from_previous: Pose, interval: float) -> None:
+        """Take a motion known from elsewhere (odometry) as the velocity to go on with."""
+        self._twist = _twist(current_from_previous, interval)
+
+    def register(self, points: FloatArray, interval: float) -> Pose | None:
+        """Motion since the sweep given last.
+
+        Args:
+            points: (N, 3), metres, in the sensor's frame.
+            interval: seconds since the sweep before.
+
+        Returns:
+            ``current_from_previous`` (4, 4): maps the previous sweep's coordinates to this
+            one's. None after a reset, or where the sweeps don't determine it (too few points, or
+            too few that match): the next sweep then starts without a known velocity.
+        """
+        options = self.options
+        few = points[:: -(-len(points) // options.points)] if len(points) else points
+        cloud, tree = small_gicp.preprocess_points(
+            few.astype(np.float64), options.voxel, NEIGHBOURS, options.threads
+        )
+        previous, self._previous = self._previous, cloud
+        if previous is None:
+            return None
+        twist, self._twist = self._twist, None
+        if min(cloud.size(), previous.size()) < MIN_POINTS:
+            return None
+        radii = [options.max_correspondence]
+        start = np.eye(4)
+        if twist is None:
+            radii.insert(0, WIDE * options.max_correspondence)
+        else:
+            start = _motion(twist, interval)
+        for radius in radii:
+            result = small_gicp.align(
+                cloud,
+                previous,
+                tree,
+                start,
+                registration_type="GICP",
+                max_correspondence_distance=radius,
+                num_threads=options.threads,
+                max_iterations=options.iterations,
+            )
+            start = result.T_target_source
+        if result.num_inliers < MIN_INLIERS * previous.size() or not np.isfinite(start).all():
+            return None
+        self._twist = _twist(start, interval)
+        return np.asarray(start, np.float64)
+
+
+def _twist(current_from_previous: Pose, interval: float) -> NDArray[np.float64]:
+    """Sensor velocity in its own axes; rotation and translation apart, as for small motions."""
+    previous_from_current = np.linalg.inv(current_from_previous)
+    turn = Rotation.from_matrix(previous_from_current[:3, :3]).as_rotvec()
+    twist = np.concatenate([previous_from_current[:3, 3], turn]) / interval
+    return twist.astype(np.float64)
+
+
+def _motion(twist: NDArray[np.float64], interval: float) -> Pose:
+    """Inverse of ``_twist``."""
+    previous_from_current = np.eye(4)
+    previous_from_current[:3, 3] = twist[:3] * interval
+    previous_from_current[:3, :3] = Rotation.from_rotvec(twist[3:] * interval).as_matrix()
+    return np.linalg.inv(previous_from_current).astype(np.float64)

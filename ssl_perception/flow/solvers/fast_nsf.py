@@ -1,0 +1,36 @@
+"""FastNSF: Fast Neural Scene Flow (Li, Zheng, Ferroni, Pontes, Lucey, ICCV 2023), as published.
+
+NSFP's network, but the distance to the target is looked up in a distance field built once for the
+pair, and nothing maps back. The loss: mean of D(S1 + f), in metres, not truncated.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ssl_perception.config import FastNsfConfig
+from ssl_perception.flow.neural.centred_pair import CentredPair
+from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork, choose_device, descend
+from ssl_perception.flow.neural.distance_transform import DistanceField
+from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.types import PointCloud, SceneFlow
+
+
+def solve(
+    source: PointCloud, target: PointCloud, options: FastNsfConfig, deadline: Deadline, seed: int
+) -> SceneFlow:
+    """See ``flow.Solver``."""
+    device = choose_device(options.device)
+    pair = CentredPair(source, target, options.points, device, seed)
+    both = torch.cat([pair.points, pair.goal])
+    field = DistanceField(pair.goal, both.amin(dim=0), both.amax(dim=0), options.cell)
+    network = CoordinateNetwork(options.hidden, options.layers, seed, "xavier").to(device)
+
+    def backward() -> float:
+        loss = field.lookup(pair.points + network(pair.points)).mean()
+        loss.backward()
+        return loss.item()
+
+    descent = descend(nn.ModuleList([network]), backward, options, 0.0, deadline)
+    return pair.scene_flow(network, descent, deadline)

@@ -1,0 +1,37 @@
+"""A recorded log, whatever its format.
+
+A rosbag2 folder, an .mcap or .db3 file, or a folder of sweeps or images (see ``io.sequences``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ssl_perception.config import TopicsConfig
+from ssl_perception.errors import InputError
+from ssl_perception.io.bag_log import BagLog
+from ssl_perception.io.log import Log
+from ssl_perception.io.sequences import open_sequence
+
+
+def open_log(path: Path, topics: TopicsConfig | None = None) -> Log:
+    """Open a log and find its sensors.
+
+    Args:
+        path: rosbag2 folder, .mcap, .db3, or a sequence folder.
+        topics: which topics of a bag to use.
+
+    Raises:
+        InputError: nothing there, not a log, a broken or cut file, or no usable topic.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if path.suffix == ".bag":
+        raise InputError(f"{path}: a ROS 1 bag; convert it with: rosbags-convert --src {path}")
+    if path.is_file() or (path / "metadata.yaml").exists():
+        return BagLog(path, topics or TopicsConfig())
+    files = [*path.glob("*.mcap"), *path.glob("*.db3")]
+    if len(files) == 1:  # a recording whose metadata.yaml got lost: the file is complete
+        return BagLog(files[0], topics or TopicsConfig())
+    return open_sequence(path)

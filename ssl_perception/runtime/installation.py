@@ -1,0 +1,86 @@
+"""What this machine and this installation have."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import ssl_perception
+
+# What works with it -> distributions any of which gives it, and the way to get it.
+PARTS: dict[str, tuple[tuple[str, ...], str]] = {
+    "flow solvers by gradient (torch)": (("torch",), "core"),
+    "fast flow solvers (numba)": (("numba",), "core"),
+    "ego motion (small_gicp)": (("small-gicp",), "core"),
+    "ground (Patchwork++)": (("pypatchworkpp",), "core"),
+    "stereo, images (OpenCV)": (("opencv-python-headless", "opencv-python"), "core"),
+    "bags without ROS (rosbags)": (("rosbags",), "core"),
+    "mono depth inference (ONNX Runtime)": (
+        ("onnxruntime", "onnxruntime-gpu"),
+        "pip install 'ssl-perception[cpu]' or '[gpu]'",
+    ),
+    "simulator, demo (embreex)": (("embreex",), "pip install 'ssl-perception[sim]'"),
+    "Argoverse 2 (pyarrow)": (("pyarrow",), "pip install 'ssl-perception[datasets]'"),
+    "PCD, PLY files (open3d)": (("open3d", "open3d-cpu"), "pip install 'ssl-perception[open3d]'"),
+    "live viewer (rerun)": (("rerun-sdk",), "pip install 'ssl-perception[viewer]'"),
+}
+
+
+def _installed(names: tuple[str, ...]) -> str | None:
+    for name in names:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _ros() -> str | None:
+    try:
+        import_module("rclpy")
+    except ImportError:
+        return None
+    return os.environ.get("ROS_DISTRO", "from wheels")
+
+
+def machine() -> dict[str, Any]:
+    """What figures were measured on: kept with every JSON that holds some."""
+    return {
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def examine() -> dict[str, Any]:
+    """All findings, ready for JSON; a part that is missing is None."""
+    parts = {part: _installed(names) for part, (names, _) in PARTS.items()}
+    gpu = None
+    if parts["flow solvers by gradient (torch)"]:
+        torch = import_module("torch")
+        gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    providers = None
+    if parts["mono depth inference (ONNX Runtime)"]:
+        providers = import_module("onnxruntime").get_available_providers()
+    return {
+        "ssl_perception": ssl_perception.__version__,
+        "machine": machine(),
+        "parts": parts,
+        "cuda_device": gpu,
+        "onnxruntime_providers": providers,
+        "ros2": _ros(),
+    }
