@@ -41,7 +41,8 @@ out = Console()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="YAML settings; see docs/settings.md.")
+    Path | None,
+    typer.Option("--config", help="YAML settings, or a preset's name; see docs/settings.md."),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -53,7 +54,12 @@ JsonFile = Annotated[
 
 
 def _config(path: Path | None, settings: list[str] | None) -> configuration.Config:
-    config = configuration.load(path) if path else configuration.Config()
+    if path is None:
+        config = configuration.Config()
+    elif str(path) in configuration.presets() and not path.exists():
+        config = configuration.preset(str(path))
+    else:
+        config = configuration.load(path)
     return configuration.override(config, settings) if settings else config
 
 
@@ -97,6 +103,14 @@ def replay(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Go on past bad messages, counting them.")
     ] = False,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Stereo teaches the student on the way.")
+    ] = False,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Model store of the student; made, and written to, only with --learn."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of a fresh student.")] = 0,
     json_file: JsonFile = None,
 ) -> None:
     """Run the pipeline over a recorded log."""

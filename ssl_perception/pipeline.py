@@ -1,28 +1,42 @@
 """The whole system: a sensor's frame in; scene flow, depth and obstacle distance out.
 
-    sweep ─► ego motion ─► ground ─► static / moving ─► solver ─► scene flow, moving objects
+    sweep ─► ego motion ─► ground ─► static / moving ─► solver ─► evidence ─► scene flow, objects
                                                                   ├─► time to collision
                                                                   └─► the last sweeps as one cloud
-    left, right ─► stereo depth (gated) ─► obstacle scan
 
-``replay``, the ROS 2 nodes and the simulator all run exactly this. Nothing here knows where a
-frame came from or where a result goes.
+    left, right ─► stereo depth ─┬─► pseudo-label ─► learner ─┐
+    left ──────────► student ◄───┼──────── new model ─────────┘
+                        └────────┴─► trust: which cue, now ─► fused obstacle scan
+
+``replay``, ``demo``, the simulator's experiments and the benchmarks run these objects whole; each
+ROS 2 node runs one stage of them in a process of its own. Nothing here knows where a frame came
+from or where a result goes.
 """
 
 from __future__ import annotations
 
-import time
+import copy
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ssl_perception.config import Config
+from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.depth.teacher.stereo import StereoMatcher
+from ssl_perception.depth.trust.fusion import CueFusion
+from ssl_perception.depth.trust.state import ActiveCue, Trust
 from ssl_perception.flow.online.accumulation import Accumulator
 from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
-from ssl_perception.flow.online.pose_buffer import OdometryBuffer
+from ssl_perception.flow.online.pose_buffer import PoseBuffer
 from ssl_perception.obstacles.collision import time_to_collision
-from ssl_perception.obstacles.scan import obstacle_scan
+from ssl_perception.runtime.stopwatch import Stopwatch
 from ssl_perception.types import (
+    CameraModel,
     DepthMap,
+    FloatArray,
     ObstacleScan,
     Odometry,
     PointCloud,
@@ -30,62 +44,196 @@ from ssl_perception.types import (
 )
 
 
+class Student(Protocol):
+    """Monocular depth: ``StudentInference``, or the texton baseline."""
+
+    def depth(self, image: NDArray[np.uint8], camera: CameraModel, stamp: float) -> DepthMap:
+        """Depth of a left image on the student's own grid; invalid, with a reason, if unknown."""
+        ...
+
+
+class OnlineLearning(Protocol):
+    """What teaches the student: ``OnlineLearner``, or the texton baseline."""
+
+    def learn(self, image: NDArray[np.uint8], label: FloatArray, stamp: float) -> object:
+        """Take a left image with its pseudo-label (30, 40) log depth, NaN unknown."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
-class StereoDepth:
-    """What one stereo pair tells.
+class DepthResult:
+    """What one stereo pair gives.
 
     Attributes:
-        depth: metres per pixel, with the teacher's own verdict on itself.
-        scan: distance to the nearest obstacle per sector; all unknown when the depth isn't valid.
-        stages: seconds spent per stage.
+        stereo: the teacher's depth, with its own verdict on itself.
+        mono: the student's depth, predicted before it learnt from this frame; None: no student.
+        label: (30, 40) pseudo-label, log depth; None when the teacher is invalid or not needed.
+        trust: which cue is active, why, and the evidence.
+        scan: distance to the nearest obstacle per sector; all unknown when no cue is trusted.
+        stereo_scan, mono_scan: the scans of each cue alone.
+        learnt: what the learner's step did; None when there was none.
+        stages: seconds per stage.
     """
 
-    depth: DepthMap
+    stereo: DepthMap
+    mono: DepthMap | None
+    label: FloatArray | None
+    trust: Trust
     scan: ObstacleScan
+    stereo_scan: ObstacleScan
+    mono_scan: ObstacleScan | None
+    learnt: object | None
     stages: dict[str, float]
+
+    @property
+    def depth(self) -> DepthMap:
+        """The depth of the active cue; the teacher's, with its reason, where no cue is."""
+        mono_active = self.trust.active_cue in (ActiveCue.GUARDED, ActiveCue.MONO)
+        if self.mono is None or not mono_active or self.trust.overriding:
+            return self.stereo
+        return self.mono
+
+
+class DepthPipeline:
+    """Teacher, pseudo-label, student, trust, fused scan, learner: one stereo pair after another.
+
+    Args:
+        config: sections ``stereo``, ``pseudo_label``, ``scan`` and ``trust``.
+        student: None: stereo alone.
+        learner: None: the student stays as it is.
+        trust: the state to start from; None: nothing is known about the student.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        student: Student | None = None,
+        learner: OnlineLearning | None = None,
+        trust: Trust | None = None,
+    ) -> None:
+        self.config = config
+        self.teacher = StereoMatcher(config.stereo)
+        self.student = student
+        self.learner = learner
+        self.fusion = CueFusion(config.scan, config.trust, trust)
+
+    def process(self, pair: StereoPair) -> DepthResult:
+        """Depth, trust and obstacle distance from a rectified pair."""
+        watch = Stopwatch()
+        stereo = self.teacher.depth(pair)
+        watch.lap("stereo")
+        mono = label = learnt = None
+        if self.student is not None:
+            mono = self.student.depth(pair.left, pair.camera, pair.stamp)
+            watch.lap("student")
+            label = pseudo_label(stereo, self.config.pseudo_label)
+        fused = self.fusion.update(stereo, mono, label)
+        watch.lap("fusion")
+        if self.learner is not None and label is not None:
+            learnt = self.learner.learn(pair.left, label, pair.stamp)
+            watch.lap("learner")
+        return DepthResult(
+            stereo,
+            mono,
+            label,
+            fused.trust,
+            fused.scan,
+            fused.stereo,
+            fused.mono,
+            learnt,
+            watch.stages,
+        )
+
+    def fork(self) -> DepthPipeline:
+        """Another future of the same flight that learns nothing more: same student, same trust."""
+        other = copy.copy(self)
+        other.teacher = StereoMatcher(self.config.stereo)
+        other.fusion = CueFusion(self.config.scan, self.config.trust, self.fusion.trust)
+        other.learner = None
+        return other
 
 
 class Perception:
     """Feed it what the sensors give, in the order of time; it keeps what the next frame needs.
 
+    Close it, or use it as a context manager, where it has a store: that saves what was learnt.
+
+    Args:
+        config: all settings.
+        store: folder of a model store: the student, and the trust that it has earned.
+        learn: let stereo teach the student; without a store what was learnt ends with this object.
+        seed: of a fresh student.
+
     Attributes:
+        depth: the depth pipeline.
         accumulated: the last sweeps as one cloud; None unless ``accumulation.sweeps`` asks for it.
+        problems: what was wrong with the store, one line each; nothing was lost by going on.
+
+    Raises:
+        InputError: a store that can't be used, or, with ``learn``, that another process writes to.
     """
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(
+        self,
+        config: Config | None = None,
+        store: Path | str | None = None,
+        learn: bool = False,
+        seed: int = 0,
+    ) -> None:
         self.config = config or Config()
         self._flow = OnlineFlow(self.config)
         self.accumulated = (
             Accumulator(self.config.accumulation) if self.config.accumulation.sweeps else None
         )
-        self._matcher = StereoMatcher(self.config.stereo)
-        self._odometry = OdometryBuffer(self.config.lidar_mount)
+        self._poses = PoseBuffer(self.config.lidar_mount)
+        self._session = None
+        if store is None and not learn:
+            self.depth = DepthPipeline(self.config)
+        else:
+            # here, not above: without a student neither PyTorch nor ONNX Runtime is needed
+            from ssl_perception.depth.learning.session import StudentSession
+
+            self._session = StudentSession(self.config, store, learn, seed)
+            session = self._session
+            self.depth = DepthPipeline(self.config, session.student, session.learner, session.trust)
+        self.problems = [] if self._session is None else self._session.problems
 
     def sweep(self, cloud: PointCloud) -> SweepFlow:
-        """The motion over ground of each point of a raw sweep, seen against the sweep before it.
+        """The motion over ground of each point of a raw sweep, relative to the sweep before it.
 
         Raises:
             InputError: an empty cloud, or NaN or infinite points.
         """
-        result = self._flow.process(cloud, self._odometry.pose(cloud.stamp))
+        result = self._flow.process(cloud, self._poses.pose(cloud.stamp))
         if self.accumulated is not None:
             self.accumulated.add(result)
         return result
 
     def time_to_collision(self, result: SweepFlow) -> float:
-        """Seconds until the robot meets something that moves or stands; +Inf: nothing seen is on
-        course, NaN: not known, always so while ``collision`` has no footprint."""
+        """Seconds until the robot meets a moving or a static obstacle; +Inf: nothing seen is on a
+        collision course, NaN: unknown, always so while ``collision`` has no footprint."""
         return time_to_collision(result, self.config.collision)
 
-    def stereo(self, pair: StereoPair) -> StereoDepth:
-        """Depth and obstacle distance from a rectified pair."""
-        start = time.perf_counter()
-        depth = self._matcher.depth(pair)
-        matched = time.perf_counter()
-        scan = obstacle_scan(depth, self.config.scan)
-        done = time.perf_counter()
-        return StereoDepth(depth, scan, {"match": matched - start, "scan": done - matched})
+    def stereo(self, pair: StereoPair) -> DepthResult:
+        """Depth, trust and obstacle distance from a rectified pair."""
+        return self.depth.process(pair)
 
     def odometry(self, odometry: Odometry) -> None:
         """Take a pose of the robot; used instead of registration once it covers a sweep."""
-        self._odometry.add(odometry)
+        self._poses.add(odometry)
+
+    def close(self) -> None:
+        """Save what was learnt, and the trust; a second time does nothing.
+
+        Raises:
+            InputError: the store can't be written.
+        """
+        if self._session is not None:
+            self._session.close(self.depth.fusion.trust)
+            self._session = None
+
+    def __enter__(self) -> Perception:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -239,6 +239,8 @@ class DepthMap:
             nor as labels.
         reason: why not, in a few words; empty when valid.
         confidence: (H, W) float32 in [0, 1], or None where the cue gives none.
+        novelty: how far the image is from all that a student has learnt; 0 for other cues.
+        generation: of the student's model; None for other cues.
     """
 
     depth: FloatArray
@@ -248,6 +250,8 @@ class DepthMap:
     valid: bool = True
     reason: str = ""
     confidence: FloatArray | None = None
+    novelty: float = 0.0
+    generation: int | None = None
 
     def __post_init__(self) -> None:
         shape = (self.camera.height, self.camera.width)
@@ -274,7 +278,8 @@ class ObstacleScan:
         range_min, range_max: metres.
         stamp: seconds.
         frame: the body-like frame (x forward, y left) in which the angles count.
-        cue: the depth cue that it was made from; ``Cue.NONE``: all is unknown.
+        cue: the depth cue that it was made from; ``Cue.NONE``: all is unknown; None: not known,
+            as for a scan read from a message.
     """
 
     ranges: FloatArray
@@ -284,7 +289,7 @@ class ObstacleScan:
     range_max: float
     stamp: float = 0.0
     frame: str = ""
-    cue: Cue = Cue.STEREO
+    cue: Cue | None = Cue.STEREO
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranges", _array(self.ranges, np.float32, (None,), "ranges"))
@@ -316,3 +321,28 @@ class Odometry:
         if not np.isfinite(pose).all():
             raise InputError("odometry pose has NaN or infinite numbers")
         object.__setattr__(self, "world_from_body", pose)
+
+
+@dataclass(frozen=True, eq=False)
+class MovingObject:
+    """A moving object in the frame and at the stamp of the newest sweep.
+
+    Attributes:
+        id: the same from sweep to sweep; never used twice.
+        centre: (3,) middle of the box around its points, metres.
+        size: (3,) length along ``yaw``, width, height, metres.
+        yaw: heading, radians about z, counter-clockwise from x.
+        velocity: (3,) m/s over ground, in the axes of the frame.
+        points: (n,) which points of the sweep it is made of.
+        age: seconds since it was first seen moving.
+        confidence: in [0, 1]; grows with every sweep that agrees with the ones before.
+    """
+
+    id: int
+    centre: NDArray[np.float64]
+    size: NDArray[np.float64]
+    yaw: float
+    velocity: NDArray[np.float64]
+    points: NDArray[np.intp]
+    age: float
+    confidence: float

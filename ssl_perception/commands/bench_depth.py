@@ -21,9 +21,9 @@ from rich.table import Table
 from ssl_perception.config import Config, ScanConfig, StereoConfig
 from ssl_perception.depth.learning.checkpoint import Checkpoint
 from ssl_perception.depth.learning.learner import Learner
-from ssl_perception.depth.student.inference import MonoDepth
+from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.student.textons import Textons
-from ssl_perception.depth.teacher.pseudo_label import label
+from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.depth.teacher.stereo import StereoMatcher
 from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.write import write_json
@@ -56,15 +56,14 @@ def run_bench_depth(config: Config, json_file: Path | None, out: Console, frames
     pair = _pair()
     matcher = StereoMatcher(StereoConfig(disparities=32))
     depth = matcher.depth(pair)
-    min_known = config.learner.label_min_known
-    target = label(depth, min_known)
+    target = pseudo_label(depth, config.pseudo_label)
     assert depth.valid and target is not None, depth.reason
     scan = ScanConfig(range_max=8.0, below=0.35, above=0.3)
 
     learner = Learner(config.learner, seed=0)
     for _ in range(12):
         learner.step(pair.left, target)
-    mono = MonoDepth(config.student)
+    mono = StudentInference(config.student)
     mono.load(learner.weights(), 0)
     textons = Textons(config.textons)
     for k in range(config.textons.dictionary_frames + 60):
@@ -73,7 +72,7 @@ def run_bench_depth(config: Config, json_file: Path | None, out: Console, frames
     rows = {
         "stereo match, 32 disparities": _time(lambda: matcher.match(pair), 60),
         "obstacle scan": _time(lambda: obstacle_scan(depth, scan), 200),
-        "label": _time(lambda: label(depth, min_known), 200),
+        "label": _time(lambda: pseudo_label(depth, config.pseudo_label), 200),
         "mono inference": _time(lambda: mono.predict(pair.left), 500),
         "learning step": _time(lambda: learner.step(pair.left, target), 80),
         "textons inference": _time(lambda: textons.predict(pair.left), 200),
@@ -173,7 +172,7 @@ def _endure(config: Config, image: np.ndarray, target: np.ndarray, frames: int) 
     }
 
 
-def _swap(mono: MonoDepth, learner: Learner, image: np.ndarray) -> dict[str, float]:
+def _swap(mono: StudentInference, learner: Learner, image: np.ndarray) -> dict[str, float]:
     """Exchange models from another thread while frames come at 30 Hz.
 
     A frame is lost when its answer isn't there before the next one comes.

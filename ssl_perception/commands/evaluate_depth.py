@@ -171,16 +171,16 @@ def _constant(sample: DepthSample, threshold: float) -> Score:
 
 def score_student(sample: DepthSample, store: Path) -> Score:
     """The student of a model store, from the left image alone."""
-    from ssl_perception.depth.learning.checkpoint import STUDENT, load_student
-    from ssl_perception.depth.student.inference import MonoDepth
+    from ssl_perception.depth.student.inference import StudentInference
+    from ssl_perception.depth.student.stored import STUDENT_FILE, load_weights
     from ssl_perception.errors import InputError
     from ssl_perception.io.model_store import ModelStore
 
-    generation = ModelStore(store).load([STUDENT], extras=False)
+    generation = ModelStore(store).load([STUDENT_FILE], extras=False)
     if generation is None:
         raise InputError(f"{store}: holds no undamaged model")
-    mono = MonoDepth()
-    mono.load(load_student(generation), generation.number)
+    mono = StudentInference()
+    mono.load(load_weights(generation), generation.number)
     start = time.perf_counter()
     answer = mono.depth(sample.image, sample.camera)
     seconds = time.perf_counter() - start

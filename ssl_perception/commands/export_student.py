@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from safetensors.numpy import load as parse
 
-from ssl_perception.depth.learning.checkpoint import STUDENT, load_student
 from ssl_perception.depth.student.onnx_graph import build, quantise
+from ssl_perception.depth.student.stored import STUDENT_FILE, load_weights
 from ssl_perception.errors import InputError
 from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.write import write_output
@@ -29,10 +29,10 @@ def export_onnx(store: Path, output: Path, int8: Path | None = None) -> int:
     Raises:
         InputError: no store, nothing undamaged in it, or no frames to set int8 scales on.
     """
-    generation = ModelStore(store).load(None if int8 else [STUDENT], extras=int8 is not None)
+    generation = ModelStore(store).load(None if int8 else [STUDENT_FILE], extras=int8 is not None)
     if generation is None:
         raise InputError(f"{store}: no model store with an undamaged generation")
-    model = build(load_student(generation))
+    model = build(load_weights(generation))
     images: list[NDArray[np.uint8]] = []
     if int8 is not None:
         for content in generation.extras.values():

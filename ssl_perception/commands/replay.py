@@ -25,11 +25,11 @@ from ssl_perception.io.output_paths import check_outputs
 from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
-from ssl_perception.pipeline import Perception, StereoDepth
+from ssl_perception.pipeline import DepthResult, Perception
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 
-Result = SweepFlow | StereoDepth
+Result = SweepFlow | DepthResult
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Summary:
                 )
         else:
             self.stereo_pairs += 1
-            self.valid_depth.append(result.depth.valid_fraction)
+            self.valid_depth.append(result.stereo.valid_fraction)
 
     def figures(self) -> dict[str, Any]:
         """All of it, ready for JSON."""

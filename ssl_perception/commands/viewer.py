@@ -20,7 +20,7 @@ from ssl_perception.types import StereoPair
 
 if TYPE_CHECKING:
     from ssl_perception.io.log import Recorded
-    from ssl_perception.pipeline import StereoDepth
+    from ssl_perception.pipeline import DepthResult
 
 STATIC_COLOUR = (154, 163, 173)
 GROUND_COLOUR = (90, 96, 102)
@@ -51,7 +51,7 @@ class Viewer:
             rerun.save(str(self.recording))
         rerun.log("/", rerun.ViewCoordinates.FLU, static=True)
 
-    def show(self, recorded: Recorded, result: SweepFlow | StereoDepth) -> None:
+    def show(self, recorded: Recorded, result: SweepFlow | DepthResult) -> None:
         """Log one result at its source's stamp."""
         rerun = self._rerun
         rerun.set_time("sensor", timestamp=recorded.stamp_ns * 1e-9)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ssl_perception.config.depth import (
     LearnerConfig,
+    PseudoLabelConfig,
     ReplayMemoryConfig,
     StereoConfig,
     StudentConfig,
@@ -30,15 +31,25 @@ from ssl_perception.config.flow import (
     ScoopConfig,
     TrackingConfig,
 )
-from ssl_perception.config.loading import MAX_YAML_BYTES, from_dict, load, override, read_yaml
+from ssl_perception.config.loading import (
+    MAX_YAML_BYTES,
+    RENAMED,
+    from_dict,
+    load,
+    override,
+    preset,
+    presets,
+    read_yaml,
+)
 from ssl_perception.config.obstacles import AvoidConfig, CollisionConfig, ScanConfig
-from ssl_perception.config.section import AnySection, Section, Setting, settings
+from ssl_perception.config.section import AnySection, Section, Setting, flat, settings
 from ssl_perception.config.sensors import LidarMountConfig, TopicsConfig
 from ssl_perception.config.table import markdown_table
 from ssl_perception.config.tree import Config
 
 __all__ = [
     "MAX_YAML_BYTES",
+    "RENAMED",
     "AccumulationConfig",
     "AnySection",
     "AvoidConfig",
@@ -54,6 +65,7 @@ __all__ = [
     "NeuralPriorConfig",
     "NsfpConfig",
     "OnlineConfig",
+    "PseudoLabelConfig",
     "RefinementConfig",
     "ReplayMemoryConfig",
     "RigidClusterConfig",
@@ -67,10 +79,13 @@ __all__ = [
     "TopicsConfig",
     "TrackingConfig",
     "TrustConfig",
+    "flat",
     "from_dict",
     "load",
     "markdown_table",
     "override",
+    "preset",
+    "presets",
     "read_yaml",
     "settings",
 ]

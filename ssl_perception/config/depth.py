@@ -45,6 +45,14 @@ class StereoConfig(Section):
     max_depth: float = Field(80.0, gt=0.1, le=1000.0, description="m, beyond is unknown")
 
 
+class PseudoLabelConfig(Section):
+    """From the teacher's depth to the student's training target."""
+
+    min_known: float = Field(
+        0.3, ge=0.0, le=1.0, description="mean confidence that a cell of the label needs"
+    )
+
+
 class StudentConfig(Section):
     """The network that learns depth from one image."""
 
@@ -53,6 +61,12 @@ class StudentConfig(Section):
     )
     fall_back: bool = Field(False, description="take the next best provider instead of refusing")
     threads: int = Field(1, ge=1, le=64, description="threads for inference")
+    max_novelty: float = Field(
+        0.5,
+        gt=0.0,
+        le=2.0,
+        description="feature distance to the replay memory beyond which mono is invalid",
+    )
 
 
 class ReplayMemoryConfig(Section):
@@ -93,9 +107,6 @@ class LearnerConfig(Section):
     )
     zoom_share: float = Field(0.25, ge=0.0, le=1.0, description="of the frames are enlarged")
     gain: float = Field(0.15, ge=0.0, le=0.9, description="random brightness, +- this share")
-    label_min_known: float = Field(
-        0.3, ge=0.0, le=1.0, description="mean confidence a label cell needs"
-    )
     snapshot_steps: int = Field(
         100, ge=1, le=100_000, description="steps between good states to roll back to"
     )
@@ -122,7 +133,7 @@ class TextonsConfig(Section):
 class TrustConfig(Section):
     """When the student may drive."""
 
-    trigger: float = Field(1.0, gt=0.0, le=100.0, description="an obstacle is nearer than this, m")
+    trigger: float = Field(1.1, gt=0.0, le=100.0, description="an obstacle is nearer than this, m")
     ahead: float = Field(
         0.35, gt=0.0, le=3.15, description="rad either side of ahead that the tests look at"
     )
@@ -130,7 +141,7 @@ class TrustConfig(Section):
         0.95, gt=0.0, le=1.0, description="true positive rate that calibration aims at"
     )
     threshold_cap: float = Field(
-        1.6, gt=0.0, le=200.0, description="m; calibration goes no farther"
+        1.8, gt=0.0, le=200.0, description="m; calibration goes no farther"
     )
     min_tpr: float = Field(0.8, ge=0.0, le=1.0, description="lower bound of TPR to earn trust")
     max_fpr: float = Field(0.2, ge=0.0, le=1.0, description="upper bound of FPR to earn trust")
@@ -159,9 +170,6 @@ class TrustConfig(Section):
     )
     bias_jump: float = Field(
         0.25, gt=0.0, le=5.0, description="sudden change of log(mono / stereo) that is a fault"
-    )
-    novelty: float = Field(
-        0.5, gt=0.0, le=2.0, description="feature distance to memory beyond which mono is no use"
     )
     drift_slack: float = Field(
         0.1, ge=0.0, le=5.0, description="error above its mean that is no drift, log depth"

@@ -13,6 +13,12 @@ from ssl_perception.config.tree import Config
 from ssl_perception.errors import InputError
 
 MAX_YAML_BYTES = 1 << 20
+_PRESETS = Path(__file__).with_name("presets")
+# names that settings had before: using one is an error that says the new name
+RENAMED = {
+    "learner.label_min_known": "pseudo_label.min_known",
+    "trust.novelty": "student.max_novelty",
+}
 
 
 def from_dict(values: dict[str, Any], source: str = "config") -> Config:
@@ -31,7 +37,8 @@ def _validated(kind: type[AnySection], values: dict[str, Any], source: str) -> A
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "(top level)"
         if first["type"] == "extra_forbidden":
-            what = "unknown key"
+            new = RENAMED.get(key)
+            what = f"is now called {new}" if new else "unknown key"
         else:
             what = f"{first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
         raise InputError(f"{source}: {key}: {what}") from None
@@ -69,6 +76,22 @@ def load(path: Path) -> Config:
     return from_dict(read_yaml(path), str(path))
 
 
+def presets() -> list[str]:
+    """Names of the presets that ``preset`` knows."""
+    return sorted(file.stem for file in _PRESETS.glob("*.yaml"))
+
+
+def preset(name: str) -> Config:
+    """The settings for a kind of robot, by name.
+
+    Raises:
+        InputError: no such preset.
+    """
+    if name not in presets():
+        raise InputError(f"preset {name!r} is not one of {', '.join(presets())}")
+    return load(_PRESETS / f"{name}.yaml")
+
+
 def override(config: AnySection, settings: list[str]) -> AnySection:
     """The same configuration with ``section.key=value`` settings applied on top, in order.
 
@@ -88,7 +111,9 @@ def override(config: AnySection, settings: list[str]) -> AnySection:
         for section in sections:
             place = place.get(section) if isinstance(place, dict) else None  # type: ignore[assignment]
         if not isinstance(place, dict) or leaf not in place:
-            raise InputError(f"--set {setting}: unknown key {key.strip()!r}")
+            new = RENAMED.get(key.strip())
+            what = f"{key.strip()} is now called {new}" if new else f"unknown key {key.strip()!r}"
+            raise InputError(f"--set {setting}: {what}")
         try:
             place[leaf] = yaml.safe_load(text)
         except yaml.YAMLError:

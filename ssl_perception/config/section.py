@@ -26,6 +26,18 @@ class Setting(NamedTuple):
     annotation: Any
 
 
+def flat(section: BaseModel, prefix: str = "") -> dict[str, Any]:
+    """The values of a section's settings by dotted name."""
+    values: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            values |= flat(value, f"{prefix}{name}.")
+        else:
+            values[f"{prefix}{name}"] = value
+    return values
+
+
 def settings(section: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
     """Every setting of the tree with its dotted name, default, bounds and description."""
     for name, info in section.model_fields.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ssl_perception.config.depth import (
     LearnerConfig,
+    PseudoLabelConfig,
     StereoConfig,
     StudentConfig,
     TextonsConfig,
@@ -36,6 +37,7 @@ class Config(Section):
     tracks: TrackingConfig = TrackingConfig()
     accumulation: AccumulationConfig = AccumulationConfig()
     stereo: StereoConfig = StereoConfig()
+    pseudo_label: PseudoLabelConfig = PseudoLabelConfig()
     student: StudentConfig = StudentConfig()
     learner: LearnerConfig = LearnerConfig()
     trust: TrustConfig = TrustConfig()

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from ssl_perception.depth.trust.state import ActiveCue
 from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.types import DepthMap, ObstacleScan
 
@@ -37,6 +38,12 @@ BEHIND = "#e9edf1"  # behind an obstacle
 SPEED_MAP = "turbo"
 DEPTH_MAP = "viridis_r"
 FULL_SPEED = 15.0  # m/s, end of the colour scale
+CUE_COLOURS = {
+    ActiveCue.STEREO: "#4c7fb0",
+    ActiveCue.GUARDED: "#5aa469",
+    ActiveCue.MONO: "#e08e2b",
+    ActiveCue.NONE: "#d1495b",
+}
 
 
 def bird_eye(
@@ -148,6 +155,48 @@ def depth_beside_image(
     return figure
 
 
+def cues_side_by_side(
+    image: NDArray[np.uint8],
+    stereo: DepthMap,
+    mono: DepthMap,
+    truth: NDArray[np.float32] | None = None,
+    far: float | None = None,
+) -> Figure:
+    """The left image, depth by stereo and by the student, and the true depth where it is known.
+
+    Args:
+        truth: (H, W) m.
+        far: m, end of the colour scale; None: what 95 % of the known depths lie within.
+    """
+    maps = [(d.depth if d.valid else np.full_like(d.depth, np.nan)) for d in (stereo, mono)]
+    names = [
+        f"{name}: {'valid' if d.valid else d.reason[:60]}"
+        for name, d in (("stereo", stereo), ("student", mono))
+    ]
+    if truth is not None:
+        maps.append(truth)
+        names.append("true depth")
+    known = np.concatenate([m[np.isfinite(m)] for m in maps])
+    if far is None:
+        far = float(np.percentile(known, 95)) if len(known) else 1.0
+    height, width = image.shape[:2]
+    columns = len(maps) + 1
+    figure = Figure(figsize=(3.1 * columns, 3.1 * height / width + 0.5), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    axes[0].imshow(image[..., ::-1] if image.ndim == 3 else image, cmap="gray")
+    axes[0].set_title("left camera", fontsize=9, loc="left")
+    for place, values, name in zip(axes[1:], maps, names, strict=True):
+        place.set_facecolor(UNKNOWN)
+        drawn = place.imshow(
+            values, cmap=DEPTH_MAP, vmin=0.0, vmax=far, extent=(0, width, height, 0)
+        )
+        place.set_title(name, fontsize=9, loc="left")
+    figure.colorbar(drawn, ax=list(axes[1:]), label="m (lilac: unknown)", shrink=0.85)
+    for place in axes:
+        place.set(xticks=[], yticks=[])
+    return figure
+
+
 def obstacle_polar(scan: ObstacleScan, title: str = "") -> Figure:
     """The scan seen from above: red obstacle, green clear, lilac unknown."""
     figure = Figure(figsize=(5.2, 5.2), layout="constrained")
@@ -192,22 +241,33 @@ def latency_histogram(milliseconds: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def overview(pictures: Sequence[bytes], width: int = 1200) -> bytes:
-    """PNG pictures as one: the widest below, the others side by side above it, equally high."""
-    images = [
-        np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR))
-        for content in pictures
-    ]
-    images.sort(key=lambda image: image.shape[1] / image.shape[0])
-    rows = [images] if len(images) < 3 else [images[:-1][::-1], images[-1:]]
+def overview(pictures: Sequence[bytes]) -> bytes:
+    """PNG pictures as one: the widest below, the others side by side above it."""
+    ordered = sorted(pictures, key=_aspect)
+    return stack([ordered] if len(ordered) < 3 else [ordered[:-1][::-1], ordered[-1:]])
+
+
+def stack(rows: Sequence[Sequence[bytes]], width: int = 1200) -> bytes:
+    """Rows of PNG pictures as one PNG ``width`` px wide; those of a row get the same height."""
     bands = []
     for row in rows:
-        height = int(width / sum(image.shape[1] / image.shape[0] for image in row))
-        edges = np.cumsum([0.0] + [image.shape[1] / image.shape[0] * height for image in row])
+        images = [_pixels(content) for content in row]
+        height = int(width / sum(image.shape[1] / image.shape[0] for image in images))
+        edges = np.cumsum([0.0] + [image.shape[1] / image.shape[0] * height for image in images])
         pixels = np.round(edges * width / edges[-1]).astype(int)
         fitted = [
             cv2.resize(image, (int(b - a), height), interpolation=cv2.INTER_AREA)
-            for image, a, b in zip(row, pixels[:-1], pixels[1:], strict=True)
+            for image, a, b in zip(images, pixels[:-1], pixels[1:], strict=True)
         ]
         bands.append(np.hstack(fitted))
     return bytes(cv2.imencode(".png", np.vstack(bands))[1])
+
+
+def _pixels(picture: bytes) -> NDArray[np.uint8]:
+    content = np.frombuffer(picture, np.uint8)
+    return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
+
+
+def _aspect(picture: bytes) -> float:
+    height, width = _pixels(picture).shape[:2]
+    return width / height

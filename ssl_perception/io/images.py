@@ -225,6 +225,9 @@ def stereo_pair(
     )
 
 
+_CONFIDENCE_STEPS = 254  # even, so that a half is exact
+
+
 def encode_depth(depth: DepthMap) -> PackedImage:
     """Depth as 32FC1 in metres, NaN unknown (REP 118).
 
@@ -245,6 +248,30 @@ def decode_depth(message: Image) -> NDArray[np.float32]:
     if message.encoding == "16UC1":
         return np.where(image > 0, image / np.float32(1000), np.float32(np.nan))
     raise InputError(f"depth image is {message.encoding}; 32FC1 or 16UC1 can be used")
+
+
+def encode_confidence(depth: DepthMap) -> PackedImage:
+    """Confidence as mono8 in steps of 1/254: the teacher's 0, 0.5 and 1 are exact.
+
+    A depth map without confidence counts as confident wherever it is known.
+    """
+    confidence = depth.confidence
+    if confidence is None:
+        confidence = np.isfinite(depth.depth).astype(np.float32)
+    steps = np.rint(confidence * np.float32(_CONFIDENCE_STEPS)).astype(np.uint8)
+    return encode(steps, "mono8", depth.camera.frame)
+
+
+def decode_confidence(message: Image) -> NDArray[np.float32]:
+    """(H, W) float32 in [0, 1]; ``encode_confidence`` undone.
+
+    Raises:
+        InputError: as ``decode``, or another encoding than mono8.
+    """
+    image = decode(message)
+    if message.encoding != "mono8":
+        raise InputError(f"confidence image is {message.encoding}; mono8 can be used")
+    return np.minimum(image / np.float32(_CONFIDENCE_STEPS), np.float32(1.0))
 
 
 def encode_disparity(

@@ -6,10 +6,11 @@ onto topics.
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,14 +23,21 @@ from scipy.spatial.transform import Rotation
 from ssl_perception.errors import InputError
 from ssl_perception.io import images, point_cloud2
 from ssl_perception.io.bag_log import typestore
+from ssl_perception.io.cue_status import CueStatus
 from ssl_perception.types import (
     CameraModel,
     DepthMap,
+    MovingObject,
     ObstacleScan,
     Odometry,
     PointCloud,
     SceneFlow,
 )
+
+CLEAR_ABOVE_MAX = 0.01  # m: what MAVROS turns into max_distance + 1 cm, PX4's word for "clear"
+_ARROW, _CUBE, _TEXT = 0, 1, 9  # visualization_msgs/Marker
+_ADD, _DELETE_ALL = 0, 3
+_MARKER_LIFE_NS = 500_000_000
 
 
 class Output(ABC):
@@ -85,23 +93,159 @@ class Output(ABC):
         )
         self.write("stereo/disparity", stamp_ns, message)
 
-    def obstacle_distance(self, stamp_ns: int, scan: ObstacleScan) -> None:
-        """``obstacle_distance``: LaserScan, REP 117."""
-        ranges = scan.ranges
+    def confidence(self, stamp_ns: int, depth: DepthMap) -> None:
+        """``stereo/confidence``: mono8, see ``images.encode_confidence``."""
+        packed = images.encode_confidence(depth)
+        self.image(f"{depth.cue.value}/confidence", stamp_ns, packed)
+
+    def status(self, stamp_ns: int, depth: DepthMap) -> None:
+        """``stereo/status`` or ``mono/status``: whether to believe the depth, and why not."""
+        status = CueStatus.of(depth)
+        types = self._types
+        values = [
+            types["diagnostic_msgs/msg/KeyValue"](key, value)
+            for key, value in status.values().items()
+        ]
+        level = 0 if status.valid else 2  # OK, ERROR
+        one = types["diagnostic_msgs/msg/DiagnosticStatus"](
+            level, f"{depth.cue.value} depth", status.reason, "", values
+        )
+        header = self._header(stamp_ns, depth.camera.frame)
+        array = self.message("diagnostic_msgs/msg/DiagnosticArray", header=header, status=[one])
+        self.write(f"{depth.cue.value}/status", stamp_ns, array)
+
+    def obstacle_distance(self, stamp_ns: int, scan: ObstacleScan, mavros: bool = False) -> None:
+        """``obstacle_distance``: LaserScan, counter-clockwise, REP 117; or as MAVROS reads it.
+
+        MAVROS takes beams clockwise (FRD), and both NaN and Inf for unknown: clear becomes a
+        finite value just above ``range_max``, too close becomes ``range_min``; unknown stays NaN.
+        """
+        ranges, angle_min = scan.ranges, scan.angle_min
+        angle_max = scan.angle_min + scan.angle_increment * (len(ranges) - 1)
+        if mavros:
+            ranges = np.where(np.isposinf(ranges), scan.range_max + CLEAR_ABOVE_MAX, ranges)[::-1]
+            ranges = np.where(np.isneginf(ranges), scan.range_min, ranges)
+            angle_min, angle_max = -angle_max, -angle_min
         message = self.message(
             "sensor_msgs/msg/LaserScan",
             header=self._header(stamp_ns, scan.frame),
-            angle_min=scan.angle_min,
-            angle_max=scan.angle_min + scan.angle_increment * (len(ranges) - 1),
+            angle_min=angle_min,
+            angle_max=angle_max,
             angle_increment=scan.angle_increment,
             time_increment=0.0,
             scan_time=0.0,
             range_min=scan.range_min,
             range_max=scan.range_max,
-            ranges=ranges,
+            ranges=np.ascontiguousarray(ranges, np.float32),
             intensities=np.empty(0, np.float32),
         )
         self.write("obstacle_distance", stamp_ns, message)
+
+    def obstacle_range(
+        self, stamp_ns: int, scan: ObstacleScan, distance: float, width: float
+    ) -> None:
+        """``obstacle_range``: Range, the nearest obstacle ahead, REP 117 (NaN unknown).
+
+        Args:
+            scan: that it is taken from.
+            distance: m, ``nearest_ahead`` of the scan.
+            width: rad, of the view ahead.
+        """
+        message = self.message(
+            "sensor_msgs/msg/Range",
+            header=self._header(stamp_ns, scan.frame),
+            radiation_type=1,  # infrared: neither kind fits a camera; this is the narrow one
+            field_of_view=width,
+            min_range=scan.range_min,
+            max_range=scan.range_max,
+            range=distance,
+            variance=0.0,
+        )
+        self.write("obstacle_range", stamp_ns, message)
+
+    def moving_objects(self, stamp_ns: int, frame: str, objects: Iterable[MovingObject]) -> None:
+        """``moving_objects``: MarkerArray; per object a box, its displacement in one second as an
+        arrow, and a label with id, speed and age."""
+        types = self._types
+        header = self._header(stamp_ns, frame)
+
+        def kind(name: str) -> Any:
+            return types[f"geometry_msgs/msg/{name}"]
+
+        point, vector, quaternion = kind("Point"), kind("Vector3"), kind("Quaternion")
+        colour = types["std_msgs/msg/ColorRGBA"]
+        upright = quaternion(0.0, 0.0, 0.0, 1.0)
+        nowhere = kind("Pose")(point(0.0, 0.0, 0.0), upright)
+        image = self.message(
+            "sensor_msgs/msg/CompressedImage", header=header, format="", data=np.empty(0, np.uint8)
+        )
+
+        def marker(shape: int, space: str, identity: int, **given: Any) -> Any:
+            fields = {
+                "pose": nowhere,
+                "scale": vector(0.0, 0.0, 0.0),
+                "color": colour(0.0, 0.0, 0.0, 0.0),
+                "points": [],
+                "text": "",
+                "action": _ADD,
+                **given,
+            }
+            return self.message(
+                "visualization_msgs/msg/Marker",
+                header=header,
+                ns=space,
+                id=identity,
+                type=shape,
+                lifetime=types["builtin_interfaces/msg/Duration"](0, _MARKER_LIFE_NS),
+                frame_locked=False,
+                colors=[],
+                texture_resource="",
+                texture=image,
+                uv_coordinates=[],
+                mesh_resource="",
+                mesh_file=types["visualization_msgs/msg/MeshFile"]("", np.empty(0, np.uint8)),
+                mesh_use_embedded_materials=False,
+                **fields,
+            )
+
+        markers = [marker(_CUBE, "", 0, action=_DELETE_ALL)]
+        for moving in objects:
+            x, y, z = (float(value) for value in moving.centre)
+            end = (float(a + b) for a, b in zip(moving.centre, moving.velocity, strict=True))
+            half = 0.5 * float(moving.yaw)
+            heading = quaternion(0.0, 0.0, math.sin(half), math.cos(half))
+            size = (max(0.05, float(value)) for value in moving.size)
+            speed = float(np.linalg.norm(moving.velocity))
+            above = z + max(0.05, float(moving.size[2])) / 2 + 0.5
+            markers += [
+                marker(
+                    _CUBE,
+                    "box",
+                    moving.id,
+                    pose=kind("Pose")(point(x, y, z), heading),
+                    scale=vector(*size),
+                    color=colour(1.0, 0.6, 0.1, 0.2 + 0.4 * float(moving.confidence)),
+                ),
+                marker(
+                    _ARROW,
+                    "velocity",
+                    moving.id,
+                    points=[point(x, y, z), point(*end)],
+                    scale=vector(0.1, 0.25, 0.3),
+                    color=colour(0.9, 0.1, 0.1, 0.9),
+                ),
+                marker(
+                    _TEXT,
+                    "label",
+                    moving.id,
+                    pose=kind("Pose")(point(x, y, above), upright),
+                    scale=vector(0.0, 0.0, 0.5),
+                    color=colour(1.0, 1.0, 1.0, 0.9),
+                    text=f"{moving.id}: {speed:.1f} m/s, {moving.age:.1f} s",
+                ),
+            ]
+        message = self.message("visualization_msgs/msg/MarkerArray", markers=markers)
+        self.write("moving_objects", stamp_ns, message)
 
     # sensors, truth, and whatever else
 

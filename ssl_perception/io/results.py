@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rosbags.rosbag2 import Reader
 
 from ssl_perception.errors import InputError
-from ssl_perception.io import images, point_cloud2
+from ssl_perception.io import images, laser_scan, point_cloud2
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.point_cloud2 import FlowCloud, stamp_ns
 from ssl_perception.types import ObstacleScan
@@ -36,17 +36,7 @@ def read_depth(bag: Path, topic: str) -> Iterator[tuple[int, NDArray[np.float32]
 def read_scans(bag: Path, topic: str = "/obstacle_distance") -> Iterator[tuple[int, ObstacleScan]]:
     """Obstacle scans with their stamps in nanoseconds."""
     for message in _messages(bag, topic):
-        stamp = stamp_ns(message.header.stamp)
-        scan = ObstacleScan(
-            message.ranges,
-            message.angle_min,
-            message.angle_increment,
-            message.range_min,
-            message.range_max,
-            stamp * 1e-9,
-            message.header.frame_id,
-        )
-        yield stamp, scan
+        yield stamp_ns(message.header.stamp), laser_scan.decode(message)
 
 
 def _messages(bag: Path, topic: str) -> Iterator[Any]:

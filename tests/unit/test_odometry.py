@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from ssl_perception.config import LidarMountConfig
-from ssl_perception.flow.online.pose_buffer import OdometryBuffer
+from ssl_perception.flow.online.pose_buffer import PoseBuffer
 from ssl_perception.types import Odometry
 
 
@@ -14,9 +14,9 @@ def pose(x: float, yaw: float) -> np.ndarray:
     return matrix
 
 
-def drive(mount: LidarMountConfig | None = None) -> OdometryBuffer:
+def drive(mount: LidarMountConfig | None = None) -> PoseBuffer:
     """1 m/s ahead, turning left with 0.5 rad/s, seen at 10 Hz from 100 s to 101 s."""
-    buffer = OdometryBuffer(mount or LidarMountConfig())
+    buffer = PoseBuffer(mount or LidarMountConfig())
     for k in range(11):
         buffer.add(Odometry(pose(0.1 * k, 0.05 * k), 100.0 + 0.1 * k))
     return buffer
@@ -35,7 +35,7 @@ def test_uncovered_stamps_have_no_pose(stamp: float) -> None:
 
 
 def test_one_message_is_not_enough() -> None:
-    buffer = OdometryBuffer(LidarMountConfig())
+    buffer = PoseBuffer(LidarMountConfig())
     buffer.add(Odometry(np.eye(4), 1.0))
     assert buffer.pose(1.0) is None
 

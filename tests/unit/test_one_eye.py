@@ -6,11 +6,11 @@ from pathlib import Path
 
 import cv2
 import pytest
+from ssl_perception_sim.experiments.one_eye import Story
 from typer.testing import CliRunner
 
 from ssl_perception.depth.trust.state import Driver
 from ssl_perception_sim.experiments import one_eye
-from ssl_perception_sim.experiments.one_eye import Story
 from ssl_perception_sim.experiments.persistence import Plan
 
 LEARN, ALONE = 0.1, 0.05  # minutes: 60 and 30 frames

@@ -23,25 +23,18 @@ from rich.console import Console
 from rich.table import Table
 
 from ssl_perception.commands.ros_processes import Nodes, environment
-from ssl_perception.config import ScanConfig, StereoConfig
-from ssl_perception.depth.teacher.stereo import StereoMatcher
 from ssl_perception.errors import InputError
 from ssl_perception.obstacles.avoid import Avoid, Command
-from ssl_perception.obstacles.scan import obstacle_scan
 from ssl_perception_sim.experiments.flight import Flight
+from ssl_perception_sim.experiments.students import stereo_pipeline
 from ssl_perception_sim.world import worlds
-
-# A small camera in a small room: 48 disparities see from 0.26 m on, and the height band is the
-# drone's own.
-STEREO = StereoConfig(disparities=48, max_depth=20.0)
-SCAN = ScanConfig(range_min=0.2, range_max=8.0, below=0.35, above=0.3, near=2.0)
 
 
 def fly(seed: int, minutes: float) -> dict[str, Any]:
     """One flight on stereo in this process; figures as ``Flight`` has them, and
     ``invalid``, the share of the frames that stereo refused."""
     world = worlds.room(seed)
-    matcher, avoid = StereoMatcher(STEREO), Avoid(seed=seed)
+    pipeline, avoid = stereo_pipeline(), Avoid(seed=seed)
     flight, command = Flight(seed), Command()
     invalid = frames = 0
     started = time.perf_counter()
@@ -49,10 +42,10 @@ def fly(seed: int, minutes: float) -> dict[str, Any]:
         sensors = world.step(command)
         flight.add(world, sensors, command)
         for frame in sensors.frames:
-            depth = matcher.depth(frame.pair)
-            invalid += not depth.valid
+            result = pipeline.process(frame.pair)
+            invalid += not result.stereo.valid
             frames += 1
-            command = avoid.command(obstacle_scan(depth, SCAN))
+            command = avoid.command(result.scan)
     wall = time.perf_counter() - started
     return {
         **flight.figures(),
@@ -68,10 +61,6 @@ def fly_through_nodes(seed: int, minutes: float) -> dict[str, Any]:
     Raises:
         InputError: no ROS 2 here, or a node failed.
     """
-    settings = {
-        **{f"stereo.{name}": value for name, value in STEREO.model_dump(mode="json").items()},
-        **{f"scan.{name}": value for name, value in SCAN.model_dump(mode="json").items()},
-    }
     world = {
         "world": "room",
         "seconds": minutes * 60.0,
@@ -82,7 +71,7 @@ def fly_through_nodes(seed: int, minutes: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         parameters, report = Path(folder) / "parameters.yaml", Path(folder) / "flight.json"
         # in lockstep real time means nothing: no scan is made up because the machine is slow
-        values = {"seed": seed, "use_sim_time": True, "timeout": 3600.0, **settings}
+        values = {"seed": seed, "use_sim_time": True, "timeout": 3600.0, "preset": "drone"}
         text = yaml.safe_dump({"/**": {"ros__parameters": values}})
         parameters.write_text(text, encoding="utf-8")
         with Nodes(environment(domain=os.getpid() % 100 + 1), Path(folder)) as nodes:

@@ -18,17 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ssl_perception.config import LearnerConfig
-from ssl_perception.depth.teacher.stereo import StereoMatcher
-from ssl_perception.depth.trust.state import Trust
 from ssl_perception.errors import InputError
 from ssl_perception.io.write import write_json
-from ssl_perception.obstacles.avoid import Avoid, Command
-from ssl_perception.obstacles.scan import obstacle_scan
-from ssl_perception_sim.experiments.fly import SCAN, STEREO
 from ssl_perception_sim.experiments.held_out import HeldOut
 from ssl_perception_sim.experiments.persistence import Plan
-from ssl_perception_sim.experiments.students import NetworkStudent
-from ssl_perception_sim.world import worlds
+from ssl_perception_sim.experiments.room_flight import RoomFlight
+from ssl_perception_sim.experiments.students import learning_pipeline
 
 POLICIES = ("coverage", "recent")
 
@@ -40,27 +35,20 @@ def run(rooms: list[int], unseen: int, minutes: float, plan: Plan) -> list[dict[
         rooms: seeds, in the order in which they are flown. unseen: seed of a room that isn't.
         minutes: in each.
     """
-    students = {
-        policy: NetworkStudent(
-            rooms[0], LearnerConfig.model_validate({"memory": {"policy": policy}})
-        )
-        for policy in POLICIES
+    options = {p: LearnerConfig.model_validate({"memory": {"policy": p}}) for p in POLICIES}
+    pipelines = {
+        p: learning_pipeline("network", rooms[0], learner) for p, learner in options.items()
     }
     poses = {seed: HeldOut(seed, plan.held_out, plan.trust) for seed in (*rooms, unseen)}
     rows = []
     for flown in rooms:
-        world, matcher, avoid = worlds.room(flown), StereoMatcher(STEREO), Avoid(seed=flown)
-        command = Command()
-        for _ in range(round(minutes * 60 / world.tick)):
-            for frame in world.step(command).frames:
-                depth = matcher.depth(frame.pair)
-                scan = obstacle_scan(depth, SCAN)
-                command = avoid.command(scan)
-                for student in students.values():
-                    student.learn(frame.pair, depth, scan)
-        for policy, student in students.items():
+        flight = RoomFlight(flown)
+        for frame in flight.fly(minutes):
+            results = [pipeline.process(frame.pair) for pipeline in pipelines.values()]
+            flight.command = flight.avoid.command(results[0].stereo_scan)
+        for policy, pipeline in pipelines.items():
             for asked, held_out in poses.items():
-                point = held_out.score(student, Trust(), minutes)
+                point = held_out.score(pipeline, minutes)
                 rows.append(
                     {
                         "memory": policy,

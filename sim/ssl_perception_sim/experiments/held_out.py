@@ -1,4 +1,4 @@
-"""What a student makes of places that nobody flew through on purpose."""
+"""The student on held-out poses: random places in a room, with the true depth there."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ssl_perception.config import TrustConfig
-from ssl_perception.depth.trust.state import Trust
 from ssl_perception.evaluation.obstacle_metrics import auc, rates
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
+from ssl_perception.pipeline import DepthPipeline
 from ssl_perception.types import DepthMap, StereoPair
-from ssl_perception_sim.experiments.fly import SCAN
-from ssl_perception_sim.experiments.students import Student
+from ssl_perception_sim.experiments.students import DRONE
 from ssl_perception_sim.sensors.camera import Frame
 from ssl_perception_sim.world import room as rooms
 from ssl_perception_sim.world import worlds
@@ -29,6 +28,7 @@ class Point:
         auc: area under the ROC curve. fpr_at_95: FPR of the threshold that has a TPR of 0.95 there.
         tpr, fpr: of the threshold calibrated in flight; of ``trigger`` before there is one.
         trusted: by then.
+        unknown: share of the poses without a prediction ahead; they are left out of the rest.
     """
 
     minute: float
@@ -37,6 +37,7 @@ class Point:
     tpr: float
     fpr: float
     trusted: bool
+    unknown: float = 0.0
 
 
 class HeldOut:
@@ -67,28 +68,36 @@ class HeldOut:
             self._pairs.append(replace(frame.pair, right=frame.pair.left))
         self._nearest = np.array(nearest)
 
-    def score(self, student: Student, trust: Trust, minute: float) -> Point:
-        """The student now."""
-        said = np.array(
-            [nearest_ahead(student.look(pair)[0], self._options.ahead) for pair in self._pairs]
+    def score(self, pipeline: DepthPipeline, minute: float) -> Point:
+        """The pipeline's student now, and the threshold that it has."""
+        student, trust = pipeline.student, pipeline.fusion.trust
+        assert student is not None
+        ahead, scan = self._options.ahead, pipeline.config.scan
+        predicted = np.array(
+            [
+                nearest_ahead(obstacle_scan(student.depth(p.left, p.camera, p.stamp), scan), ahead)
+                for p in self._pairs
+            ]
         )
-        known = ~(np.isnan(said) | np.isnan(self._nearest))
-        said, near = said[known], self._nearest[known] < self._options.trigger
+        known = ~(np.isnan(predicted) | np.isnan(self._nearest))
+        unknown = float(np.isnan(predicted).mean())
+        predicted, near = predicted[known], self._nearest[known] < self._options.trigger
         threshold = trust.threshold if trust.threshold > 0 else self._options.trigger
         at_95 = math.nan
         if near.any():
-            at_95 = float(np.quantile(said[near], 0.95, method="higher"))
-        marks = rates(said < threshold, near)
+            at_95 = float(np.quantile(predicted[near], 0.95, method="higher"))
+        marks = rates(predicted < threshold, near)
         return Point(
             minute,
-            auc(said, near),
-            rates(said <= at_95, near).fpr,
+            auc(predicted, near),
+            rates(predicted <= at_95, near).fpr,
             marks.tpr,
             marks.fpr,
             trust.trusted,
+            unknown,
         )
 
 
 def true_nearest(frame: Frame, ahead: float) -> float:
     """The true distance of the nearest obstacle within ``ahead`` rad of straight ahead, m."""
-    return nearest_ahead(obstacle_scan(DepthMap(frame.depth, frame.pair.camera), SCAN), ahead)
+    return nearest_ahead(obstacle_scan(DepthMap(frame.depth, frame.pair.camera), DRONE.scan), ahead)

@@ -1,31 +1,31 @@
-"""``ssl-perception experiment persistence``: stereo teaches, then dies; who flies on best?
+"""``ssl-perception experiment persistence``: stereo teaches the student, then stereo fails.
 
 One flight for each scheme, kind of student and seed: a room, a minute on stereo, then learning
 under the scheme. After each of ``learn_minutes`` a test branches off: stereo is lost for good (the
-right camera goes black), learning stops, and the drone flies on with one eye from where it is. The
-simulator alone knows the true clearance and the true depth that everything is scored by.
+right camera goes black), learning stops, and the drone flies on with the left camera from where it
+is. The simulator alone knows the true clearance and the true depth that everything is scored by.
+Everything that perceives is the robot's own depth pipeline, with the ``drone`` preset.
 
-| scheme | who drives while learning | tests |
+| scheme | cue in control while learning | tests |
 |---|---|---|
 | `stereo` | stereo | `stereo`: not lost, the reference |
 | `cold_turkey` | stereo | `mono` |
 | `dagger` | stereo and mono in turns of 10 s, at random | `mono` |
 | `training_wheels` | mono; stereo overrides before a collision | `mono` |
-| `gated` | stereo; once it has earned it, mono guarded by stereo | `gated`, and without parts of \
-it: `calibrated`, `mono` |
+| `gated` | stereo; once trusted, mono guarded by stereo | `gated`, and without parts of it: \
+`calibrated`, `mono` |
 
-| test | who drives |
+| test | cue in control |
 |---|---|
-| `mono` | the student as it is: an obstacle is what it calls nearer than ``trigger`` |
+| `mono` | the student as it is: an obstacle is what it predicts nearer than ``trigger`` |
 | `calibrated` | the student with its calibrated threshold, whether trusted or not |
-| `gated` | the student with its calibrated threshold while it is trusted; else nobody |
+| `gated` | the student with its calibrated threshold while it is trusted; else none |
 
-Along a gated flight stereo also dies at ``deaths`` random times for ``death_seconds``.
+Along a gated flight stereo also fails at ``deaths`` random times for ``death_seconds``.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,27 +34,18 @@ import numpy as np
 from pydantic import Field
 
 from ssl_perception.config import LearnerConfig, Section, TextonsConfig, TrustConfig
-from ssl_perception.depth.teacher.stereo import StereoMatcher
-from ssl_perception.depth.trust.fusion import weigh_scans
-from ssl_perception.depth.trust.state import (
-    Driver,
-    Evidence,
-    Trust,
-    guard,
-)
+from ssl_perception.depth.trust.fusion import calibrated
+from ssl_perception.depth.trust.state import ActiveCue, Observation, Trust
+from ssl_perception.depth.trust.update import guard
 from ssl_perception.evaluation.obstacle_metrics import Rates, rates
-from ssl_perception.obstacles.avoid import Avoid, Command
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
+from ssl_perception.pipeline import DepthPipeline
 from ssl_perception.types import Cue, ObstacleScan
-from ssl_perception_sim.experiments.fly import SCAN, STEREO
 from ssl_perception_sim.experiments.held_out import HeldOut, Point, true_nearest
-from ssl_perception_sim.experiments.students import NetworkStudent, Student, TextonStudent
+from ssl_perception_sim.experiments.room_flight import RoomFlight
+from ssl_perception_sim.experiments.students import learning_pipeline, stereo_pipeline
 from ssl_perception_sim.sensors.camera import Frame
-from ssl_perception_sim.sensors.faults import Picture
-from ssl_perception_sim.world import room as rooms
-from ssl_perception_sim.world import worlds
 from ssl_perception_sim.world.randomness import stream
-from ssl_perception_sim.world.vehicles import Drone
 
 SCHEMES = ("stereo", "cold_turkey", "dagger", "training_wheels", "gated")
 STUDENTS = ("network", "textons")
@@ -76,12 +67,12 @@ class Plan(Section):
     death_seconds: float = Field(10.0, description="that the drone flies on after each")
     learner: LearnerConfig = LearnerConfig()
     textons: TextonsConfig = TextonsConfig()
-    trust: TrustConfig = TrustConfig(trigger=1.1, threshold_cap=1.8)
+    trust: TrustConfig = TrustConfig()
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one test came to.
+    """Results of one test.
 
     Attributes:
         learnt: minutes of flight before it.
@@ -90,7 +81,7 @@ class Cell:
         overrides: of mono by stereo while learning.
         tpr, fpr: on the test's own pictures, of obstacles nearer than ``trigger`` ahead.
         learn_tpr, learn_fpr: the same on the pictures while learning, each before it was learnt.
-        threshold: m. trusted: when stereo was lost. blind: share of the test in which nobody was.
+        threshold: m. trusted: when stereo was lost. blind: share of the test without an active cue.
     """
 
     scheme: str
@@ -114,10 +105,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Death:
-    """Stereo died in mid-flight.
+    """Stereo failed in mid-flight.
 
     Attributes:
-        minute: when. driver: half a second later. crashed: within ``death_seconds``.
+        minute: when. driver: active cue half a second later. crashed: within ``death_seconds``.
         clearance: least, m. metres: flown.
     """
 
@@ -137,86 +128,36 @@ class Result:
     deaths: tuple[Death, ...]
 
 
-class _Flight:
-    """The world, what is true in it, and the counts."""
+class _Marks:
+    """The student against the true depth, on the images of a flight."""
 
-    def __init__(self, seed: int, plan: Plan) -> None:
-        self.world = worlds.room(seed)
-        self.plan = plan
-        self._room = rooms.plan(seed)
-        _, self._taken = rooms.build(seed, self._room)
-        self._rng = stream(seed, "respawn")
-        self.avoid = Avoid(seed=seed)
-        self.command = Command()
-        self._count()
+    def __init__(self, options: TrustConfig) -> None:
+        self._options = options
+        self._pairs: list[tuple[bool, bool]] = []  # an obstacle was near, one was predicted
 
-    def _count(self) -> None:
-        self.crashes = self.near = self.frames = self.blind = 0
-        self.metres = 0.0
-        self.clearance = math.inf
-        self.turns_before = self.avoid.turns
-        self.marks: list[tuple[bool, bool]] = []  # an obstacle was near, one was called
-        self._close = False
-
-    def fork(self, stereo: bool) -> _Flight:
-        """Another future, with or without stereo; counts from zero."""
-        other = copy.copy(self)
-        black = Picture(fault="camera_black", side="right", start=self.world.time)
-        other.world = self.world.fork([] if stereo else [black])
-        other.avoid = copy.deepcopy(self.avoid)
-        other._rng = copy.deepcopy(self._rng)
-        other._count()
-        return other
-
-    def frames_of(self, minutes: float) -> Iterator[Frame]:
-        """Fly; after a touch the drone is set down somewhere else."""
-        for _ in range(round(minutes * 60 / self.world.tick)):
-            sensors = self.world.step(self.command)
-            drone = self.world.vehicle
-            assert isinstance(drone, Drone)
-            self.metres += float(np.linalg.norm(drone.velocity[:2])) * self.world.tick
-            self.clearance = min(self.clearance, sensors.clearance)
-            close = sensors.clearance < self.plan.near_clearance
-            self.near += close and not self._close
-            self._close = close
-            if sensors.clearance < 0:
-                self.crashes += 1
-                place, yaw = worlds.free_pose(self._rng, self._room, self._taken)
-                self.world.vehicle = Drone(place, yaw, self.world.time)
-                self._close = False
-            for frame in sensors.frames:
-                self.frames += 1
-                yield frame
-
-    def mark(self, frame: Frame, mono: ObstacleScan, threshold: float) -> None:
-        """Score the student against the true depth."""
-        ahead = self.plan.trust.ahead
-        nearest, said = true_nearest(frame, ahead), nearest_ahead(mono, ahead)
-        if not (math.isnan(nearest) or math.isnan(said)):
-            self.marks.append((nearest < self.plan.trust.trigger, said < threshold))
+    def add(self, frame: Frame, scan: ObstacleScan, threshold: float) -> None:
+        ahead = self._options.ahead
+        nearest, predicted = true_nearest(frame, ahead), nearest_ahead(scan, ahead)
+        if not (math.isnan(nearest) or math.isnan(predicted)):
+            self._pairs.append((nearest < self._options.trigger, predicted < threshold))
 
     def rates(self) -> Rates:
-        near, said = np.array(self.marks, bool).reshape(-1, 2).T
-        return rates(said, near)
+        near, predicted = np.array(self._pairs, bool).reshape(-1, 2).T
+        return rates(predicted, near)
 
 
 def fly(scheme: str, kind: str, seed: int, plan: Plan) -> Result:
     """One flight with everything that branches off it."""
-    flight = _Flight(seed, plan)
+    flight = RoomFlight(seed, plan.near_clearance)
     if scheme == "stereo":
-        cell = _test(flight, "stereo", None, Trust(), plan)
+        cell = _test(flight, "stereo", stereo_pipeline(), plan)
         return Result((replace(cell, scheme=scheme, student="", seed=seed),), (), ())
     options = plan.trust
-    student: Student = (
-        NetworkStudent(seed, plan.learner)
-        if kind == "network"
-        else TextonStudent(seed, plan.textons, options.ahead)
-    )
-    matcher = StereoMatcher(STEREO)
+    pipeline = learning_pipeline(kind, seed, plan.learner, plan.textons, options)
+    marks = _Marks(options)
     poses = HeldOut(seed, plan.held_out, options)
     turns = stream(seed, "dagger")
-    trust = Trust()
-    wheels = Trust(driver=Driver.GUARDED, threshold=options.trigger)
+    wheels = Trust(active_cue=ActiveCue.GUARDED, threshold=options.trigger)
     mono_turn = False
     last = max(plan.learn_minutes)
     deaths_left: list[float] = []
@@ -227,88 +168,92 @@ def fly(scheme: str, kind: str, seed: int, plan: Plan) -> Result:
     curve: list[Point] = []
     deaths: list[Death] = []
 
-    for frame in flight.frames_of(last):
-        pair = frame.pair
-        depth = matcher.depth(pair)
-        stereo = obstacle_scan(depth, SCAN)
-        mono, novelty = student.look(pair)
-        flight.mark(frame, mono, options.trigger)
-        weighed = weigh_scans(trust, stereo, mono, options, novelty=novelty)
-        trust = weighed.trust
-        minute = flight.frames * flight.world.tick / 60
-        started = minute > plan.stereo_minutes and mono.cue is not Cue.NONE
+    for frame in flight.fly(last):
+        result = pipeline.process(frame.pair)
+        stereo, mono = result.stereo_scan, result.mono_scan
+        assert mono is not None
+        marks.add(frame, mono, options.trigger)
+        started = flight.minutes > plan.stereo_minutes and mono.cue is not Cue.NONE
         if flight.frames % _DAGGER_TURN == 1:
             mono_turn = bool(turns.random() < 0.5)
         scan = stereo
         if started and scheme == "gated":
-            scan = weighed.scan
+            scan = result.scan
         elif started and scheme == "dagger" and mono_turn:
             scan = mono
-        elif started and scheme == "training_wheels" and depth.valid:
-            seen, told = (nearest_ahead(s, options.ahead) for s in (stereo, mono))
-            wheels = guard(wheels, Evidence(pair.stamp, True, seen, told), options)
+        elif started and scheme == "training_wheels" and result.stereo.valid:
+            near, predicted = (nearest_ahead(s, options.ahead) for s in (stereo, mono))
+            seen = Observation(frame.pair.stamp, True, near, predicted)
+            wheels = guard(wheels, seen, options)
             scan = stereo if wheels.overriding else mono
         flight.command = flight.avoid.command(scan)
-        student.learn(pair, depth, stereo)
 
+        minute = flight.minutes
         if points_left and minute >= points_left[0] - 1e-6:
-            curve.append(poses.score(student, trust, points_left.pop(0)))
+            curve.append(poses.score(pipeline, points_left.pop(0)))
         if deaths_left and minute >= deaths_left[0]:
             deaths_left.pop(0)
-            deaths.append(_death(flight, student, trust, plan, minute))
+            deaths.append(_death(flight, pipeline, plan, minute))
         if tests_left and minute >= tests_left[0] - 1e-6:
             learnt = tests_left.pop(0)
             for test in ("gated", "calibrated", "mono") if scheme == "gated" else ("mono",):
-                cell = _test(flight.fork(stereo=False), test, student, trust, plan)
-                about = {"scheme": scheme, "student": kind, "seed": seed, "learnt": learnt}
-                marks = flight.rates()
-                overrides = wheels.overrides + trust.overrides
+                branch = flight.fork()
+                branch.lose_stereo()
+                cell = _test(branch, test, pipeline.fork(), plan)
+                so_far = marks.rates()
                 cells.append(
                     replace(
                         cell,
-                        **about,  # type: ignore[arg-type]
-                        learn_tpr=marks.tpr,
-                        learn_fpr=marks.fpr,
-                        overrides=overrides,
+                        scheme=scheme,
+                        student=kind,
+                        seed=seed,
+                        learnt=learnt,
+                        learn_tpr=so_far.tpr,
+                        learn_fpr=so_far.fpr,
+                        overrides=wheels.overrides + result.trust.overrides,
                     )
                 )
     return Result(tuple(cells), tuple(curve), tuple(deaths))
 
 
-def _alone(
-    flight: _Flight, student: Student, trust: Trust, test: str, minutes: float
-) -> Iterator[Trust]:
-    """Fly on one eye; gives the state of trust after each frame."""
-    options = flight.plan.trust
-    matcher = StereoMatcher(STEREO)
-    threshold = trust.threshold if trust.threshold > 0 and test != "mono" else options.trigger
-    for frame in flight.frames_of(minutes):
-        mono, novelty = student.look(frame.pair)
-        flight.mark(frame, mono, threshold)
+def _mono_alone(
+    flight: RoomFlight, pipeline: DepthPipeline, test: str, minutes: float, marks: _Marks
+) -> Iterator[ActiveCue]:
+    """Fly on without stereo; gives the active cue of each frame."""
+    options = pipeline.config.trust
+    threshold = pipeline.fusion.trust.threshold
+    if test == "mono" or not threshold > 0:
+        threshold = options.trigger
+    assert pipeline.student is not None
+    for frame in flight.fly(minutes):
         if test == "gated":
-            nothing = obstacle_scan(matcher.depth(frame.pair), SCAN)
-            weighed = weigh_scans(trust, nothing, mono, options, novelty=novelty)
-            trust, scan = weighed.trust, weighed.scan
-            flight.blind += trust.driver is Driver.NONE
-        else:
-            scale = np.float32(options.trigger / threshold)
-            scan = replace(mono, ranges=mono.ranges * scale)
+            result = pipeline.process(frame.pair)
+            assert result.mono_scan is not None
+            mono, scan, active = result.mono_scan, result.scan, result.trust.active_cue
+        else:  # nothing else than the student's depth is used: no need to match
+            pair = frame.pair
+            depth = pipeline.student.depth(pair.left, pair.camera, pair.stamp)
+            mono = obstacle_scan(depth, pipeline.config.scan)
+            scan, active = calibrated(mono, threshold, options), ActiveCue.MONO
+        marks.add(frame, mono, threshold)
         flight.command = flight.avoid.command(scan)
-        yield trust
+        yield active
 
 
-def _test(flight: _Flight, test: str, student: Student | None, trust: Trust, plan: Plan) -> Cell:
-    """The long test; who learnt what, and for how long, is for the caller to fill in."""
-    if student is None:
-        matcher = StereoMatcher(STEREO)
-        for frame in flight.frames_of(plan.test_minutes):
-            scan = obstacle_scan(matcher.depth(frame.pair), SCAN)
-            flight.mark(frame, scan, plan.trust.trigger)
-            flight.command = flight.avoid.command(scan)
+def _test(flight: RoomFlight, test: str, pipeline: DepthPipeline, plan: Plan) -> Cell:
+    """The long test; the caller fills in the scheme, the student and how long it learnt."""
+    marks = _Marks(plan.trust)
+    trust = pipeline.fusion.trust
+    blind = 0
+    if test == "stereo":
+        for frame in flight.fly(plan.test_minutes):
+            result = pipeline.process(frame.pair)
+            marks.add(frame, result.scan, plan.trust.trigger)
+            flight.command = flight.avoid.command(result.scan)
     else:
-        for _ in _alone(flight, student, trust, test, plan.test_minutes):
-            pass
-    marks = flight.rates()
+        for active in _mono_alone(flight, pipeline, test, plan.test_minutes, marks):
+            blind += active is ActiveCue.NONE
+    found = marks.rates()
     per_minute = 1.0 / plan.test_minutes
     return Cell(
         scheme="",
@@ -318,23 +263,26 @@ def _test(flight: _Flight, test: str, student: Student | None, trust: Trust, pla
         learnt=0.0,
         crashes=flight.crashes * per_minute,
         near=flight.near * per_minute,
-        turns=(flight.avoid.turns - flight.turns_before) * per_minute,
+        turns=flight.turns * per_minute,
         metres=flight.metres * per_minute,
         overrides=0,
-        tpr=marks.tpr,
-        fpr=marks.fpr,
+        tpr=found.tpr,
+        fpr=found.fpr,
         learn_tpr=math.nan,
         learn_fpr=math.nan,
         threshold=trust.threshold,
         trusted=trust.trusted,
-        blind=flight.blind / max(flight.frames, 1),
+        blind=blind / max(flight.frames, 1),
     )
 
 
-def _death(flight: _Flight, student: Student, trust: Trust, plan: Plan, minute: float) -> Death:
-    dying = flight.fork(stereo=False)
-    driver = Driver.NONE
-    for after in _alone(dying, student, trust, "gated", plan.death_seconds / 60):
-        if dying.frames * dying.world.tick <= 0.5:
-            driver = after.driver
-    return Death(minute, driver.value, dying.crashes > 0, dying.clearance, dying.metres)
+def _death(flight: RoomFlight, pipeline: DepthPipeline, plan: Plan, minute: float) -> Death:
+    branch = flight.fork()
+    branch.lose_stereo()
+    active = ActiveCue.NONE
+    minutes = plan.death_seconds / 60
+    marks = _Marks(plan.trust)
+    for cue in _mono_alone(branch, pipeline.fork(), "gated", minutes, marks):
+        if branch.frames * branch.world.tick <= 0.5:
+            active = cue
+    return Death(minute, active.value, branch.crashes > 0, branch.clearance, branch.metres)

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialise
 
 from ssl_perception.depth.learning.learner import Learner
@@ -24,13 +22,11 @@ from ssl_perception.depth.student.architecture import (
     HEIGHT,
     WIDTH,
 )
-from ssl_perception.depth.student.onnx_graph import check_weights
+from ssl_perception.depth.student.stored import FEATURES_FILE, STUDENT_FILE, tensors
 from ssl_perception.errors import InputError
-from ssl_perception.io.model_store import Generation, ModelStore
+from ssl_perception.io.model_store import ModelStore
 
-STUDENT = "student.safetensors"  # folded: all that inference needs
-TRAINING = "training.safetensors"
-MEMORY = "memory.safetensors"  # serials and features of the living frames
+TRAINING_FILE = "training.safetensors"
 _LIVE_SHARE = 0.5  # a chunk with fewer of its frames alive is rewritten
 
 
@@ -88,9 +84,9 @@ class Checkpoint:
             )
             chunks[self._store.put(content)] = alive[fresh].copy()
         files = {
-            STUDENT: serialise(learner.weights()),
-            TRAINING: serialise(learner.state()),
-            MEMORY: serialise({"serial": alive.copy(), "feature": memory.features().copy()}),
+            STUDENT_FILE: serialise(learner.weights()),
+            TRAINING_FILE: serialise(learner.state()),
+            FEATURES_FILE: serialise({"serial": alive.copy(), "feature": memory.features().copy()}),
         }
         number = self._store.commit(files, chunks, {**(notes or {}), "steps": learner.steps})
         self._chunks = chunks
@@ -105,8 +101,8 @@ class Checkpoint:
         generation = self._store.load()
         if generation is None:
             return None
-        learner.restore(_tensors(generation.files[TRAINING], TRAINING))
-        index = _tensors(generation.files[MEMORY], MEMORY)
+        learner.restore(tensors(generation.files[TRAINING_FILE], TRAINING_FILE))
+        index = tensors(generation.files[FEATURES_FILE], FEATURES_FILE)
         serials, features = index.get("serial"), index.get("feature")
         if (
             serials is None
@@ -115,7 +111,7 @@ class Checkpoint:
             or serials.dtype != np.int64
             or features.shape != (len(serials), FEATURES)
         ):
-            raise InputError(f"{MEMORY}: serial and feature don't fit")
+            raise InputError(f"{FEATURES_FILE}: serial and feature don't fit")
         self._chunks = {}
         place = {int(serial): row for row, serial in enumerate(serials)}
         for digest, content in generation.extras.items():
@@ -140,41 +136,8 @@ class Checkpoint:
         )
 
 
-def load_student(generation: Generation) -> dict[str, NDArray[np.float32]]:
-    """The weights that inference needs, checked.
-
-    Raises:
-        InputError: they don't fit this network.
-    """
-    weights = _tensors(generation.files[STUDENT], STUDENT)
-    check_weights(weights, STUDENT)
-    return weights
-
-
-def load_places(generation: Generation) -> NDArray[np.float32]:
-    """(N, 96) unit features of the frames in memory: what the student knows.
-
-    Raises:
-        InputError: they don't fit this network.
-    """
-    features = _tensors(generation.files[MEMORY], MEMORY).get("feature")
-    if features is None or features.ndim != 2 or features.shape[1] != FEATURES:
-        raise InputError(f"{MEMORY}: feature must be (N, {FEATURES})")
-    if features.dtype != np.float32 or not np.isfinite(features).all():
-        raise InputError(f"{MEMORY}: feature must be finite float32")
-    return features
-
-
-def _tensors(content: bytes, name: str) -> dict[str, NDArray]:
-    try:
-        arrays: dict[str, NDArray] = parse(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError(f"{name}: not safetensors: {error}") from None
-    return arrays
-
-
 def _chunk(content: bytes) -> dict[str, NDArray]:
-    arrays = _tensors(content, "memory chunk")
+    arrays = tensors(content, "memory chunk")
     count = len(arrays.get("serial", ()))
     expected = {
         "serial": ((count,), np.int64),

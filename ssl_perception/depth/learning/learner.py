@@ -18,6 +18,8 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -30,9 +32,9 @@ from torch.nn import functional
 from ssl_perception.config import LearnerConfig
 from ssl_perception.depth.learning.replay_memory import Frames, ReplayMemory
 from ssl_perception.depth.student.architecture import Weights, shrink
-from ssl_perception.depth.student.network import Student, fold
+from ssl_perception.depth.student.network import StudentNetwork, fold
 from ssl_perception.errors import InputError
-from ssl_perception.types import FloatArray
+from ssl_perception.types import BoolArray, FloatArray
 
 _NEAREST = 3.0  # 1/m; nearer than a third of a metre weighs no more
 _EDGE = 1.0  # log depth; a difference of gradients beyond it is an edge in another place
@@ -81,18 +83,21 @@ class Learner:
     Args:
         options: settings.
         seed: of the first weights, the sampling and the augmentation.
-        threads: of PyTorch; one, since the robot has other things to do. Set for the process.
+        threads: of PyTorch in a step; one, since the robot has other things to do. The rest of the
+            process keeps its own number of threads, and its random numbers.
     """
 
     def __init__(
         self, options: LearnerConfig | None = None, seed: int = 0, threads: int = 1
     ) -> None:
         self.options = options = options or LearnerConfig()
-        torch.set_num_threads(threads)
-        torch.manual_seed(seed)
+        self._threads = threads
         self._random = np.random.default_rng(seed)
         self.memory = ReplayMemory(options.memory, seed)
-        self.student = Student().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = StudentNetwork()
+        self.student = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimiser = torch.optim.AdamW(
             self.student.parameters(),
             options.learning_rate,
@@ -123,12 +128,16 @@ class Learner:
         Raises:
             InputError: a label without a single known cell.
         """
-        start = time.perf_counter()
         known = np.isfinite(label)
         if not known.any():
             raise InputError("label has no known cell")
+        with _torch_threads(self._threads):
+            return self._step(image, label, known)
+
+    def _step(self, image: NDArray[np.uint8], label: FloatArray, known: BoolArray) -> Step:
+        start = time.perf_counter()
         small = shrink(image)
-        prediction, feature = self._look(small)
+        prediction, feature = self._predict(small)
         error = float(np.median(np.abs(prediction - label)[known]))
         spread = float(prediction[known].std() / max(float(label[known].std()), 0.05))
         new_scene = self._watch_error(error)
@@ -197,7 +206,7 @@ class Learner:
         self._good = self.state()
 
     @torch.no_grad()
-    def _look(self, image: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+    def _predict(self, image: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         """Predict the newest frame; on the way, bring one stored frame's feature up to date."""
         images = image[None]
         slot = self._health.steps % len(self.memory) if len(self.memory) else None
@@ -344,6 +353,17 @@ def nearer(
 
     depth = cut(label, cv2.INTER_NEAREST)  # NaN stays where it was
     return cut(image, cv2.INTER_LINEAR), depth - np.float32(math.log(factor))
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """PyTorch's number of threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _frame_mean(values: Tensor, weight: Tensor) -> Tensor:

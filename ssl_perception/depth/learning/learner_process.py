@@ -7,11 +7,14 @@ store. `offer` never waits: while the learner is copying a frame out, the next o
 from __future__ import annotations
 
 import ctypes
+import logging
+import math
 import multiprocessing
 import time
+import zlib
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +33,29 @@ from ssl_perception.types import FloatArray
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the caller's threads and locks
 _IMAGE, _LABEL = (HEIGHT, WIDTH, 3), (GRID_HEIGHT, GRID_WIDTH)
 _PATIENCE = 0.2  # s between looks at whether to stop or save
+_IDLE = 10.0  # s without a frame after which what was learnt is saved anyway
+
+
+class Learnt(NamedTuple):
+    """The last frame that was learnt.
+
+    Attributes:
+        stamp: seconds; NaN before the first.
+        steps: taken so far, over all sessions.
+        error: median absolute error in log depth before learning from it; NaN: no frame yet.
+        label_crc32: of the label's bytes.
+        generation: of the newest model handed over; 0: none.
+    """
+
+    stamp: float
+    steps: int
+    error: float
+    label_crc32: int
+    generation: int
 
 
 class _Slot:
-    """One frame in shared memory, what is asked of the learner, and what it last said of itself.
+    """One frame in shared memory, what is asked of the learner, and its last report.
 
     No `Event`: setting one waits until every sleeper has woken, and a killed one never does. A
     semaphore is released without waiting for anybody.
@@ -46,8 +68,9 @@ class _Slot:
         self.save = _SPAWN.RawValue(ctypes.c_bool, False)
         self.image = _SPAWN.RawArray(ctypes.c_uint8, int(np.prod(_IMAGE)))
         self.label = _SPAWN.RawArray(ctypes.c_float, int(np.prod(_LABEL)))
-        self.steps = _SPAWN.RawValue(ctypes.c_int64, 0)
-        self.error = _SPAWN.RawValue(ctypes.c_double, np.nan)
+        self.stamp = _SPAWN.RawValue(ctypes.c_double, math.nan)
+        self.report_lock = _SPAWN.Lock()
+        self.report = _SPAWN.RawArray(ctypes.c_double, [math.nan, 0.0, math.nan, 0.0, 0.0])
         self.beat = _SPAWN.RawValue(ctypes.c_double, 0.0)
 
     def views(self) -> tuple[NDArray[np.uint8], FloatArray]:
@@ -69,6 +92,7 @@ class LearnerProcess:
         self.options = options or LearnerConfig()
         self.seed = seed
         self.restarts = -1
+        self._last = Learnt(math.nan, 0, math.nan, 0, 0)
         self._start()
 
     @property
@@ -81,22 +105,40 @@ class LearnerProcess:
         return self._process.is_alive()
 
     @property
+    def learnt(self) -> Learnt:
+        """The last frame that was learnt, as the learner reported it."""
+        slot = self._slot
+        # a learner killed while it reported keeps the lock: then its report before stands
+        if slot.report_lock.acquire(timeout=0.001):
+            try:
+                stamp, steps, error, crc, generation = slot.report
+                self._last = Learnt(stamp, int(steps), error, int(crc), int(generation))
+            finally:
+                slot.report_lock.release()
+        return self._last
+
+    @property
     def steps(self) -> int:
         """Taken so far, over all sessions; 0 until it has started."""
-        return int(self._slot.steps.value)
+        return self.learnt.steps
 
     @property
     def error(self) -> float:
         """Median absolute log depth error of the last frame before it was learnt; NaN: none yet."""
-        return float(self._slot.error.value)
+        return self.learnt.error
 
     @property
     def silent_for(self) -> float:
         """Seconds since it last showed life."""
         return time.monotonic() - float(self._slot.beat.value)
 
-    def offer(self, image: NDArray[np.uint8], label: FloatArray) -> bool:
+    def offer(self, image: NDArray[np.uint8], label: FloatArray, stamp: float) -> bool:
         """Put a frame before the learner, in place of one that it hasn't taken. Never waits.
+
+        Args:
+            image: left image of any size.
+            label: (30, 40) log depth, NaN unknown.
+            stamp: seconds, of the image.
 
         Returns:
             False when the frame was dropped because the learner was just taking another.
@@ -109,6 +151,7 @@ class LearnerProcess:
             into_image, into_label = slot.views()
             into_image[:] = small
             into_label[:] = label
+            slot.stamp.value = stamp
             slot.filled.release()
         finally:
             slot.lock.release()
@@ -160,20 +203,17 @@ class LearnerProcess:
 
 
 def _run(slot: _Slot, store: str, options: dict[str, Any], seed: int) -> None:
-    """The process: take the newest frame, learn, save now and then."""
-    from ssl_perception.depth.learning.checkpoint import Checkpoint
-    from ssl_perception.depth.learning.learner import Learner
+    """The process: take the newest frame, learn, hand over now and then."""
+    from ssl_perception.depth.learning.online import OnlineLearner
 
     slot.beat.value = time.monotonic()  # PyTorch alone takes a small board half a minute
     parent = multiprocessing.parent_process()
-    settings = LearnerConfig.model_validate(options)
     with ModelStore(Path(store)) as opened:
-        learner, checkpoint = Learner(settings, seed), Checkpoint(opened)
-        slot.beat.value = time.monotonic()
-        checkpoint.restore(learner)
-        slot.steps.value = saved_at = learner.steps
-        saved = time.monotonic()
+        learner = OnlineLearner(LearnerConfig.model_validate(options), seed, store=opened)
+        report = [math.nan, float(learner.steps), math.nan, 0.0, float(learner.generation or 0)]
+        _report(slot, report)
         shared_image, shared_label = slot.views()
+        last = time.monotonic()
         while not slot.stop.value and parent is not None and parent.is_alive():
             slot.beat.value = time.monotonic()
             # a parent killed while it held the lock must not keep us, and the store, for ever
@@ -181,26 +221,43 @@ def _run(slot: _Slot, store: str, options: dict[str, Any], seed: int) -> None:
                 while slot.filled.acquire(block=False):
                     pass
                 image, label = shared_image.copy(), shared_label.copy()
+                stamp = slot.stamp.value
                 slot.lock.release()
                 if slot.stop.value:
                     break
-                if np.isfinite(label).any():
-                    slot.error.value = learner.step(image, label).error
-                    slot.steps.value = learner.steps
-            due = time.monotonic() - saved > settings.save_seconds or slot.save.value
-            if learner.steps > saved_at and due:
+                last = time.monotonic()
+                try:
+                    step = learner.learn(image, label, stamp)
+                    error = report[2] if step is None else step.error
+                except OSError as problem:
+                    error = report[2]
+                    _complain(problem)
+                crc = float(zlib.crc32(label.tobytes()))
+                report = [stamp, float(learner.steps), error, crc, float(learner.generation or 0)]
+                _report(slot, report)
+            if slot.save.value or time.monotonic() - last > _IDLE:
                 slot.save.value = False
-                _save(checkpoint, learner)
-                saved, saved_at = time.monotonic(), learner.steps
-        if learner.steps > saved_at:
-            _save(checkpoint, learner)
+                last = time.monotonic()
+                _hand_over(learner)
+                report[4] = float(learner.generation or 0)
+                _report(slot, report)
+        _hand_over(learner)
 
 
-def _save(checkpoint: Any, learner: Any) -> None:
+def _report(slot: _Slot, values: list[float]) -> None:
+    if slot.report_lock.acquire(timeout=_PATIENCE):
+        for index, value in enumerate(values):
+            slot.report[index] = value
+        slot.report_lock.release()
+
+
+def _hand_over(learner: Any) -> None:
     """A full disk must not end learning: the last good generation stays."""
-    import logging
-
     try:
-        checkpoint.save(learner)
+        learner.hand_over()
     except OSError as error:
-        logging.getLogger(__name__).error("model not saved: %s", error)
+        _complain(error)
+
+
+def _complain(error: OSError) -> None:
+    logging.getLogger(__name__).error("model not saved: %s", error)

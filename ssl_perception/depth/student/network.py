@@ -17,7 +17,7 @@ from ssl_perception.depth.student.architecture import (
 NORM_EPSILON = 1e-5
 
 
-class Student(nn.Module):
+class StudentNetwork(nn.Module):
     """Image to log depth. See `architecture` for the shape of it."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Student(nn.Module):
 
 
 @torch.no_grad()
-def fold(student: Student) -> Weights:
+def fold(student: StudentNetwork) -> Weights:
     """The weights for inference: each BatchNorm merged into its convolution.
 
     y = g (w * x - m) / sqrt(v + e) + b  becomes  y = (s w) * x + (b - s m)  with

@@ -1,26 +1,28 @@
-"""From the teacher's depth image to what the student is asked to say."""
+"""From the teacher's depth image to the student's training target."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+from ssl_perception.config import PseudoLabelConfig
 from ssl_perception.depth.student.architecture import GRID_HEIGHT, GRID_WIDTH, LOG_DEPTH_RANGE
 from ssl_perception.types import DepthMap, FloatArray
 
 
-def label(depth: DepthMap, min_known: float = 0.3) -> FloatArray | None:
-    """(30, 40) float32: log depth per cell of the student's grid; NaN where not enough is known.
+def pseudo_label(depth: DepthMap, options: PseudoLabelConfig | None = None) -> FloatArray | None:
+    """(30, 40) float32: log depth per cell of the student's grid; NaN where too little is known.
 
     A cell is the mean inverse depth of its pixels, weighted by the teacher's confidence: nearness
-    is what counts, and errors of a matcher are even in disparity, not in depth. A cell whose mean
-    confidence is below ``min_known`` stays unknown.
+    is what counts, and a matcher's errors are uniform in disparity, not in depth. A cell whose mean
+    confidence is below ``options.min_known`` stays unknown.
 
     Returns:
         None for an invalid depth map: an untrustworthy teacher must not teach.
     """
     if not depth.valid:
         return None
+    min_known = (options or PseudoLabelConfig()).min_known
     known = depth.depth > 0
     weight = known.astype(np.float32)
     if depth.confidence is not None:
@@ -30,6 +32,6 @@ def label(depth: DepthMap, min_known: float = 0.3) -> FloatArray | None:
     mean_inverse = cv2.resize(inverse, size, interpolation=cv2.INTER_AREA)
     mean_weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
     enough = mean_weight >= max(min_known, 1e-6)
-    answer = np.full((GRID_HEIGHT, GRID_WIDTH), np.nan, np.float32)
-    answer[enough] = np.log(mean_weight[enough] / mean_inverse[enough])
-    return np.clip(answer, *LOG_DEPTH_RANGE, out=answer)
+    label = np.full((GRID_HEIGHT, GRID_WIDTH), np.nan, np.float32)
+    label[enough] = np.log(mean_weight[enough] / mean_inverse[enough])
+    return np.clip(label, *LOG_DEPTH_RANGE, out=label)

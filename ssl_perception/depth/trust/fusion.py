@@ -1,107 +1,127 @@
-"""Two cues, one answer: what stereo and mono say, weighed by trust, as one obstacle scan."""
+"""Two cues, one obstacle scan: the stage at which stereo and mono meet."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ssl_perception.config import ScanConfig, TrustConfig
-from ssl_perception.depth.teacher.pseudo_label import label
-from ssl_perception.depth.trust.state import (
-    Evidence,
-    Trust,
-    fuse,
-    update,
-)
+from ssl_perception.depth.trust.state import ActiveCue, Observation, Trust
+from ssl_perception.depth.trust.update import update, update_without_student
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
-from ssl_perception.types import (
-    CameraModel,
-    Cue,
-    DepthMap,
-    ObstacleScan,
-)
+from ssl_perception.types import CameraModel, Cue, DepthMap, FloatArray, ObstacleScan
 
 
 @dataclass(frozen=True, eq=False)
-class Weighed:
-    """What the two cues came to.
+class Fused:
+    """What the two cues give together.
 
     Attributes:
-        scan: what the robot may rely on; all unknown when nobody can be trusted.
-        stereo, mono: what each cue says by itself.
+        scan: what the robot may rely on; all unknown when no cue can be trusted.
+        stereo: the scan of stereo alone.
+        mono: the scan of mono alone; None where there is no student.
         trust: the state after this frame.
     """
 
     scan: ObstacleScan
     stereo: ObstacleScan
-    mono: ObstacleScan
+    mono: ObstacleScan | None
     trust: Trust
 
 
-def weigh(
-    trust: Trust,
-    stereo: DepthMap,
-    mono: DepthMap,
-    scan_options: ScanConfig,
-    options: TrustConfig,
-    novelty: float = 0.0,
-) -> Weighed:
-    """One frame of both cues.
+class CueFusion:
+    """Chooses the cue by trust, frame after frame.
 
     Args:
-        trust: the state so far (``Trust()`` at the start).
-        stereo: of this instant; an invalid one says that there is none.
-        mono: of the same image; an invalid one says that there is no model.
-        scan_options: of the scan.
-        options: of trust.
-        novelty: distance of the image's feature to the student's memory (``Prediction.novelty``).
+        scan: settings of the obstacle scan.
+        options: settings of trust.
+        trust: the state to start from; None: nothing is known about the student.
+
+    Attributes:
+        trust: the state after the last frame.
     """
-    scans = obstacle_scan(stereo, scan_options), obstacle_scan(mono, scan_options)
-    return weigh_scans(trust, *scans, options, _bias(stereo, mono), novelty)
+
+    def __init__(self, scan: ScanConfig, options: TrustConfig, trust: Trust | None = None) -> None:
+        self._scan = scan
+        self._options = options
+        self.trust = trust or Trust()
+
+    def update(
+        self, stereo: DepthMap, mono: DepthMap | None, label: FloatArray | None = None
+    ) -> Fused:
+        """One frame.
+
+        Args:
+            stereo: of this image; an invalid one gives the reason.
+            mono: of the same image; None: there is no student.
+            label: (30, 40) log depth of stereo on the student's grid (``pseudo_label``), against
+                which the bias of mono is measured; None: not measured.
+        """
+        stereo_scan = obstacle_scan(stereo, self._scan)
+        seen = Observation(
+            stamp=stereo.stamp,
+            stereo_valid=stereo.valid,
+            stereo=nearest_ahead(stereo_scan, self._options.ahead),
+            mono=math.nan,
+            stereo_reason=stereo.reason,
+        )
+        if mono is None:
+            self.trust = update_without_student(self.trust, seen)
+            return Fused(stereo_scan, stereo_scan, None, self.trust)
+        mono_scan = obstacle_scan(mono, self._scan)
+        seen = replace(
+            seen,
+            mono=nearest_ahead(mono_scan, self._options.ahead),
+            bias=_bias(mono, label),
+            mono_reason=mono.reason,
+        )
+        self.trust = update(self.trust, seen, self._options)
+        scan = fuse(self.trust, stereo_scan, mono_scan, self._options)
+        return Fused(scan, stereo_scan, mono_scan, self.trust)
 
 
-def weigh_scans(
-    trust: Trust,
-    stereo: ObstacleScan,
-    mono: ObstacleScan,
-    options: TrustConfig,
-    bias: float = math.nan,
-    novelty: float = 0.0,
-) -> Weighed:
-    """``weigh`` for scans: of a cue that gives no depth image, say.
+def fuse(
+    trust: Trust, stereo: ObstacleScan, mono: ObstacleScan, options: TrustConfig
+) -> ObstacleScan:
+    """The scan that the robot gets: of the active cue.
+
+    Guarded: the nearer of both; where one is unknown, the other. No cue: all unknown.
+    """
+    if trust.active_cue is ActiveCue.STEREO:
+        return stereo
+    scaled = calibrated(mono, trust.threshold, options)
+    if trust.active_cue is ActiveCue.MONO:
+        return scaled
+    if trust.active_cue is ActiveCue.GUARDED:
+        if trust.overriding:
+            return stereo
+        return replace(scaled, ranges=np.fmin(stereo.ranges, scaled.ranges))
+    return replace(mono, ranges=np.full_like(mono.ranges, np.nan), cue=Cue.NONE)
+
+
+def calibrated(mono: ObstacleScan, threshold: float, options: TrustConfig) -> ObstacleScan:
+    """Mono's scan scaled by trigger / threshold, so that an obstacle at ``trigger`` reads so.
 
     Args:
-        stereo, mono: each cue's scan; one with ``Cue.NONE`` says that the cue is invalid.
-        bias: median over the image of log(mono / stereo); NaN unless both are there.
+        threshold: m; NaN: not calibrated yet, the scan stays as it is.
     """
-    evidence = Evidence(
-        stamp=stereo.stamp,
-        stereo_valid=stereo.cue is not Cue.NONE,
-        stereo=nearest_ahead(stereo, options.ahead),
-        mono=nearest_ahead(mono, options.ahead),
-        bias=bias,
-        novel=novelty > options.novelty,
-    )
-    trust = update(trust, evidence, options)
-    return Weighed(fuse(trust, stereo, mono, options), stereo, mono, trust)
+    scale = np.float32(options.trigger / threshold if threshold > 0 else 1.0)
+    return replace(mono, ranges=mono.ranges * scale)
 
 
 def absent(cue: Cue, camera: CameraModel, stamp: float, reason: str) -> DepthMap:
-    """What a cue says that says nothing: an invalid depth map, unknown everywhere."""
+    """The depth map of a cue that gave none: invalid, unknown everywhere."""
     unknown = np.full((camera.height, camera.width), np.nan, np.float32)
     return DepthMap(unknown, camera, stamp, cue, valid=False, reason=reason)
 
 
-def _bias(stereo: DepthMap, mono: DepthMap) -> float:
-    """Median over the image of log(mono / stereo); NaN unless both are there."""
-    if not mono.valid:
+def _bias(mono: DepthMap, label: FloatArray | None) -> float:
+    """Median over the image of log(mono / stereo); NaN unless both are known."""
+    if label is None or not mono.valid or mono.depth.shape != label.shape:
         return math.nan
-    target = label(stereo)
-    if target is None:
-        return math.nan
-    known = np.isfinite(target)
+    known = np.isfinite(label) & (mono.depth > 0)
     if not known.any():
         return math.nan
-    return float(np.median(np.log(mono.depth[known]) - target[known]))
+    return float(np.median(np.log(mono.depth[known]) - label[known]))

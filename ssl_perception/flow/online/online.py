@@ -32,7 +32,7 @@ from ssl_perception.flow.online.detection import (
 from ssl_perception.flow.online.ego_motion import EgoMotion
 from ssl_perception.flow.online.ground import GroundSegmenter
 from ssl_perception.flow.online.motion_evidence import Evidence
-from ssl_perception.flow.online.tracking import Detection, MovingObject, Tracker
+from ssl_perception.flow.online.tracking import Detection, Tracker
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.runtime.numba_kernel import kernel
@@ -40,6 +40,7 @@ from ssl_perception.runtime.stopwatch import Stopwatch
 from ssl_perception.types import (
     BoolArray,
     FloatArray,
+    MovingObject,
     PointCloud,
     SceneFlow,
 )

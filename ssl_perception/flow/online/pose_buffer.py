@@ -15,7 +15,7 @@ MAX_EXTRAPOLATION = 0.1  # s: odometry that stopped is not a pose
 KEPT = 1000  # messages: ten seconds at 100 Hz
 
 
-class OdometryBuffer:
+class PoseBuffer:
     """The last odometry messages, in time order; asked for the lidar's pose in between."""
 
     def __init__(self, mount: LidarMountConfig) -> None:

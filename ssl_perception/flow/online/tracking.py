@@ -16,36 +16,11 @@ from scipy.optimize import linear_sum_assignment
 
 from ssl_perception.config import TrackingConfig
 from ssl_perception.flow.online.boxes import corners
-from ssl_perception.types import FloatArray
+from ssl_perception.types import FloatArray, MovingObject
 
 POSITION_NOISE = 0.3  # m: the seen part of an object changes with the view
 VELOCITY_NOISE = 0.5  # m/s: 5 cm of flow in 0.1 s
 TURNING_SPEED = 0.5  # m/s; slower objects keep their heading
-
-
-@dataclass(frozen=True, eq=False)
-class MovingObject:
-    """A moving object in the frame and at the stamp of the newest sweep.
-
-    Attributes:
-        id: the same from sweep to sweep; never used twice.
-        centre: (3,) middle of the box around its points, metres.
-        size: (3,) length along ``yaw``, width, height, metres.
-        yaw: heading, radians about z, counter-clockwise from x.
-        velocity: (3,) m/s over ground, in the axes of the frame.
-        points: (n,) which points of the sweep it is made of.
-        age: seconds since it was first seen moving.
-        confidence: in [0, 1]; grows with every sweep that agrees with the ones before.
-    """
-
-    id: int
-    centre: NDArray[np.float64]
-    size: NDArray[np.float64]
-    yaw: float
-    velocity: NDArray[np.float64]
-    points: NDArray[np.intp]
-    age: float
-    confidence: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,18 +11,18 @@ from geometry_msgs.msg import Twist
 from sensor_msgs.msg import LaserScan
 
 from ssl_perception.errors import InputError
+from ssl_perception.io import laser_scan
 from ssl_perception.obstacles.avoid import Avoid, Command
-from ssl_perception_ros import messages
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import Avoid as Settings
+from ssl_perception_ros.settings import AvoidSettings
 
 HALT_PERIOD = 0.1  # s between commands to stand still while no scan comes
 
 
 class AvoidNode(PerceptionNode):
     sections = ("avoid",)
-    own = Settings
+    own = AvoidSettings
 
     def __init__(self) -> None:
         super().__init__("avoid")
@@ -50,7 +50,7 @@ class AvoidNode(PerceptionNode):
     def _react(self, arrival: tuple[LaserScan, float]) -> None:
         message, when = arrival
         try:
-            command = self._avoid.command(messages.obstacle_scan(message))
+            command = self._avoid.command(laser_scan.decode(message))
         except InputError:
             self._tell(Command())
             raise

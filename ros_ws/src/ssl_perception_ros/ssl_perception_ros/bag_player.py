@@ -19,7 +19,7 @@ from rosgraph_msgs.msg import Clock
 from ssl_perception.errors import InputError
 from ssl_perception_ros import messages
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import BagPlayer as Settings
+from ssl_perception_ros.settings import BagPlayerSettings
 
 DEPTH = 100  # messages kept for reliable readers that are behind
 # s from seeing the last reader to its seeing us: usually at once, but when the packet that says so
@@ -28,8 +28,8 @@ SETTLE = 2.0
 POLL = 0.02  # s
 
 
-class BagPlayer(PerceptionNode):
-    own = Settings
+class BagPlayerNode(PerceptionNode):
+    own = BagPlayerSettings
 
     def __init__(self) -> None:
         super().__init__("bag_player")
@@ -165,7 +165,7 @@ def _open(path: Path) -> Reader:
 
 
 def main() -> int:
-    return run(BagPlayer)
+    return run(BagPlayerNode)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from stereo_msgs.msg import DisparityImage
 from ssl_perception.errors import InputError
 from ssl_perception.io.output import OutputBag
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import BagRecorder as Settings
+from ssl_perception_ros.settings import BagRecorderSettings
 
 TYPES: dict[str, type] = {
     "scene_flow": PointCloud2,
@@ -49,8 +49,8 @@ DEPTH = 200  # messages kept for us while the disk is slow
 CHECK_PERIOD = 0.2  # s
 
 
-class BagRecorder(PerceptionNode):
-    own = Settings
+class BagRecorderNode(PerceptionNode):
+    own = BagRecorderSettings
 
     def __init__(self) -> None:
         super().__init__("bag_recorder")
@@ -106,7 +106,7 @@ class BagRecorder(PerceptionNode):
 
 
 def main() -> int:
-    return run(BagRecorder)
+    return run(BagRecorderNode)
 
 
 if __name__ == "__main__":

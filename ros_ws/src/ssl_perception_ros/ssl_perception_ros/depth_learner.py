@@ -1,7 +1,7 @@
 """Node ``depth_learner``: stereo teaches the student while the robot works.
 
 Learning itself runs in a process of its own below this one: it may crash, hang or run out of
-memory, and is started anew from the last good model. ``model_ready`` tells of each new one.
+memory, and is started anew from the last good model. ``model_ready`` announces each new one.
 """
 
 from __future__ import annotations
@@ -9,38 +9,40 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import Image
 from std_msgs.msg import UInt64
 from std_srvs.srv import Trigger
 
-from ssl_perception.depth.learning.learner_process import LearnerProcess
-from ssl_perception.depth.teacher.pseudo_label import label
+from ssl_perception.depth.learning.learner_process import LearnerProcess, Learnt
+from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.errors import InputError
 from ssl_perception.io import images
 from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.point_cloud2 import stamp_ns
-from ssl_perception.io.stereo_sync import Matched, Side, StereoSync
-from ssl_perception.types import CameraModel, DepthMap
+from ssl_perception.io.stamp_sync import Group, StampSync
+from ssl_perception.types import Cue
+from ssl_perception_ros import messages
+from ssl_perception_ros.depth_parts import depth_map
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import DepthLearner as Settings
-from ssl_perception_ros.settings import store_folder
+from ssl_perception_ros.settings import DepthLearnerSettings, store_folder
 
-WATCH_PERIOD = 0.25  # s between looks at the learner and its store
-SAME = 1_000_000  # ns: depth carries its image's own stamp
+WATCH_PERIOD = 0.05  # s between looks at the learner and its store
+IMAGE = "left/image_rect"
+COMPANIONS = {"stereo/confidence": Image, "stereo/status": DiagnosticArray}
 
 
 class Arrival(NamedTuple):
-    """A left image and the depth that stereo gives it, and when both were there."""
+    """All that was published about one left image, and when it was complete."""
 
-    frame: Matched
+    group: Group[Any]
     seconds: float
 
 
-class DepthLearner(PerceptionNode):
-    sections = ("learner",)
-    own = Settings
+class DepthLearnerNode(PerceptionNode):
+    sections = ("pseudo_label", "learner")
+    own = DepthLearnerSettings
 
     def __init__(self) -> None:
         super().__init__("depth_learner")
@@ -53,68 +55,91 @@ class DepthLearner(PerceptionNode):
             pass
         self._store = ModelStore(self._folder)
         self._ready = self.publish_on(UInt64, "model_ready", 1, latched=True)
+        self._status = self.publish_on(DiagnosticArray, "depth_learner/status", 10)
 
     def begin(self) -> None:
-        self._told: int | None = None
+        self._announced: int | None = None
+        self._reported = 0.0
         self._learner = LearnerProcess(self._folder, self.config.learner, self.settings.seed)
-        self._sync = StereoSync(SAME, max(10, self.settings.queue))
+        self._sync: StampSync[Any] = StampSync(
+            (IMAGE, "stereo/depth", *COMPANIONS), wait=self.settings.cue_wait, silence=3600.0
+        )
+        now = time.perf_counter()
+        self._sync.expect(IMAGE, now)
+        self._sync.expect("stereo/depth", now)
         self._work = self.work_on(self._learn, self.settings.queue)
         self.every(WATCH_PERIOD, self._watch)
-        self._asked = [
+        self._services = [
             self.create_service(Trigger, "~/save", self._save),
             self.create_service(Trigger, "~/reset", self._reset),
         ]
         depth = max(5, self.settings.queue)
-        self.subscribe(Image, "left/image_rect", lambda m: self._take("left", m), depth)
-        self.subscribe(Image, "stereo/depth", lambda m: self._take("right", m), depth)
+        for topic, kind in {IMAGE: Image, "stereo/depth": Image, **COMPANIONS}.items():
+            self.subscribe(kind, topic, lambda m, topic=topic: self._take(topic, m), depth)
 
     def end(self) -> None:
         if self._learner is None:
             return
-        for service in self._asked:
+        for service in self._services:
             self.destroy_service(service)
         self._learner.stop()  # it saves what it has learnt
         self._learner = None
 
-    def _take(self, side: Side, message: Image) -> None:
-        frame = self._sync.add(side, stamp_ns(message.header.stamp), message)
-        if frame is not None:
-            self.health.input()
-            self._work.offer(Arrival(frame, time.perf_counter()))
+    def _take(self, topic: str, message: Any) -> None:
+        now = time.perf_counter()
+        for part in COMPANIONS:
+            if not self._sync.expects(part) and self.published(part):
+                self._sync.expect(part, now)
+        stamp = stamp_ns(message.header.stamp)
+        self._offer(self._sync.add(topic, stamp, message, now), now)
+
+    def _offer(self, groups: list[Group[Any]], now: float) -> None:
+        for group in groups:
+            if IMAGE in group.parts and "stereo/depth" in group.parts:
+                self.health.input()
+                self._work.offer(Arrival(group, now))
 
     def _learn(self, arrival: Arrival) -> None:
         learner = self._learner
         if learner is None:
             return
-        values = images.decode_depth(arrival.frame.right)
-        known = bool(np.isfinite(values).any())
-        camera = CameraModel(values.shape[1], values.shape[0], 1.0, 1.0, 0.0, 0.0)
-        depth = DepthMap(values, camera, valid=known)
-        truth = label(depth, self.config.learner.label_min_known)
-        taken = truth is not None and learner.offer(images.camera_image(arrival.frame.left), truth)
+        stamp, parts = arrival.group
+        stereo = depth_map(parts, Cue.STEREO, None, stamp)
+        assert stereo is not None
+        label = pseudo_label(stereo, self.config.pseudo_label)
+        taken = label is not None and learner.offer(
+            images.camera_image(parts[IMAGE]), label, stereo.stamp
+        )
+        learnt = learner.learnt
         self.health.publish(
             time.perf_counter() - arrival.seconds,
             {
-                "generation": self._told or "none",
-                "steps": learner.steps,
-                "error_log_depth": f"{learner.error:.3f}",
+                "generation": self._announced or "none",
+                "steps": learnt.steps,
+                "error_log_depth": f"{learnt.error:.3f}",
                 "restarts": learner.restarts,
                 "silent_s": f"{learner.silent_for:.1f}",
                 "taken": taken,
             },
-            "" if known else "stereo is invalid: nothing to learn from",
+            "" if stereo.valid else f"nothing to learn from: {stereo.reason}",
         )
 
     def _watch(self) -> None:
-        """Start the learner anew if it died or hangs, and tell of each new model."""
+        """Start the learner anew if it died or hangs; announce each new model and frame learnt."""
         if not self.active or self._learner is None:
             return
+        now = time.perf_counter()
+        self._offer(self._sync.overdue(now), now)
         if self._learner.keep_alive():
             self.complain(f"the learner had to be started anew ({self._learner.restarts} times)")
+        learnt = self._learner.learnt
         newest = self._store.newest()
-        if newest is not None and newest != self._told:
-            self._told = newest
+        if newest is not None and newest != self._announced:
+            self._announced = newest
             self._ready.publish(UInt64(data=newest))
+        if learnt.stamp == learnt.stamp and learnt.stamp != self._reported:
+            self._reported = learnt.stamp
+            self._status.publish(_learnt_message(learnt))
 
     def _save(self, request: Any, response: Any) -> Any:
         if self._learner is None:
@@ -130,15 +155,33 @@ class DepthLearner(PerceptionNode):
             return response
         try:
             self._learner.reset()
-            self._told = None
+            self._announced = None
             response.success, response.message = True, "all that was learnt is forgotten"
         except (InputError, OSError) as error:
             response.message = str(error)
         return response
 
 
+def _learnt_message(learnt: Learnt) -> DiagnosticArray:
+    """``depth_learner/status``: the last frame that was learnt, under its stamp."""
+    values = {
+        "steps": str(learnt.steps),
+        "error_log_depth": repr(learnt.error),
+        "label_crc32": str(learnt.label_crc32),
+        "generation": str(learnt.generation),
+    }
+    status = DiagnosticStatus(
+        level=DiagnosticStatus.OK,
+        name="depth learner",
+        message="learnt",
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
+    top = messages.header(round(learnt.stamp * 1e9), "")
+    return DiagnosticArray(header=top, status=[status])
+
+
 def main() -> int:
-    return run(DepthLearner)
+    return run(DepthLearnerNode)
 
 
 if __name__ == "__main__":

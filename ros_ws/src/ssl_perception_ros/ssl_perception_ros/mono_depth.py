@@ -1,7 +1,7 @@
-"""Node ``mono_depth``: one eye. Left images in; the student's depth out, on its own coarse grid.
+"""Node ``mono_depth``: left images in; the student's depth out, on its own coarse grid.
 
-Before the first model, while the camera is frozen, and where the student knows nothing like the
-picture, all is unknown.
+Before the first model, while the camera is frozen, and where the image is unlike all that was
+learnt, everything is unknown.
 """
 
 from __future__ import annotations
@@ -10,25 +10,19 @@ import time
 from collections import deque
 from typing import NamedTuple
 
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import UInt64
 
-from ssl_perception.depth.learning.checkpoint import (
-    MEMORY,
-    STUDENT,
-    load_places,
-    load_student,
-)
-from ssl_perception.depth.student.inference import MonoDepth as Student
+from ssl_perception.depth.student.inference import StudentInference
+from ssl_perception.depth.student.stored import FEATURES_FILE, STUDENT_FILE, load_into
 from ssl_perception.errors import InputError
 from ssl_perception.io import images
 from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.point_cloud2 import stamp_ns
-from ssl_perception_ros import messages
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import MonoDepth as Settings
-from ssl_perception_ros.settings import store_folder
+from ssl_perception_ros.settings import MonoDepthSettings, store_folder
 
 
 class Arrival(NamedTuple):
@@ -39,26 +33,29 @@ class Arrival(NamedTuple):
     seconds: float
 
 
-class MonoDepth(PerceptionNode):
-    sections = ("student", "trust")
-    own = Settings
+class MonoDepthNode(PerceptionNode):
+    sections = ("student",)
+    own = MonoDepthSettings
 
     def __init__(self) -> None:
         super().__init__("mono_depth")
 
     def prepare(self) -> None:
         self.health = Health("images", self.settings.timeout)
-        self._student = Student(self.config.student)
         self._store = ModelStore(store_folder(self.settings.store))
+        StudentInference(self.config.student)  # refuses what can't run while it is still cheap
         depth = max(5, self.settings.queue)
-        self._depth = self.publish_on(Image, "mono/depth", depth)
-        self._camera = self.publish_on(CameraInfo, "mono/camera_info", depth)
+        self.publish_on(DiagnosticArray, "mono/status", depth)
+        self.publish_on(CameraInfo, "mono/camera_info", depth)
+        self.publish_on(Image, "mono/depth", depth)
+        self._generation = self.publish_on(UInt64, "mono/generation", 1, latched=True)
 
     def begin(self) -> None:
         queue = self.settings.queue
+        self._student = StudentInference(self.config.student)
         self._info: CameraInfo | None = None
         self._without_info: deque[Image] = deque(maxlen=queue)
-        self._work = self.work_on(self._see, queue)
+        self._work = self.work_on(self._predict, queue)
         self._load()
         self.subscribe(UInt64, "model_ready", self._load, 10, latched=True)
         self.subscribe(CameraInfo, "left/camera_info", self._take_info, max(5, queue))
@@ -69,9 +66,10 @@ class MonoDepth(PerceptionNode):
         if message is not None and message.data == self._student.generation:
             return
         try:
-            found = self._store.load((STUDENT, MEMORY), extras=False)
+            found = self._store.load((STUDENT_FILE, FEATURES_FILE), extras=False)
             if found is not None and found.number != self._student.generation:
-                self._student.load(load_student(found), found.number, load_places(found))
+                load_into(self._student, found)
+                self._generation.publish(UInt64(data=found.number))
         except InputError as error:
             self.complain(f"the model stays as it is: {error}")
 
@@ -90,22 +88,20 @@ class MonoDepth(PerceptionNode):
         self.health.input()
         self._work.offer(Arrival(message, self._info, time.perf_counter()))
 
-    def _see(self, arrival: Arrival) -> None:
-        message = arrival.message
-        stamp = stamp_ns(message.header.stamp)
+    def _predict(self, arrival: Arrival) -> None:
+        stamp = stamp_ns(arrival.message.header.stamp)
         camera = images.camera_model(arrival.info)
-        seconds = stamp * 1e-9
-        said = self._student.predict(images.camera_image(message), seconds)
-        depth = self._student.to_depth(said, camera, seconds, self.config.trust.novelty)
-        self._camera.publish(messages.camera_info(depth.camera, stamp))
-        self._depth.publish(messages.image(images.encode_depth(depth), stamp))
+        depth = self._student.depth(images.camera_image(arrival.message), camera, stamp * 1e-9)
+        self.output.status(stamp, depth)
+        self.output.camera_info("mono/camera_info", stamp, depth.camera)
+        self.output.depth(stamp, depth)
         age = (self.get_clock().now().nanoseconds - stamp) * 1e-9
         self.health.publish(
             time.perf_counter() - arrival.seconds,
             {
                 "age_s": f"{age:.3f}",
-                "generation": "none" if said is None else said.generation,
-                "novelty": "none" if said is None else f"{said.novelty:.3f}",
+                "generation": "none" if depth.generation is None else depth.generation,
+                "novelty": f"{depth.novelty:.3f}",
                 "providers": " ".join(self._student.providers),
             },
             depth.reason,
@@ -113,7 +109,7 @@ class MonoDepth(PerceptionNode):
 
 
 def main() -> int:
-    return run(MonoDepth)
+    return run(MonoDepthNode)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from ssl_perception.config import Config
 from ssl_perception.errors import InputError
 from ssl_perception_ros import parameters, transport
 from ssl_perception_ros.diagnostics import Health
-from ssl_perception_ros.settings import Lifecycle
+from ssl_perception_ros.settings import LifecycleSettings
+from ssl_perception_ros.topic_output import TopicOutput
 from ssl_perception_ros.worker import Worker
 
 DIAGNOSTICS_PERIOD = 1.0  # s
@@ -51,17 +52,19 @@ class PerceptionNode(LifecycleNode):
         config: the library's configuration, valid from ``prepare`` on.
         settings: the node's own.
         health: what /diagnostics tells; None for a node without input.
+        output: encodes the library's types onto the topics of ``publish_on``.
         done: complete it to end the process: with True, exit code 0; with False, 2.
     """
 
     sections: ClassVar[tuple[str, ...]] = ()
-    own: ClassVar[type[Lifecycle]] = Lifecycle
+    own: ClassVar[type[LifecycleSettings]] = LifecycleSettings
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.done: Future = Future()
         self.health: Health | None = None
         self._worker: Worker[Any] | None = None
+        self.output = TopicOutput()
         self._outputs: list[Publisher] = []
         self._inputs: list[Any] = []
         self._clockwork: list[Timer] = []
@@ -114,6 +117,7 @@ class PerceptionNode(LifecycleNode):
             kind, topic, QoSProfile(depth=depth, durability=durability)
         )
         self._outputs.append(publisher)
+        self.output.publishers[topic.lstrip("/")] = publisher
         return publisher
 
     def subscribe(
@@ -138,6 +142,10 @@ class PerceptionNode(LifecycleNode):
             durability=latch if latched else volatile,
         )
         self._inputs.append(self.create_subscription(kind, topic, self.guarded(callback), qos))
+
+    def published(self, topic: str) -> bool:
+        """Somebody publishes on this topic now."""
+        return self.count_publishers(self.resolve_topic_name(topic)) > 0
 
     def every(self, seconds: float, work: Callable[[], None]) -> None:
         """Do ``work`` at a steady rate, whatever a simulated clock says; guarded."""
@@ -258,6 +266,7 @@ class PerceptionNode(LifecycleNode):
         for publisher in self._outputs:
             self.destroy_lifecycle_publisher(publisher)
         self._outputs.clear()
+        self.output.publishers.clear()
         self.release()
 
     # parameters and diagnostics

@@ -1,5 +1,5 @@
-"""Node ``obstacle_distance``: how far the nearest obstacle is in each direction, from the cue that
-may be trusted now: stereo, the student guarded by stereo, the student alone, or nobody.
+"""Node ``obstacle_distance``: distance of the nearest obstacle in each direction, from the cue that
+may be trusted now: stereo, the student guarded by stereo, the student alone, or none.
 
 Without a student it passes on what stereo says. When depth stops coming the scan goes on, and says
 that nothing is known.
@@ -12,87 +12,87 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, Range
 
-from ssl_perception.depth.trust.fusion import Weighed, absent, weigh
+from ssl_perception.depth.teacher.pseudo_label import pseudo_label
+from ssl_perception.depth.trust.fusion import CueFusion, absent
 from ssl_perception.depth.trust.persistence import load_trust, save_trust
-from ssl_perception.depth.trust.state import Driver, Trust, rates
-from ssl_perception.io import images
-from ssl_perception.io.cue_sync import CueSync, Frame, Side
+from ssl_perception.depth.trust.state import ActiveCue, Trust
+from ssl_perception.depth.trust.statistics import rate_bounds
 from ssl_perception.io.point_cloud2 import stamp_ns
+from ssl_perception.io.stamp_sync import Group, StampSync
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
-from ssl_perception.types import (
-    CameraModel,
-    Cue,
-    DepthMap,
-    ObstacleScan,
-)
-from ssl_perception_ros import messages
+from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
+from ssl_perception_ros.depth_parts import depth_map
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import ObstacleDistance as Settings
+from ssl_perception_ros.settings import ObstacleDistanceSettings
 
 BLIND_PERIOD = 0.1  # s between scans that say "unknown" while no depth comes
-FLUSH_PERIOD = 0.05  # s between looks for frames that have waited long enough for their partner
+FLUSH_PERIOD = 0.05  # s between looks for frames that have waited long enough for their parts
 SAVE_PERIOD = 10.0  # s between writes of the trust file
+CUES = (Cue.STEREO, Cue.MONO)
+DEPTHS = tuple(f"{cue.value}/depth" for cue in CUES)
+PARTS = {
+    **dict.fromkeys(DEPTHS, Image),
+    "stereo/confidence": Image,
+    "stereo/status": DiagnosticArray,
+    "mono/status": DiagnosticArray,
+}
+LATE = 0.2  # s behind the other cue that is worth a warning
 
 
 class Arrival(NamedTuple):
-    """A depth image, its camera, whose it is, and when it came on the steady clock."""
+    """A message about one image, on which topic, and when it came on the steady clock."""
 
-    side: Side
-    message: Image
-    info: CameraInfo
+    part: str
+    message: Any
     seconds: float
 
 
-class Depth(NamedTuple):
-    """A depth image understood."""
-
-    arrival: Arrival
-    depth: DepthMap
-
-
-class ObstacleDistance(PerceptionNode):
-    sections = ("scan", "trust")
-    own = Settings
+class ObstacleDistanceNode(PerceptionNode):
+    sections = ("scan", "trust", "pseudo_label")
+    own = ObstacleDistanceSettings
 
     def __init__(self) -> None:
         super().__init__("obstacle_distance")
-        self._trust = Trust()
 
     def prepare(self) -> None:
         self.health = Health("depth images", self.settings.timeout)
         depth = max(5, self.settings.queue)
-        self._scan = self.publish_on(LaserScan, "obstacle_distance", depth)
-        self._range = self.publish_on(Range, "obstacle_range", depth)
+        self.publish_on(LaserScan, "obstacle_distance", depth)
+        self.publish_on(Range, "obstacle_range", depth)
         self._depth = self.publish_on(Image, "depth", depth)
-        self._trust = Trust()
+        trust = Trust()
         if self.settings.trust_file:
             path = Path(self.settings.trust_file)
-            self._trust, problem = load_trust(path, self.config.trust)
+            trust, problem = load_trust(path, self.config.trust)
             if problem:
                 self.complain(problem)
+        self._fusion = CueFusion(self.config.scan, self.config.trust, trust)
 
     def begin(self) -> None:
         queue = self.settings.queue
-        self._infos: dict[Side, CameraInfo] = {}
+        self._infos: dict[Cue, CameraInfo] = {}
         self._last = (0, 0.0)  # newest source stamp, ns, and when it came on the steady clock
         self._frame = ""
         self._student_seen = False
-        self._one_at_a_time = threading.Lock()  # the worker and the timer both weigh frames
-        self._sync: CueSync[Depth] = CueSync(silence=self.settings.timeout)
+        self._one_at_a_time = threading.Lock()  # the worker and the timer both fuse frames
+        self._sync: StampSync[Arrival] = StampSync(
+            PARTS, self.settings.cue_wait, self.settings.cue_wait_least, self.settings.timeout
+        )
         # the very first depth may come before its camera is known
-        self._without_info: dict[Side, deque[Image]] = {
-            "stereo": deque(maxlen=queue),
-            "mono": deque(maxlen=queue),
-        }
-        self._work = self.work_on(self._see, 2 * queue)
-        self._listen("stereo")
-        self._listen("mono")
+        self._without_info: dict[str, deque[Arrival]] = {d: deque(maxlen=queue) for d in DEPTHS}
+        self._work = self.work_on(self._collect, len(PARTS) * queue)
+        for cue in CUES:
+            self._listen_to_camera(cue)
+        depth = max(5, queue)
+        for part, kind in PARTS.items():
+            self.subscribe(kind, part, lambda m, part=part: self._take(part, m), depth)
         self.every(BLIND_PERIOD, self._watch)
         self.every(FLUSH_PERIOD, self._flush)
         self.every(SAVE_PERIOD, self._save)
@@ -100,99 +100,101 @@ class ObstacleDistance(PerceptionNode):
     def end(self) -> None:
         self.guarded(self._save)()
 
-    def _listen(self, side: Side) -> None:
+    def _listen_to_camera(self, cue: Cue) -> None:
         def info(message: CameraInfo) -> None:
-            self._infos[side] = message
-            while self._without_info[side]:
-                self._take(side, self._without_info[side].popleft())
+            self._infos[cue] = message
+            waiting = self._without_info[f"{cue.value}/depth"]
+            while waiting:
+                self._offer(waiting.popleft())
 
-        depth = max(5, self.settings.queue)
-        self.subscribe(CameraInfo, f"{side}/camera_info", info, depth)
-        self.subscribe(Image, f"{side}/depth", lambda message: self._take(side, message), depth)
+        self.subscribe(CameraInfo, f"{cue.value}/camera_info", info, max(5, self.settings.queue))
 
-    def _take(self, side: Side, message: Image) -> None:
-        waiting = self._without_info[side]
-        if side not in self._infos:
-            # not input yet: the watchdog goes on telling that nothing is known
+    def _take(self, part: str, message: Any) -> None:
+        arrival = Arrival(part, message, time.perf_counter())
+        waiting = self._without_info.get(part)
+        if waiting is not None and Cue(part.split("/")[0]) not in self._infos:
+            # not input yet: the watchdog goes on saying that nothing is known
             if len(waiting) == waiting.maxlen:
-                self.health.refuse(f"no {side}/camera_info")
-                self.complain(f"no {side}/camera_info: depth images can't be used")
-            waiting.append(message)
+                topic = part.replace("/depth", "/camera_info")
+                self.health.refuse(f"no {topic}")
+                self.complain(f"no {topic}: depth images can't be used")
+            waiting.append(arrival)
             return
-        self.health.input()
-        now = time.perf_counter()
-        self._last = (stamp_ns(message.header.stamp), now)
-        self._work.offer(Arrival(side, message, self._infos[side], now))
+        self._offer(arrival)
 
-    def _see(self, arrival: Arrival) -> None:
-        stamp = stamp_ns(arrival.message.header.stamp)
-        values = images.decode_depth(arrival.message)
-        known = bool(np.isfinite(values).any())
-        cue = Cue.STEREO if arrival.side == "stereo" else Cue.MONO
-        depth = DepthMap(
-            values,
-            images.camera_model(arrival.info),
-            stamp * 1e-9,
-            cue if known else Cue.NONE,
-            valid=known,
-            reason="" if known else f"{arrival.side} knows no depth in the whole image",
-        )
+    def _offer(self, arrival: Arrival) -> None:
+        if arrival.part in DEPTHS:
+            self.health.input()
+            self._last = (stamp_ns(arrival.message.header.stamp), arrival.seconds)
+        self._work.offer(arrival)
+
+    def _collect(self, arrival: Arrival) -> None:
         with self._one_at_a_time:
-            self._student_seen = self._student_seen or arrival.side == "mono"
             now = time.perf_counter()
-            for frame in self._sync.add(arrival.side, stamp, Depth(arrival, depth), now):
-                self._weigh(frame)
+            for part in PARTS:
+                if not self._sync.expects(part) and self.published(part):
+                    self._sync.expect(part, now)
+            self._student_seen = self._sync.expects("mono/depth")
+            stamp = stamp_ns(arrival.message.header.stamp)
+            for group in self._sync.add(arrival.part, stamp, arrival, now):
+                self._fuse(group)
 
     def _flush(self) -> None:
         if self.active and self._one_at_a_time.acquire(blocking=False):
             try:
-                for frame in self._sync.overdue(time.perf_counter()):
-                    self._weigh(frame)
+                for group in self._sync.overdue(time.perf_counter()):
+                    self._fuse(group)
             finally:
                 self._one_at_a_time.release()
 
-    def _weigh(self, frame: Frame[Depth]) -> None:
-        """One image's worth of both cues: who may be believed, and what the scan is."""
-        there = frame.stereo or frame.mono
-        assert there is not None
-        if not self._student_seen:
-            self._answer(there, obstacle_scan(there.depth, self.config.scan), None)
+    def _fuse(self, group: Group[Arrival]) -> None:
+        """One image's worth of both cues: which may be trusted, and what the scan is."""
+        messages = {part: arrival.message for part, arrival in group.parts.items()}
+        stamp = group.stamp_ns
+        found = {c: depth_map(messages, c, self._infos.get(c), stamp) for c in CUES}
+        there = found[Cue.STEREO] or found[Cue.MONO]
+        if there is None:  # a status whose depth image was lost
             return
-        stamp, camera = frame.stamp_ns * 1e-9, there.depth.camera
-        stereo = frame.stereo.depth if frame.stereo else absent(Cue.STEREO, camera, stamp, "")
-        mono = frame.mono.depth if frame.mono else absent(Cue.MONO, camera, stamp, "")
-        weighed = weigh(self._trust, stereo, mono, self.config.scan, self.config.trust)
-        self._trust = weighed.trust
-        alone = self._trust.driver is Driver.STEREO or self._trust.overriding
-        in_use = frame.stereo if alone else frame.mono
-        self._answer(in_use or there, weighed.scan, weighed)
+        stereo = found[Cue.STEREO] or self._missing(Cue.STEREO, there)
+        mono = label = None
+        if self._student_seen:
+            mono = found[Cue.MONO] or self._missing(Cue.MONO, there)
+            label = pseudo_label(stereo, self.config.pseudo_label)
+        fused = self._fusion.update(stereo, mono, label)
+        trust = fused.trust
+        mono_active = trust.active_cue in (ActiveCue.GUARDED, ActiveCue.MONO)
+        used = Cue.MONO if mono_active and not trust.overriding else Cue.STEREO
+        if trust.active_cue is not ActiveCue.NONE and f"{used.value}/depth" in messages:
+            self._depth.publish(messages[f"{used.value}/depth"])
+        self._frame = fused.scan.frame
+        self._publish(fused.scan, stamp)
+        self._report(fused.scan, trust, stamp, min(a.seconds for a in group.parts.values()))
 
-    def _answer(self, source: Depth, scan: ObstacleScan, weighed: Weighed | None) -> None:
-        message = source.arrival.message
-        stamp = stamp_ns(message.header.stamp)
-        self._frame = scan.frame
-        self._publish(scan, stamp)
-        if scan.cue is not Cue.NONE:
-            self._depth.publish(message)
+    def _missing(self, cue: Cue, there: DepthMap) -> DepthMap:
+        """The depth map of a cue that hasn't answered to this image in time."""
+        lag = self._sync.lag(f"{cue.value}/depth")
+        late = f"{cue.value} is late: {1e3 * lag:.0f} ms behind" if lag > LATE else ""
+        return absent(cue, there.camera, there.stamp, late or f"no {cue.value} depth of this image")
+
+    def _report(self, scan: ObstacleScan, trust: Trust, stamp: int, arrived: float) -> None:
         age = (self.get_clock().now().nanoseconds - stamp) * 1e-9
         values = {
             "age_s": f"{age:.3f}",
-            "cue": scan.cue.value,
+            "cue": "none" if scan.cue is None else scan.cue.value,
             "known_sectors": int((~np.isnan(scan.ranges)).sum()),
             "nearest_ahead_m": f"{nearest_ahead(scan, self.settings.ahead / 2):.2f}",
+            **self._evidence(trust, stamp),
         }
         warning = error = ""
-        if weighed is None:
-            warning = source.depth.reason
-        else:
-            values |= self._evidence(weighed.trust, stamp)
-            if weighed.trust.driver is Driver.NONE:
-                error = f"nothing is known: {weighed.trust.reason}"
-            elif weighed.trust.driver is Driver.MONO:
-                warning = f"on one eye: {weighed.trust.reason}"
-        self.health.publish(
-            time.perf_counter() - source.arrival.seconds, values, warning, error=error
-        )
+        if trust.active_cue is ActiveCue.NONE:
+            # stereo alone that sees nothing is a warning: no student was ever there to replace it
+            text = f"nothing is known: {trust.reason}"
+            warning, error = ("", text) if self._student_seen else (text, "")
+        elif trust.active_cue is ActiveCue.MONO:
+            warning = f"mono alone: {trust.reason}"
+        lag = max(self._sync.lag(depth) for depth in DEPTHS)
+        slow = f"cues are {1e3 * lag:.0f} ms apart" if lag > LATE else ""
+        self.health.publish(time.perf_counter() - arrived, values, warning, slow, error=error)
 
     def _evidence(self, trust: Trust, stamp: int) -> dict[str, object]:
         """The trust state and what it is based on, for /diagnostics."""
@@ -200,18 +202,20 @@ class ObstacleDistance(PerceptionNode):
         marks = {
             f"under_{side}_{name}": f"{value:.3f}" if isinstance(value, float) else value
             for side, tally in (("stereo", trust.under_stereo), ("mono", trust.under_mono))
-            for name, value in rates(tally, trust.threshold, z)._asdict().items()
+            for name, value in rate_bounds(tally, trust.threshold, z)._asdict().items()
         }
         age = stamp * 1e-9 - trust.last_sample
         return {
-            "trust": trust.driver.value,
+            "trust": trust.active_cue.value,
             "reason": trust.reason,
             "trusted": trust.trusted,
             "threshold_m": f"{trust.threshold:.2f}",
             "overrides": trust.overrides,
             "teacher_suspect": trust.teacher_suspect,
             "last_test_s": "never" if math.isinf(age) else f"{age:.1f}",
-            "late_frames": self._sync.late,
+            "late_frames": sum(self._sync.late[depth] for depth in DEPTHS),
+            "stereo_lag_ms": f"{1e3 * self._sync.lag('stereo/depth'):.0f}",
+            "mono_lag_ms": f"{1e3 * self._sync.lag('mono/depth'):.0f}",
             **marks,
         }
 
@@ -229,21 +233,20 @@ class ObstacleDistance(PerceptionNode):
         self._publish(obstacle_scan(nothing, self.config.scan, self._frame), stamp)
 
     def _publish(self, scan: ObstacleScan, stamp: int) -> None:
-        self._scan.publish(messages.laser_scan(scan, stamp, self.settings.mavros))
+        self.output.obstacle_distance(stamp, scan, self.settings.mavros)
         width = self.settings.ahead
-        distance = nearest_ahead(scan, width / 2)
-        self._range.publish(messages.nearest_range(distance, width, scan, stamp))
+        self.output.obstacle_range(stamp, scan, nearest_ahead(scan, width / 2), width)
 
     def _save(self) -> None:
         if self.settings.trust_file and self._student_seen:
             try:
-                save_trust(Path(self.settings.trust_file), self._trust)
+                save_trust(Path(self.settings.trust_file), self._fusion.trust)
             except OSError as error:
                 self.complain(f"{self.settings.trust_file}: {error.strerror}; trust is not kept")
 
 
 def main() -> int:
-    return run(ObstacleDistance)
+    return run(ObstacleDistanceNode)
 
 
 if __name__ == "__main__":

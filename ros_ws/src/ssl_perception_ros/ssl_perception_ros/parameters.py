@@ -17,10 +17,13 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ssl_perception.config import (
+    RENAMED,
     Config,
     Section,
     Setting,
+    flat,
     from_dict,
+    preset,
     settings,
 )
 from ssl_perception.errors import InputError
@@ -46,10 +49,14 @@ def declare(node: Node, own: type[Section], sections: Iterable[str]) -> None:
     known = {setting.name for section in (Config, *ALL) for setting in settings(section)}
     for name in node._parameter_overrides:  # no public way to see what was given undeclared
         if name not in known and not name.startswith(_OF_ROS):
-            raise InputError(f"parameter {name!r} is unknown; docs/settings.md lists all")
+            new = RENAMED.get(name)
+            what = f"is now called {new}" if new else "is unknown; docs/settings.md lists all"
+            raise InputError(f"parameter {name!r} {what}")
+    start = _start(node)
     for setting in _settings(own, sections):
+        default = start.get(setting.name, setting.default)
         try:
-            node.declare_parameter(setting.name, setting.default, _descriptor(setting))
+            node.declare_parameter(setting.name, default, _descriptor(setting))
         except (InvalidParameterTypeException, InvalidParameterValueException):
             given = node._parameter_overrides[setting.name].value
             raise InputError(
@@ -86,6 +93,15 @@ def why_refuse(
     except InputError as error:
         return str(error)
     return ""
+
+
+def _start(node: Node) -> dict[str, Any]:
+    """What the parameters are before anything is given: the values of ``preset``."""
+    given = node._parameter_overrides.get("preset")
+    name = "" if given is None else given.value
+    if not isinstance(name, str):
+        raise InputError(f"parameter preset: a string expected, not {name!r}")
+    return flat(preset(name)) if name else {}
 
 
 def _of_library(sections: Iterable[str]) -> Iterator[Setting]:

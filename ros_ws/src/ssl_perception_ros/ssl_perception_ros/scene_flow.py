@@ -16,10 +16,9 @@ from ssl_perception.flow.online.warm_up import warm_up
 from ssl_perception.io import odometry, point_cloud2
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.pipeline import Perception
-from ssl_perception_ros import messages
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import Processing
+from ssl_perception_ros.settings import ProcessingSettings
 
 
 class Arrival(NamedTuple):
@@ -29,7 +28,7 @@ class Arrival(NamedTuple):
     seconds: float
 
 
-class SceneFlow(PerceptionNode):
+class SceneFlowNode(PerceptionNode):
     sections = (
         "lidar_mount",
         "ego_motion",
@@ -41,7 +40,7 @@ class SceneFlow(PerceptionNode):
         "accumulation",
         "collision",
     )
-    own = Processing
+    own = ProcessingSettings
 
     def __init__(self) -> None:
         super().__init__("scene_flow")
@@ -53,12 +52,12 @@ class SceneFlow(PerceptionNode):
             self.complain(self._doubt)
         warm_up(self.config)  # the first sweep must not wait for compilers
         depth = max(5, self.settings.queue)
-        self._flow = self.publish_on(PointCloud2, "scene_flow", depth)
-        self._moving = self.publish_on(PointCloud2, "moving_points", depth)
-        self._objects = self.publish_on(MarkerArray, "moving_objects", depth)
-        self._collision = self.publish_on(Float32, "time_to_collision", depth)
+        self.publish_on(PointCloud2, "scene_flow", depth)
+        self.publish_on(PointCloud2, "moving_points", depth)
+        self.publish_on(MarkerArray, "moving_objects", depth)
+        self.publish_on(Float32, "time_to_collision", depth)
         if self.config.accumulation.sweeps:
-            self._accumulated = self.publish_on(PointCloud2, "points_accumulated", depth)
+            self.publish_on(PointCloud2, "points_accumulated", depth)
 
     def begin(self) -> None:
         self._perception = Perception(self.config)
@@ -89,17 +88,13 @@ class SceneFlow(PerceptionNode):
             return
         flow = result.flow
         moving = result.cloud.select(flow.moving)
-        packed = point_cloud2.encode_flow(result.cloud, flow)
-        self._flow.publish(messages.cloud(packed, stamp_ns))
-        self._moving.publish(messages.cloud(point_cloud2.encode_points(moving), stamp_ns))
-        self._objects.publish(
-            messages.moving_objects(result.objects, message.header.frame_id, stamp_ns)
-        )
+        self.output.scene_flow(stamp_ns, result.cloud, flow)
+        self.output.moving_points(stamp_ns, moving)
+        self.output.moving_objects(stamp_ns, message.header.frame_id, result.objects)
         collision = perception.time_to_collision(result)
-        self._collision.publish(Float32(data=collision))
+        self.output.time_to_collision(stamp_ns, collision)
         if perception.accumulated is not None:
-            dense = point_cloud2.encode_points(perception.accumulated.cloud())
-            self._accumulated.publish(messages.cloud(dense, stamp_ns))
+            self.output.points_accumulated(stamp_ns, perception.accumulated.cloud())
         age = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9
         self.health.publish(
             time.perf_counter() - arrival.seconds,
@@ -122,7 +117,7 @@ class SceneFlow(PerceptionNode):
 
 
 def main() -> int:
-    return run(SceneFlow)
+    return run(SceneFlowNode)
 
 
 if __name__ == "__main__":

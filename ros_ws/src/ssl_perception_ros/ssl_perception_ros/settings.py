@@ -14,15 +14,19 @@ from pydantic import Field
 from ssl_perception.config import Section
 
 
-class Lifecycle(Section):
+class LifecycleSettings(Section):
     """Of every node."""
+
+    preset: str = Field(
+        "", description="settings of a kind of robot to start from, such as drone (empty: none)"
+    )
 
     autostart: bool = Field(
         True, description="configure and activate at start; false: wait for lifecycle transitions"
     )
 
 
-class Processing(Lifecycle):
+class ProcessingSettings(LifecycleSettings):
     """Of nodes that answer to a stream of sensor data."""
 
     queue: int = Field(
@@ -36,7 +40,7 @@ class Processing(Lifecycle):
     )
 
 
-class ObstacleDistance(Processing):
+class ObstacleDistanceSettings(ProcessingSettings):
     """Of ``obstacle_distance``."""
 
     ahead: float = Field(
@@ -46,12 +50,21 @@ class ObstacleDistance(Processing):
         False,
         description="obstacle_distance for MAVROS: clockwise (FRD), clear just above range_max",
     )
+    cue_wait: float = Field(
+        1.0,
+        ge=0.0,
+        le=3600.0,
+        description="s that a cue's depth waits for the other's at most, where that one lags",
+    )
+    cue_wait_least: float = Field(
+        0.15, ge=0.0, le=3600.0, description="s that it waits for a living cue in any case"
+    )
     trust_file: str = Field(
         "", description="where trust in the student survives a restart (empty: it doesn't)"
     )
 
 
-class MonoDepth(Processing):
+class MonoDepthSettings(ProcessingSettings):
     """Of ``mono_depth``."""
 
     store: str = Field(
@@ -59,13 +72,20 @@ class MonoDepth(Processing):
     )
 
 
-class DepthLearner(MonoDepth):
+class DepthLearnerSettings(MonoDepthSettings):
     """Of ``depth_learner``."""
+
+    cue_wait: float = Field(
+        1.0,
+        ge=0.0,
+        le=3600.0,
+        description="s that a cue's depth waits for the other's at most, where that one lags",
+    )
 
     seed: int = Field(0, ge=0, le=2**31, description="of a fresh student; of worlds and turns")
 
 
-class BagPlayer(Lifecycle):
+class BagPlayerSettings(LifecycleSettings):
     """Of ``bag_player``."""
 
     bag: str = Field("", description="rosbag2 folder, .mcap or .db3 to play")
@@ -81,7 +101,7 @@ class BagPlayer(Lifecycle):
     )
 
 
-class BagRecorder(Lifecycle):
+class BagRecorderSettings(LifecycleSettings):
     """Of ``bag_recorder``."""
 
     output: str = Field("", description=".mcap file to write; appears when recording ends")
@@ -97,14 +117,14 @@ class BagRecorder(Lifecycle):
     )
 
 
-class Avoid(Processing):
+class AvoidSettings(ProcessingSettings):
     """Of ``avoid``."""
 
     seed: int = Field(0, ge=0, le=2**31, description="chooses the random turns; or the world")
     mavros: bool = Field(False, description="must be false: avoid reads scans as REP 117 has them")
 
 
-class SimWorld(Lifecycle):
+class SimWorldSettings(LifecycleSettings):
     """Of ``sim_world``."""
 
     world: str = Field("room", description="room, street, or the path of a .yaml world file")
@@ -128,12 +148,12 @@ class SimWorld(Lifecycle):
 
 
 ALL: tuple[type[Section], ...] = (
-    ObstacleDistance,
-    DepthLearner,
-    BagPlayer,
-    BagRecorder,
-    Avoid,
-    SimWorld,
+    ObstacleDistanceSettings,
+    DepthLearnerSettings,
+    BagPlayerSettings,
+    BagRecorderSettings,
+    AvoidSettings,
+    SimWorldSettings,
 )
 
 

@@ -13,21 +13,18 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from geometry_msgs.msg import Twist
-from rclpy.lifecycle import Publisher
 from rosgraph_msgs.msg import Clock
 
 from ssl_perception.errors import InputError
-from ssl_perception.io.output import Output
 from ssl_perception.obstacles.avoid import Command
 from ssl_perception_ros import messages
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import SimWorld as Settings
+from ssl_perception_ros.settings import SimWorldSettings
 
 try:
     from ssl_perception_sim.experiments.flight import Flight
@@ -45,20 +42,8 @@ POLL = 0.02  # s
 SENSOR_DEPTH = 20  # messages kept for reliable readers that are behind
 
 
-class Topics(Output):
-    """Messages go onto topics."""
-
-    def __init__(self, publishers: Mapping[str, Publisher]) -> None:
-        super().__init__()
-        self._publishers = publishers
-
-    def write_raw(self, topic: str, stamp_ns: int, kind: str, raw: bytes | memoryview) -> None:
-        if topic in self._publishers:
-            self._publishers[topic].publish(bytes(raw))
-
-
-class SimWorld(PerceptionNode):
-    own = Settings
+class SimWorldNode(PerceptionNode):
+    own = SimWorldSettings
 
     def __init__(self) -> None:
         super().__init__("sim_world")
@@ -84,7 +69,6 @@ class SimWorld(PerceptionNode):
             publishers[topic] = self.publish_on(
                 kind, f"/{topic}" if latched else topic, 1 if latched else SENSOR_DEPTH, latched
             )
-        self._output = Topics(publishers)
         self._cameras = [publishers[t] for t in publishers if t.endswith("image_rect")]
         self._ticks = self.publish_on(Clock, "/clock")
 
@@ -117,7 +101,7 @@ class SimWorld(PerceptionNode):
 
     def _run(self) -> None:
         try:
-            topics.write_mounts(self._output, self._world)
+            topics.write_mounts(self.output, self._world)
             self._live()
             if not self._stop.is_set():
                 self._tell_flight()
@@ -169,7 +153,7 @@ class SimWorld(PerceptionNode):
         self._ticks.publish(clock)
         told = self._commands  # what came until now answers an earlier pair
         for reading in sensors.readings:
-            topics.write_reading(self._output, world, reading, self.settings.truth)
+            topics.write_reading(self.output, world, reading, self.settings.truth)
         if self.settings.lockstep and sensors.frames:
             with self._answered:
                 self._answered.wait_for(
@@ -199,7 +183,7 @@ class SimWorld(PerceptionNode):
 
 
 def main() -> int:
-    return run(SimWorld)
+    return run(SimWorldNode)
 
 
 if __name__ == "__main__":

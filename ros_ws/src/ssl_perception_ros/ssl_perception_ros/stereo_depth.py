@@ -7,6 +7,7 @@ from collections import deque
 from typing import NamedTuple
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image
 from stereo_msgs.msg import DisparityImage
 
@@ -14,10 +15,9 @@ from ssl_perception.depth.teacher.stereo import StereoMatcher
 from ssl_perception.io import images
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stereo_sync import Matched, Side, StereoSync
-from ssl_perception_ros import messages
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import Processing
+from ssl_perception_ros.settings import ProcessingSettings
 
 
 class Arrival(NamedTuple):
@@ -29,9 +29,9 @@ class Arrival(NamedTuple):
     seconds: float
 
 
-class StereoDepth(PerceptionNode):
+class StereoDepthNode(PerceptionNode):
     sections = ("topics", "stereo")
-    own = Processing
+    own = ProcessingSettings
 
     def __init__(self) -> None:
         super().__init__("stereo_depth")
@@ -40,9 +40,11 @@ class StereoDepth(PerceptionNode):
         self.health = Health("stereo pairs", self.settings.timeout)
         StereoMatcher(self.config.stereo)  # refuses what can't be used while it is still cheap
         depth = max(5, self.settings.queue)
-        self._depth = self.publish_on(Image, "stereo/depth", depth)
-        self._info = self.publish_on(CameraInfo, "stereo/camera_info", depth)
-        self._disparity = self.publish_on(DisparityImage, "stereo/disparity", depth)
+        self.publish_on(DiagnosticArray, "stereo/status", depth)
+        self.publish_on(Image, "stereo/confidence", depth)
+        self.publish_on(CameraInfo, "stereo/camera_info", depth)
+        self.publish_on(Image, "stereo/depth", depth)
+        self.publish_on(DisparityImage, "stereo/disparity", depth)
 
     def begin(self) -> None:
         queue = self.settings.queue
@@ -94,10 +96,12 @@ class StereoDepth(PerceptionNode):
         )
         match = self._matcher.match(pair)
         depth = self._matcher.to_depth(pair, match)
-        self._info.publish(_stamped(arrival.left_info, matched))
-        self._depth.publish(messages.image(images.encode_depth(depth), matched.stamp_ns))
-        packed = images.encode_disparity(depth, pair.baseline, float(match.blind))
-        self._disparity.publish(messages.disparity(packed, matched.stamp_ns))
+        stamp_ns = matched.stamp_ns
+        self.output.status(stamp_ns, depth)
+        self.output.confidence(stamp_ns, depth)
+        self.output.camera_info("stereo/camera_info", stamp_ns, pair.camera)
+        self.output.depth(stamp_ns, depth)
+        self.output.disparity(stamp_ns, depth, pair.baseline, float(match.blind))
         age = (self.get_clock().now().nanoseconds - matched.stamp_ns) * 1e-9
         self.health.publish(
             time.perf_counter() - arrival.seconds,
@@ -115,24 +119,8 @@ class StereoDepth(PerceptionNode):
         )
 
 
-def _stamped(info: CameraInfo, matched: Matched) -> CameraInfo:
-    """The left camera's info for this very image, wherever the info itself was taken from."""
-    if stamp_ns(info.header.stamp) == matched.stamp_ns:
-        return info
-    return CameraInfo(
-        header=messages.header(matched.stamp_ns, info.header.frame_id),
-        height=info.height,
-        width=info.width,
-        distortion_model=info.distortion_model,
-        d=info.d,
-        k=info.k,
-        r=info.r,
-        p=info.p,
-    )
-
-
 def main() -> int:
-    return run(StereoDepth)
+    return run(StereoDepthNode)
 
 
 if __name__ == "__main__":

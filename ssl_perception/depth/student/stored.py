@@ -1,0 +1,64 @@
+"""The part of a model store's generation that inference needs; without PyTorch."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse
+
+from ssl_perception.depth.student.architecture import FEATURES, Weights
+from ssl_perception.depth.student.inference import StudentInference
+from ssl_perception.depth.student.onnx_graph import check_weights
+from ssl_perception.errors import InputError
+from ssl_perception.io.model_store import Generation
+
+STUDENT_FILE = "student.safetensors"  # BatchNorm folded: all that inference needs
+FEATURES_FILE = "memory.safetensors"  # serials and features of the frames in memory
+
+
+def load_into(student: StudentInference, generation: Generation) -> None:
+    """Run this generation's student from the next frame on.
+
+    Raises:
+        InputError: it doesn't fit this network; the model in use stays.
+    """
+    student.load(load_weights(generation), generation.number, load_features(generation))
+
+
+def load_weights(generation: Generation) -> Weights:
+    """The weights that inference needs, checked.
+
+    Raises:
+        InputError: they don't fit this network.
+    """
+    weights = tensors(generation.files[STUDENT_FILE], STUDENT_FILE)
+    check_weights(weights, STUDENT_FILE)
+    return weights
+
+
+def load_features(generation: Generation) -> NDArray[np.float32]:
+    """(N, 96) unit features of the frames in memory: what the student knows.
+
+    Raises:
+        InputError: they don't fit this network.
+    """
+    features = tensors(generation.files[FEATURES_FILE], FEATURES_FILE).get("feature")
+    if features is None or features.ndim != 2 or features.shape[1] != FEATURES:
+        raise InputError(f"{FEATURES_FILE}: feature must be (N, {FEATURES})")
+    if features.dtype != np.float32 or not np.isfinite(features).all():
+        raise InputError(f"{FEATURES_FILE}: feature must be finite float32")
+    return features
+
+
+def tensors(content: bytes, name: str) -> dict[str, NDArray]:
+    """The arrays of a safetensors file.
+
+    Raises:
+        InputError: it isn't one.
+    """
+    try:
+        arrays: dict[str, NDArray] = parse(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InputError(f"{name}: not safetensors: {error}") from None
+    return arrays
