@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from scipy.spatial.transform import Rotation
 
+from ssl_perception.depth.trust.state import ActiveCue, Trust
 from ssl_perception.errors import InputError
 from ssl_perception.io import images, point_cloud2
 from ssl_perception.io.bag_log import typestore
@@ -100,19 +101,43 @@ class Output(ABC):
 
     def status(self, stamp_ns: int, depth: DepthMap) -> None:
         """``stereo/status`` or ``mono/status``: whether to believe the depth, and why not."""
-        status = CueStatus.of(depth)
-        types = self._types
-        values = [
-            types["diagnostic_msgs/msg/KeyValue"](key, value)
-            for key, value in status.values().items()
-        ]
-        level = 0 if status.valid else 2  # OK, ERROR
-        one = types["diagnostic_msgs/msg/DiagnosticStatus"](
-            level, f"{depth.cue.value} depth", status.reason, "", values
+        status, name = CueStatus.of(depth), depth.cue.value
+        self.diagnostics(
+            f"{name}/status",
+            stamp_ns,
+            f"{name} depth",
+            "" if status.valid else status.reason or "invalid",
+            status.values(),
         )
-        header = self._header(stamp_ns, depth.camera.frame)
+
+    def trust(self, stamp_ns: int, trust: Trust) -> None:
+        """``trust``: which cue obstacle distance comes from, why, and by what threshold."""
+        nothing = trust.active_cue is ActiveCue.NONE
+        values = {
+            "active_cue": trust.active_cue.value,
+            "reason": trust.reason,
+            "trusted": "true" if trust.trusted else "false",
+            "threshold": repr(trust.threshold),
+            "overrides": str(trust.overrides),
+            "teacher_suspect": "true" if trust.teacher_suspect else "false",
+        }
+        self.diagnostics("trust", stamp_ns, "trust", trust.reason if nothing else "", values)
+
+    def diagnostics(
+        self, topic: str, stamp_ns: int, name: str, error: str, values: Mapping[str, str]
+    ) -> None:
+        """A DiagnosticArray with one status.
+
+        Args:
+            error: what is wrong; empty: nothing.
+        """
+        types = self._types
+        pairs = [types["diagnostic_msgs/msg/KeyValue"](key, text) for key, text in values.items()]
+        level = 2 if error else 0  # ERROR, OK
+        one = types["diagnostic_msgs/msg/DiagnosticStatus"](level, name, error, "", pairs)
+        header = self._header(stamp_ns, "")
         array = self.message("diagnostic_msgs/msg/DiagnosticArray", header=header, status=[one])
-        self.write(f"{depth.cue.value}/status", stamp_ns, array)
+        self.write(topic, stamp_ns, array)
 
     def obstacle_distance(self, stamp_ns: int, scan: ObstacleScan, mavros: bool = False) -> None:
         """``obstacle_distance``: LaserScan, counter-clockwise, REP 117; or as MAVROS reads it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import UInt64
 from std_srvs.srv import Trigger
@@ -22,7 +22,6 @@ from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stamp_sync import Group, StampSync
 from ssl_perception.types import Cue
-from ssl_perception_ros import messages
 from ssl_perception_ros.depth_parts import depth_map
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
@@ -55,7 +54,7 @@ class DepthLearnerNode(PerceptionNode):
             pass
         self._store = ModelStore(self._folder)
         self._ready = self.publish_on(UInt64, "model_ready", 1, latched=True)
-        self._status = self.publish_on(DiagnosticArray, "depth_learner/status", 10)
+        self.publish_on(DiagnosticArray, "depth_learner/status", 10)
 
     def begin(self) -> None:
         self._announced: int | None = None
@@ -139,7 +138,18 @@ class DepthLearnerNode(PerceptionNode):
             self._ready.publish(UInt64(data=newest))
         if learnt.stamp == learnt.stamp and learnt.stamp != self._reported:
             self._reported = learnt.stamp
-            self._status.publish(_learnt_message(learnt))
+            self._report(learnt)
+
+    def _report(self, learnt: Learnt) -> None:
+        """``depth_learner/status``: the last frame that was learnt, under its stamp."""
+        values = {
+            "steps": str(learnt.steps),
+            "error_log_depth": repr(learnt.error),
+            "label_crc32": str(learnt.label_crc32),
+            "generation": str(learnt.generation),
+        }
+        stamp = round(learnt.stamp * 1e9)
+        self.output.diagnostics("depth_learner/status", stamp, "depth learner", "", values)
 
     def _save(self, request: Any, response: Any) -> Any:
         if self._learner is None:
@@ -160,24 +170,6 @@ class DepthLearnerNode(PerceptionNode):
         except (InputError, OSError) as error:
             response.message = str(error)
         return response
-
-
-def _learnt_message(learnt: Learnt) -> DiagnosticArray:
-    """``depth_learner/status``: the last frame that was learnt, under its stamp."""
-    values = {
-        "steps": str(learnt.steps),
-        "error_log_depth": repr(learnt.error),
-        "label_crc32": str(learnt.label_crc32),
-        "generation": str(learnt.generation),
-    }
-    status = DiagnosticStatus(
-        level=DiagnosticStatus.OK,
-        name="depth learner",
-        message="learnt",
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
-    top = messages.header(round(learnt.stamp * 1e9), "")
-    return DiagnosticArray(header=top, status=[status])
 
 
 def main() -> int:

@@ -66,6 +66,7 @@ class ObstacleDistanceNode(PerceptionNode):
         depth = max(5, self.settings.queue)
         self.publish_on(LaserScan, "obstacle_distance", depth)
         self.publish_on(Range, "obstacle_range", depth)
+        self.publish_on(DiagnosticArray, "trust", depth)
         self._depth = self.publish_on(Image, "depth", depth)
         trust = Trust()
         if self.settings.trust_file:
@@ -167,6 +168,7 @@ class ObstacleDistanceNode(PerceptionNode):
         if trust.active_cue is not ActiveCue.NONE and f"{used.value}/depth" in messages:
             self._depth.publish(messages[f"{used.value}/depth"])
         self._frame = fused.scan.frame
+        self.output.trust(stamp, trust)
         self._publish(fused.scan, stamp)
         self._report(fused.scan, trust, stamp, min(a.seconds for a in group.parts.values()))
 
