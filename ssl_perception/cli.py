@@ -122,8 +122,13 @@ def replay(
     outputs = {"--out": output, "--report": report, "--json": json_file}
     if viewer:
         outputs["--viewer"] = viewer_file(output)
-    check_outputs([log, *_files(config_file, config)], outputs)
-    run_replay(log, output, config, report, viewer, skip_bad, json_file, out)
+    inputs = [log, *_files(config_file, config)]
+    if learn:
+        outputs["--store"] = store
+    else:
+        inputs.append(store)
+    check_outputs(inputs, outputs)
+    run_replay(log, output, config, report, viewer, skip_bad, json_file, out, learn, store, seed)
 
 
 @evaluate.command("flow")

@@ -16,6 +16,7 @@ from ssl_perception.config import Config
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import write_html
 from ssl_perception.evaluation.run_report import RunReport, latency_rows
+from ssl_perception.evaluation.trust_timeline import TrustTimeline
 from ssl_perception.flow.online.online import SweepFlow
 from ssl_perception.flow.online.warm_up import time_to_warm, warm_up
 from ssl_perception.io.log import Log, Recorded
@@ -25,11 +26,13 @@ from ssl_perception.io.output_paths import check_outputs
 from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
+from ssl_perception.obstacles.scan import nearest_ahead
 from ssl_perception.pipeline import DepthResult, Perception
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 
 Result = SweepFlow | DepthResult
+AHEAD = 0.35  # rad, width of what obstacle_range calls ahead
 
 
 @dataclass
@@ -45,6 +48,7 @@ class Summary:
     moving_points: int = 0
     valid_depth: list[float] = field(default_factory=list)
     report: RunReport = field(default_factory=RunReport)
+    trust: TrustTimeline | None = None
 
     def add(self, recorded: Recorded, result: Result) -> None:
         """Count one result."""
@@ -58,7 +62,11 @@ class Summary:
                 )
         else:
             self.stereo_pairs += 1
-            self.valid_depth.append(result.stereo.valid_fraction)
+            # an invalid depth map has no known pixel, whatever the matcher found
+            self.valid_depth.append(result.stereo.valid_fraction if result.stereo.valid else 0.0)
+            if self.trust is not None:
+                assert isinstance(recorded.value, StereoPair)
+                self.trust.add(recorded.value.left, result)
 
     def figures(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -74,6 +82,7 @@ class Summary:
             "moving_points_per_sweep": self.moving_points / self.sweeps if self.sweeps else None,
             "valid_depth_fraction": float(np.mean(self.valid_depth)) if self.valid_depth else None,
             "ego_motion": self.ego_motion,
+            **({} if self.trust is None else {"trust": self.trust.figures()}),
         }
 
 
@@ -121,22 +130,38 @@ def collect(report: RunReport, recorded: Recorded, result: Result) -> None:
     else:
         assert isinstance(recorded.value, StereoPair)
         report.time("stereo pair", spent)
+        for stage in ("student", "learner"):
+            if stage in result.stages:
+                report.time(stage, result.stages[stage])
         report.pair(recorded.value.left, result.depth, result.scan)
 
 
 def write_result(
     bag: OutputBag, recorded: Recorded, result: Result, perception: Perception
 ) -> None:
-    """One result as messages with the source's own stamp."""
+    """One result as messages with the source's own stamp: what the nodes publish."""
     if isinstance(result, SweepFlow):
         bag.scene_flow(recorded.stamp_ns, result.cloud, result.flow)
         bag.moving_points(recorded.stamp_ns, result.cloud.select(result.flow.moving))
+        bag.moving_objects(recorded.stamp_ns, result.cloud.frame, result.objects)
         bag.time_to_collision(recorded.stamp_ns, perception.time_to_collision(result))
         if perception.accumulated is not None:
             bag.points_accumulated(recorded.stamp_ns, perception.accumulated.cloud())
     else:
-        bag.depth(recorded.stamp_ns, result.depth)
-        bag.obstacle_distance(recorded.stamp_ns, result.scan)
+        assert isinstance(recorded.value, StereoPair)
+        stamp_ns, pair = recorded.stamp_ns, recorded.value
+        bag.depth(stamp_ns, result.stereo)
+        bag.confidence(stamp_ns, result.stereo)
+        bag.status(stamp_ns, result.stereo)
+        searched = perception.depth.teacher.search_range(pair.camera.width)
+        bag.disparity(stamp_ns, result.stereo, pair.baseline, float(searched))
+        if result.mono is not None:
+            bag.depth(stamp_ns, result.mono)
+            bag.status(stamp_ns, result.mono)
+        bag.trust(stamp_ns, result.trust)
+        bag.obstacle_distance(stamp_ns, result.scan)
+        ahead = nearest_ahead(result.scan, AHEAD / 2)
+        bag.obstacle_range(stamp_ns, result.scan, ahead, AHEAD)
 
 
 def viewer_file(output: Path) -> Path:
@@ -153,6 +178,9 @@ def run_replay(
     skip_bad: bool,
     json_file: Path | None,
     console: Console,
+    learn: bool = False,
+    store: Path | None = None,
+    seed: int = 0,
 ) -> Summary:
     """``ssl-perception replay``: read, run, write, and say what happened.
 
@@ -162,10 +190,12 @@ def run_replay(
         InputError: the log or the settings can't be used.
     """
     # the command line has done so for its options; this is for callers from code
-    check_outputs([path], {"--out": output, "--report": report, "--json": json_file})
+    written = {"--out": output, "--report": report, "--json": json_file}
+    check_outputs([path], written | {"--store": store if learn else None})
     log = open_log(path, config.topics)
-    perception = Perception(config)
     summary = Summary(str(path))
+    if learn or store is not None:
+        summary.trust = TrustTimeline(config.trust)
     collected = summary.report
     live = None
     if viewer is not None:
@@ -173,7 +203,12 @@ def run_replay(
 
         live = Viewer(viewer_file(output))
     on_bad = (lambda error: summary.skipped.append(str(error))) if skip_bad else None
-    with OutputBag(output) as bag, progress_bar(console) as bar:
+    with (
+        OutputBag(output) as bag,
+        Perception(config, store, learn, seed) as perception,
+        progress_bar(console) as bar,
+    ):
+        summary.skipped += perception.problems
         task = bar.add_task(log.name, total=len(log))
         for recorded, result in replay(log, perception, on_bad):
             write_result(bag, recorded, result, perception)
@@ -185,18 +220,23 @@ def run_replay(
         bar.update(task, total=summary.sweeps + summary.stereo_pairs)
         if not summary.sweeps and not summary.stereo_pairs:
             raise InputError(f"{path}: not one usable sweep or stereo pair")
+        if summary.trust is not None and not summary.stereo_pairs:
+            raise InputError(f"{path}: no stereo pair in it, so nothing for a student")
     summary.latency = collected.latency()
     _print(summary, console)
     unknown = NO_FOOTPRINT if summary.sweeps and not config.collision.has_footprint else ""
     if unknown:
         console.print(unknown, soft_wrap=True)
     console.print(f"results  {output}")
+    if learn and store is not None:
+        console.print(f"student  {store}")
     if live is not None and live.recording is not None:
         console.print(f"viewer   no screen here; open it with: rerun {live.recording}")
     if report is not None:
+        timeline = [] if summary.trust is None else summary.trust.sections()
         lead = f"{summary.sweeps} sweeps, {summary.stereo_pairs} stereo pairs."
         lead += f" {unknown[0].upper()}{unknown[1:]}." if unknown else ""
-        write_html(report, f"Replay of {log.name}", lead, collected.sections())
+        write_html(report, f"Replay of {log.name}", lead, [*collected.sections(), *timeline])
         console.print(f"report   {report}")
     if json_file is not None:
         write_json(json_file, summary.figures())
@@ -207,9 +247,25 @@ def _print(summary: Summary, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("input", "results", "p50 ms", "p95 ms", "max ms"):
         table.add_column(heading, justify="left" if heading == "input" else "right")
-    counts = {"sweep": summary.sweeps, "stereo pair": summary.stereo_pairs}
+    counts = dict.fromkeys(summary.latency, summary.stereo_pairs) | {"sweep": summary.sweeps}
     for kind, *times in latency_rows(summary.latency):
         table.add_row(kind, str(counts[kind]), *times)
     console.print(table)
+    if summary.trust is not None:
+        _print_trust(summary.trust, console)
     for line in summary.skipped:
         console.print(f"[yellow]skipped[/] {escape(line)}", highlight=False)
+
+
+def _print_trust(timeline: TrustTimeline, console: Console) -> None:
+    figures = timeline.figures()
+    if not figures:
+        return
+    shares = ", ".join(f"{cue} {s:.1f} s" for cue, s in figures["active_cue_seconds"].items() if s)
+    console.print(f"active cue: {shares}")
+    rates = [f"{k.upper()} {figures[k]:.2f}" for k in ("tpr", "fpr") if figures[k] is not None]
+    verdict = "trusted" if figures["trusted"] else "not trusted"
+    console.print(f"student: {verdict} at the end" + (f", {', '.join(rates)}" if rates else ""))
+    first, last = figures["student_error_first"], figures["student_error_last"]
+    if last is not None:
+        console.print(f"its median error in log depth: {first:.3f} at first, {last:.3f} at the end")

@@ -7,14 +7,18 @@ its turn, late ones late.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
+from ssl_perception.config import preset
 from ssl_perception.io.output import OutputBag
 from ssl_perception.io.write import write_json
+from ssl_perception.obstacles.avoid import Avoid, Command
+from ssl_perception.pipeline import DepthPipeline
 from ssl_perception_sim.recording.topics import (
     EPOCH_NS,
     stamp_ns,
@@ -24,7 +28,8 @@ from ssl_perception_sim.recording.topics import (
 from ssl_perception_sim.sensors.camera import Frame
 from ssl_perception_sim.sensors.lidar import Sweep
 from ssl_perception_sim.world import worlds
-from ssl_perception_sim.world.world import World
+from ssl_perception_sim.world.vehicles import Drone
+from ssl_perception_sim.world.world import Sensors, World
 
 
 class SensorBag(OutputBag):
@@ -58,7 +63,7 @@ def record(
         task = progress.add_task("simulating", total=seconds)
         assert isinstance(bag, SensorBag)
         write_mounts(bag, world)
-        for sensors in world.run(seconds):
+        for sensors in _flown(world, seconds):
             for reading in sensors.readings:
                 bag.arrival_ns = stamp_ns(reading.arrival)
                 write_reading(bag, world, reading)
@@ -70,6 +75,19 @@ def record(
                     figures["pairs"] += 1
             progress.update(task, completed=sensors.time)
     return {**figures, "seconds": seconds, "wall_seconds": time.perf_counter() - started}
+
+
+def _flown(world: World, seconds: float) -> Iterator[Sensors]:
+    """A vehicle that takes commands avoids obstacles on stereo; any other keeps to its path."""
+    if not isinstance(world.vehicle, Drone):
+        yield from world.run(seconds)
+        return
+    pipeline, avoid, command = DepthPipeline(preset("drone")), Avoid(seed=world.seed), Command()
+    for _ in range(round(seconds / world.tick)):
+        sensors = world.step(command)
+        for frame in sensors.frames:
+            command = avoid.command(pipeline.process(frame.pair).scan)
+        yield sensors
 
 
 def run_simulate(
