@@ -7,7 +7,7 @@ from ssl_perception import config
 from ssl_perception.errors import InputError
 from ssl_perception.flow import METHODS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_defaults_are_valid_and_every_setting_says_what_it_is() -> None:

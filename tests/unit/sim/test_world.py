@@ -25,7 +25,7 @@ from ssl_perception_sim.world.motion import Recorded
 from ssl_perception_sim.world.vehicles import GRAVITY, Car, Drone
 from ssl_perception_sim.world.world_file import load, parse
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "sim" / "worlds"
+EXAMPLES = Path(__file__).resolve().parents[3] / "sim" / "worlds"
 SMALL_STREET = {
     "kind": "street",
     "seed": 21,
