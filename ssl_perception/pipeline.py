@@ -16,82 +16,25 @@ from or where a result goes.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ssl_perception.config import Config
+from ssl_perception.depth.result import DepthResult
+from ssl_perception.depth.student.protocol import OnlineLearning, Student
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.depth.teacher.stereo import StereoMatcher
 from ssl_perception.depth.trust.fusion import CueFusion
-from ssl_perception.depth.trust.state import ActiveCue, Trust
+from ssl_perception.depth.trust.state import Trust
 from ssl_perception.flow.online.accumulation import Accumulator
 from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
 from ssl_perception.flow.online.pose_buffer import PoseBuffer
 from ssl_perception.obstacles.collision import time_to_collision
 from ssl_perception.runtime.stopwatch import Stopwatch
 from ssl_perception.types import (
-    CameraModel,
-    DepthMap,
-    FloatArray,
-    ObstacleScan,
     Odometry,
     PointCloud,
     StereoPair,
 )
-
-
-class Student(Protocol):
-    """Monocular depth: ``StudentInference``, or the texton baseline."""
-
-    def depth(self, image: NDArray[np.uint8], camera: CameraModel, stamp: float) -> DepthMap:
-        """Depth of a left image on the student's own grid; invalid, with a reason, if unknown."""
-        ...
-
-
-class OnlineLearning(Protocol):
-    """What teaches the student: ``OnlineLearner``, or the texton baseline."""
-
-    def learn(self, image: NDArray[np.uint8], label: FloatArray, stamp: float) -> object:
-        """Take a left image with its pseudo-label (30, 40) log depth, NaN unknown."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class DepthResult:
-    """What one stereo pair gives.
-
-    Attributes:
-        stereo: the teacher's depth, with its own verdict on itself.
-        mono: the student's depth, predicted before it learnt from this frame; None: no student.
-        label: (30, 40) pseudo-label, log depth; None when the teacher is invalid or not needed.
-        trust: which cue is active, why, and the evidence.
-        scan: distance to the nearest obstacle per sector; all unknown when no cue is trusted.
-        stereo_scan, mono_scan: the scans of each cue alone.
-        learnt: what the learner's step did; None when there was none.
-        stages: seconds per stage.
-    """
-
-    stereo: DepthMap
-    mono: DepthMap | None
-    label: FloatArray | None
-    trust: Trust
-    scan: ObstacleScan
-    stereo_scan: ObstacleScan
-    mono_scan: ObstacleScan | None
-    learnt: object | None
-    stages: dict[str, float]
-
-    @property
-    def depth(self) -> DepthMap:
-        """The depth of the active cue; the teacher's, with its reason, where no cue is."""
-        mono_active = self.trust.active_cue in (ActiveCue.GUARDED, ActiveCue.MONO)
-        if self.mono is None or not mono_active or self.trust.overriding:
-            return self.stereo
-        return self.mono
 
 
 class DepthPipeline:

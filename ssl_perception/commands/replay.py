@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ssl_perception.config import Config
+from ssl_perception.depth.result import DepthResult
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import write_html
 from ssl_perception.evaluation.run_report import RunReport, latency_rows
@@ -27,7 +28,7 @@ from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.obstacles.scan import nearest_ahead
-from ssl_perception.pipeline import DepthResult, Perception
+from ssl_perception.pipeline import Perception
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 

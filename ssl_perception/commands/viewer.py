@@ -19,8 +19,8 @@ from ssl_perception.flow.online.online import SweepFlow
 from ssl_perception.types import StereoPair
 
 if TYPE_CHECKING:
+    from ssl_perception.depth.result import DepthResult
     from ssl_perception.io.log import Recorded
-    from ssl_perception.pipeline import DepthResult
 
 STATIC_COLOUR = (154, 163, 173)
 GROUND_COLOUR = (90, 96, 102)
