@@ -12,7 +12,7 @@ from ssl_perception.io.write import is_stream
 
 
 def check_outputs(inputs: Iterable[Path | None], outputs: Mapping[str, Path | None]) -> None:
-    """Refuse a run that would write over, into or around what it reads, or one file twice.
+    """Refuse a run that would write over or into what it reads, or one file twice.
 
     Symbolic and hard links are followed on both sides. An .mcap or .db3 file of a rosbag2 recording
     stands for the recording's whole folder. Devices and pipes (``/dev/stdout``) are no files: any
@@ -46,8 +46,6 @@ def _check(name: str, output: Path, source: Path) -> None:
         raise InputError(f"{name}: is the input {source} itself; choose another name")
     if _inside(output, whole):
         raise InputError(f"{name}: lies inside the input {whole}; choose another folder")
-    if _inside(source, output):
-        raise InputError(f"{name}: contains the input {source}; choose another folder")
     linked = _link_below(whole, output)
     if linked is not None:
         raise InputError(f"{name}: is {linked} of the input {whole}; choose another name")

@@ -119,8 +119,6 @@ def test_the_log_as_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None
         ("export onnx store --out o.onnx --int8 store/x.onnx", "--int8 store/x.onnx: lies inside"),
         ("export scoop data/pair.npz --out data/pair.npz", "--out data/pair.npz: is the input"),
         ("train scoop --dataset pair --path data --out data/run", "--out data/run: lies inside"),
-        ("train scoop --dataset pair --path data --out .", "--out .: contains the input data;"),
-        ("demo --out . --config robot.yaml", "--out .: contains the input robot.yaml;"),
         (
             "demo --out d --json d/log.mcap",
             "--json d/log.mcap and the log d/log.mcap are the same file",
