@@ -219,8 +219,7 @@ def _answer(sample: FlowSample, name: str, config: Config, seed: int) -> tuple[S
     if not sample.ego_compensated and name.partition(":")[0] not in AS_PUBLISHED:
         source = _compensated(sample, config)
     if name != EGO:
-        _, options = find(name, flow=config.flow)
-        answer = estimate_flow(source, sample.target, name, seed=seed, options=options)
+        answer = estimate_flow(source, sample.target, name, seed=seed, options=config.flow)
     shift: FloatArray = source.points - sample.source.points
     return replace(answer, flow=answer.flow + shift), time.perf_counter() - start
 
@@ -234,10 +233,9 @@ def _compensated(sample: FlowSample, config: Config) -> PointCloud:
 
 def _warm_up(sample: FlowSample, method: str, config: Config, seed: int) -> None:
     """Imports and compilers are not what is timed."""
-    _, options = find(method, flow=config.flow)
     few = np.arange(min(2000, len(sample.source), len(sample.target)))
     source, target = sample.source.select(few), sample.target.select(few)
-    estimate_flow(source, target, method, time_to_warm(method), seed=seed, options=options)
+    estimate_flow(source, target, method, time_to_warm(method), seed=seed, options=config.flow)
 
 
 def _settings(methods: list[str], config: Config) -> dict[str, Any]:

@@ -49,17 +49,23 @@ class OnlineConfig(Section):
 
 
 class EvidenceConfig(Section):
-    """When a claimed motion is believed: what the beams of earlier sweeps went through."""
+    """Validation of detections by free space: what the beams of earlier sweeps went through."""
 
     sweeps: int = Field(5, ge=1, le=50, description="earlier sweeps that are remembered")
     min_points: int = Field(
-        5, ge=1, le=1000, description="sampled points that can't have stood still ..."
+        5,
+        ge=1,
+        le=1000,
+        description="sampled points that free space shows to have moved ...",
     )
     min_share: float = Field(
         0.12, ge=0.0, le=1.0, description="... and their share of those sampled (at most 128)"
     )
     max_contradicted: float = Field(
-        0.25, ge=0.0, le=1.0, description="share of earlier places that may have been seen free"
+        0.25,
+        ge=0.0,
+        le=1.0,
+        description="share of earlier positions that may have been free",
     )
 
 
@@ -69,11 +75,9 @@ class TrackingConfig(Section):
     acceleration: float = Field(
         3.0, gt=0.0, le=100.0, description="how much objects accelerate, m/s² (process noise)"
     )
-    gate: float = Field(
-        4.0, gt=0.0, le=100.0, description="standard deviations within which a track goes on"
-    )
-    keep: float = Field(0.5, ge=0.0, le=10.0, description="s that a track lives on unseen")
-    confirm: int = Field(3, ge=1, le=20, description="sweeps until an object is fully believed")
+    gate: float = Field(4.0, gt=0.0, le=100.0, description="association gate, standard deviations")
+    keep: float = Field(0.5, ge=0.0, le=10.0, description="s that a track lives without detection")
+    confirm: int = Field(3, ge=1, le=20, description="sweeps until an object has full confidence")
 
 
 class NsfpConfig(Section):
@@ -127,7 +131,7 @@ class FastNsfConfig(Section):
 
 
 class RigidClusterConfig(Section):
-    """Our solver: static unless a cluster earns its motion."""
+    """Our solver: a cluster is static unless a rigid motion explains clearly more."""
 
     max_range: float = Field(
         50.0, gt=1.0, le=300.0, description="solve within |x|,|y| of the sensor <= this, m"
@@ -141,22 +145,24 @@ class RigidClusterConfig(Section):
     match_per_metre: float = Field(
         0.004, ge=0.0, le=0.1, description="... plus so much per metre of range, haven't moved"
     )
-    max_hover: float = Field(
+    max_height_above_ground: float = Field(
         3.0,
         gt=0.0,
         le=1000.0,
-        description="what hangs higher than this above all within some 15 m doesn't move, m: "
-        "foliage, roofs (1000: anything may fly)",
+        description="clusters whose bottom is higher above the lowest points within some 15 m are "
+        "static, m: foliage, roofs (1000: anything may fly)",
     )
     threads: int = Field(
-        2, ge=1, le=2, description="threads for a pair of sweeps; the answer is the same"
+        2, ge=1, le=2, description="threads for a pair of sweeps; the result is the same"
     )
 
 
 class NeuralPriorConfig(Section):
-    """``neural_prior``: the prior fitted only to moving clusters, about their rigid motion."""
+    """The prior fitted only to moving clusters, about their rigid motion.
 
-    rigid: RigidClusterConfig = RigidClusterConfig()
+    That motion is found with the settings of ``rigid_cluster``.
+    """
+
     hidden: int = Field(32, ge=4, le=1024, description="units per hidden layer")
     layers: int = Field(3, ge=1, le=32, description="hidden layers")
     learning_rate: float = Field(4e-3, gt=0, le=1.0, description="Adam step")
@@ -164,11 +170,11 @@ class NeuralPriorConfig(Section):
     patience: int = Field(20, ge=1, le=10_000, description="steps without gain before stopping")
     min_delta: float = Field(1e-4, ge=0, le=1.0, description="least loss change that is gain, m")
     cell: float = Field(0.05, gt=0.01, le=2.0, description="edge of a distance-field cell, m")
-    truncation: float = Field(0.3, gt=0.0, le=5.0, description="m; distances beyond don't pull")
-    stiffness: float = Field(20.0, ge=0.0, le=1e3, description="price of bending, 1/m")
+    truncation: float = Field(0.3, gt=0.0, le=5.0, description="m, beyond is no gradient")
+    stiffness: float = Field(20.0, ge=0.0, le=1e3, description="deformation penalty, 1/m")
     min_points: int = Field(20, ge=3, le=100_000, description="smaller clusters stay rigid")
     max_size: float = Field(
-        2.5, gt=0.0, le=100.0, description="m; longer clusters stay rigid: vehicles don't bend"
+        2.5, gt=0.0, le=100.0, description="m; longer clusters stay rigid, as vehicles are"
     )
 
 
@@ -177,28 +183,28 @@ class RefinementConfig(Section):
 
     steps: int = Field(150, ge=0, le=100_000, description="Adam steps (0: correspondence alone)")
     learning_rate: float = Field(0.2, gt=0, le=10.0, description="Adam step, m")
-    smoothness: float = Field(2.0, ge=0.0, le=1e3, description="price of neighbours' difference")
-    neighbours: int = Field(32, ge=1, le=256, description="that should move alike")
+    smoothness: float = Field(2.0, ge=0.0, le=1e3, description="weight of the smoothness term")
+    neighbours: int = Field(32, ge=1, le=256, description="neighbours in the smoothness graph")
     reach: float = Field(
-        2.0, ge=0.0, le=100.0, description="m; neighbours farther off needn't (0: all must)"
+        2.0, ge=0.0, le=100.0, description="m; neighbours farther off don't count (0: all count)"
     )
     truncation: float = Field(
-        1.0, ge=0.0, le=100.0, description="m; a point farther off pulls no more (0: all pull)"
+        1.0, ge=0.0, le=100.0, description="m; a point farther off has no gradient (0: all have)"
     )
-    two_sided: bool = Field(True, description="target points pull, too")
-    settle: float = Field(
+    two_sided: bool = Field(True, description="target points attract, too")
+    static_suppression: float = Field(
         0.03,
         ge=0.0,
         le=1.0,
-        description="m that a flow must bring a point's surroundings nearer to the target than "
-        "standing still does, or the point stands still (0: as published)",
+        description="m that a flow must bring a point's surroundings nearer to the target than no "
+        "motion does, or the point is static (0: as published)",
     )
 
     @classmethod
     def published(
         cls, steps: int, learning_rate: float, two_sided: bool = False, neighbours: int = 32
     ) -> RefinementConfig:
-        """As in the authors' code: untruncated, over all neighbours, nothing settled."""
+        """As in the authors' code: untruncated, over all neighbours, without static suppression."""
         return cls(
             steps=steps,
             learning_rate=learning_rate,
@@ -207,14 +213,14 @@ class RefinementConfig(Section):
             smoothness=1.0,
             reach=0.0,
             truncation=0.0,
-            settle=0.0,
+            static_suppression=0.0,
         )
 
 
 class ScoopConfig(Section):
     """SCOOP (CVPR 2023): learned correspondence, then refinement at run time.
 
-    The defaults are for ego-compensated streets, where most points stand still.
+    The defaults are for ego-compensated streets, where most points are static.
     """
 
     # as published: KITTI_t and KITTI_s, FT3D_s, and all points ("+")
@@ -288,7 +294,7 @@ class FlowConfig(Section):
 
 
 class AccumulationConfig(Section):
-    """The last sweeps as one dense cloud, moving things in one place (``points_accumulated``)."""
+    """The last sweeps as one dense cloud, movers in one place (``points_accumulated``)."""
 
     sweeps: int = Field(0, ge=0, le=1000, description="held; 0: nothing is accumulated")
     reach: float = Field(

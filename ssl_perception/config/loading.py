@@ -16,6 +16,15 @@ MAX_YAML_BYTES = 1 << 20
 _PRESETS = Path(__file__).with_name("presets")
 # names that settings had before: using one is an error that says the new name
 RENAMED = {
+    "flow.neural_prior.rigid": "flow.rigid_cluster",
+    "flow.neural_prior.rigid.match_base": "flow.rigid_cluster.match_base",
+    "flow.neural_prior.rigid.match_per_metre": "flow.rigid_cluster.match_per_metre",
+    "flow.neural_prior.rigid.max_hover": "flow.rigid_cluster.max_height_above_ground",
+    "flow.neural_prior.rigid.max_range": "flow.rigid_cluster.max_range",
+    "flow.neural_prior.rigid.max_speed": "flow.rigid_cluster.max_speed",
+    "flow.neural_prior.rigid.threads": "flow.rigid_cluster.threads",
+    "flow.rigid_cluster.max_hover": "flow.rigid_cluster.max_height_above_ground",
+    "flow.scoop.refinement.settle": "flow.scoop.refinement.static_suppression",
     "learner.label_min_known": "pseudo_label.min_known",
     "trust.novelty": "student.max_novelty",
 }

@@ -13,8 +13,9 @@ from ssl_perception.types import PointCloud, SceneFlow
 
 if TYPE_CHECKING:
     from ssl_perception.config import FlowConfig
+    from ssl_perception.config.section import Section
 
-# method -> (module with a `solve`, name of its section in config.Flow). Modules load on first
+# method -> (module with a `solve`, name of its section in FlowConfig). Modules load on first
 # use: a robot that runs `rigid_cluster` never imports torch.
 METHODS: dict[str, tuple[str, str]] = {
     "nsfp": ("ssl_perception.flow.solvers.nsfp", "nsfp"),
@@ -31,15 +32,17 @@ MAX_SPAN = 10_000.0  # m: no lidar sees so far; millimetres taken for metres do
 class Solver(Protocol):
     """What each module in ``flow/solvers`` offers as ``solve``.
 
-    Both clouds are in one frame, ego-compensated (static things don't move) and ground-free. The
-    answer is a function of the arguments alone: no state is kept between calls.
+    Both clouds are in one frame, ego-compensated (static points don't move) and ground-free.
+    ``options`` are all settings of scene flow: a solver reads its own section, and those of the
+    parts that it shares. The result is a function of the arguments alone: no state is kept between
+    calls.
     """
 
     def __call__(
         self,
         source: PointCloud,
         target: PointCloud,
-        options: Any,
+        options: FlowConfig,
         deadline: Deadline,
         seed: int,
     ) -> SceneFlow: ...
@@ -51,7 +54,7 @@ def estimate_flow(
     method: str = "rigid_cluster",
     seconds: float | None = None,
     seed: int = 0,
-    options: Any = None,
+    options: FlowConfig | Section | None = None,
 ) -> SceneFlow:
     """The motion of each source point, over ground, from the source's stamp to the target's.
 
@@ -61,18 +64,18 @@ def estimate_flow(
             negative). Both are ego-compensated and ground-free;
             ``ssl_perception.pipeline`` does that for raw sweeps.
         method: one of ``METHODS``; of the published priors also with one of their published
-            settings, e.g. ``nsfp:argoverse-8192`` (``config.NeuralPrior.PRESETS``).
+            settings, e.g. ``nsfp:argoverse-8192`` (``config.NsfpConfig.PRESETS``).
         seconds: wall time allowed; None: as long as it takes. When time runs out the best flow
             so far is returned with ``converged=False``.
         seed: the same input, seed and machine give the same flow when no deadline is given.
-        options: the method's section of ``config.Flow``; None: its defaults.
+        options: settings of scene flow, or the method's section of them alone; None: defaults.
 
     Raises:
         InputError: unknown method, NaN or infinite points, an empty cloud, one that spans more
             than 10 km (other units than metres), or clouds whose frames differ.
     """
     deadline = Deadline(seconds)
-    module, options = find(method, options)
+    module, flow_options = _configure(method, options)
     if seconds is not None and not seconds > 0:
         raise InputError(f"seconds must be positive, not {seconds}")
     for name, cloud in (("source", source), ("target", target)):
@@ -93,32 +96,37 @@ def estimate_flow(
             "bring both into one frame first"
         )
     solve: Solver = import_module(module).solve
-    return solve(source, target, options, deadline, seed)
+    return solve(source, target, flow_options, deadline, seed)
 
 
-def find(method: str, options: Any = None, flow: FlowConfig | None = None) -> tuple[str, Any]:
-    """Module and options of a method.
+def find(method: str, flow: FlowConfig | None = None) -> tuple[str, Any]:
+    """Module and section of the settings of a method.
 
     Args:
         method: ``name`` or ``name:preset``; a preset's settings go before all others.
-        options: the method's section of ``config.Flow``; None: take it from ``flow``.
         flow: None: the defaults.
 
     Raises:
         InputError: unknown method or preset.
     """
+    module, options = _configure(method, flow)
+    return module, getattr(options, METHODS[method.partition(":")[0]][1])
+
+
+def _configure(method: str, options: FlowConfig | Section | None) -> tuple[str, FlowConfig]:
+    """The module of a method, and the settings with those of its preset."""
+    from ssl_perception.config import FlowConfig
+
     name, _, preset = method.partition(":")
     if name not in METHODS:
         raise InputError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
-    module, section = METHODS[name]
-    if options is None:
-        from ssl_perception.config import FlowConfig
-
-        options = getattr(flow or FlowConfig(), section)
+    module, key = METHODS[name]
+    flow = options if isinstance(options, FlowConfig) else FlowConfig()
+    section = getattr(flow, key) if options is None or options is flow else options
     if preset or method.endswith(":"):
-        presets = getattr(options, "PRESETS", {})
+        presets = getattr(section, "PRESETS", {})
         if preset not in presets:
-            known = ", ".join(f"{name}:{key}" for key in presets) or "it has none"
+            known = ", ".join(f"{name}:{k}" for k in presets) or "it has none"
             raise InputError(f"unknown preset {method!r}: {known}")
-        options = options.model_copy(update=presets[preset])
-    return module, options
+        section = section.model_copy(update=presets[preset])
+    return module, flow.model_copy(update={key: section})

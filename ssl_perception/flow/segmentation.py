@@ -1,8 +1,9 @@
-"""What may have moved: the split before a solver that treats every point alike.
+"""Static / moving segmentation before a solver that treats every point alike.
 
-A point is matched when the other sweep has a point near it. Unmatched points alone are too few
-to register (where an object overlaps its old place its points match by chance), so each connected
-cluster goes as a whole: to the solver if enough of it is unmatched, else it is static.
+A point is matched when the other sweep has a point within the threshold of ``rigid_cluster``'s
+static test (``match_base`` and ``match_per_metre``). Unmatched points alone are too few to register
+(where an object overlaps its old place its points match by chance), so each connected cluster is
+treated as a whole: solved if enough of it is unmatched, else static.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from ssl_perception.config import RigidClusterConfig
 from ssl_perception.types import BoolArray, FloatArray, PointCloud
 
-MATCH = 0.22  # m between beams' footprints near the sensor ...
-MATCH_PER_RANGE = 0.004  # ... and how they spread with range
 VOXEL = 0.2  # m
 LINK = 0.45  # m between voxels of one object near the sensor ...
 LINK_PER_RANGE = 0.006  # ... and with range
@@ -25,27 +25,32 @@ MIN_SHARE = 0.1  # of a cluster's voxels
 MAX_EXTENT = 20.0  # m; longer is a building
 
 
-def moving_candidates(source: PointCloud, target: PointCloud) -> tuple[BoolArray, BoolArray]:
+def moving_candidates(
+    source: PointCloud, target: PointCloud, options: RigidClusterConfig
+) -> tuple[BoolArray, BoolArray]:
     """Points of each cloud that may have moved; the rest is static.
 
     Args:
         source, target: ego-compensated and ground-free, in one frame.
+        options: the static test's threshold.
 
     Returns:
         (N,) and (M,) masks.
     """
     return (
-        _candidates(source.points, target.points, source.origin),
-        _candidates(target.points, source.points, target.origin),
+        _candidates(source.points, target.points, source.origin, options),
+        _candidates(target.points, source.points, target.origin, options),
     )
 
 
-def _candidates(points: FloatArray, other: FloatArray, origin: FloatArray) -> BoolArray:
+def _candidates(
+    points: FloatArray, other: FloatArray, origin: FloatArray, options: RigidClusterConfig
+) -> BoolArray:
     if len(points) == 0 or len(other) == 0:
         return np.zeros(len(points), np.bool_)
     centres, voxel_of_point = voxels(points, VOXEL)
     reach = np.linalg.norm(centres[:, :2] - origin[:2], axis=1)
-    radius = MATCH + MATCH_PER_RANGE * reach
+    radius = options.match_base + options.match_per_metre * reach
     distance, _ = cKDTree(other).query(centres, distance_upper_bound=float(radius.max()))
     unmatched = distance > radius
     labels = clusters(centres, LINK + LINK_PER_RANGE * reach)

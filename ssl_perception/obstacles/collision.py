@@ -19,11 +19,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ssl_perception.config import CollisionConfig
 from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.runtime.numba_kernel import kernel
 from ssl_perception.types import BoolArray, FloatArray
 
 NO_FOOTPRINT = (
@@ -108,7 +108,7 @@ def first_contact(
     return math.nan if len(times) + slow >= options.min_points else math.inf
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _entries(
     points: FloatArray,
     velocity: FloatArray,
@@ -183,7 +183,7 @@ def _entries(
     return times[:found], slow
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gap(
     ahead: float,
     left: float,

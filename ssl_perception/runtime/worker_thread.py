@@ -1,4 +1,4 @@
-"""A thread that works beside the caller's, on another processor."""
+"""A worker thread beside the caller's, on another processor."""
 
 from __future__ import annotations
 
@@ -17,36 +17,41 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-class Both(Protocol):
-    """Does two things and gives both answers: ``SecondThread.both``, or ``in_turn``."""
+class RunTwo(Protocol):
+    """Runs two functions and returns both results: ``WorkerThread.run_in_parallel``, or
+    ``run_in_sequence``."""
 
-    def __call__(self, here: Callable[[], A], beside: Callable[[], B], /) -> tuple[A, B]: ...
+    def __call__(
+        self, in_caller: Callable[[], A], in_worker: Callable[[], B], /
+    ) -> tuple[A, B]: ...
 
 
-class SecondThread:
+class WorkerThread:
     """One worker for pieces of work of a millisecond or so.
 
     Where processors share no cache that Linux knows of, such as in virtual machines, it wakes a
-    thread on the processor of whoever woke it, and both take turns there for several milliseconds
-    while another processor idles. So this thread is kept off the caller's processor.
+    thread on the processor of the thread that woke it, and both take turns there for several
+    milliseconds while another processor idles. So the worker is kept off the caller's processor.
     """
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "second")
+        self._pool = ThreadPoolExecutor(1, "worker")
         self._thread = self._pool.submit(threading.get_native_id).result()
         self._avoided = -1
 
-    def both(self, here: Callable[[], A], beside: Callable[[], B]) -> tuple[A, B]:
-        """Do both at once, ``here`` in the caller's thread.
+    def run_in_parallel(
+        self, in_caller: Callable[[], A], in_worker: Callable[[], B]
+    ) -> tuple[A, B]:
+        """Run both at once, the first in the caller's thread; returns when both have ended.
 
-        They gain what they spend in kernels, which let go of the GIL.
+        They gain what they spend in kernels, which release the GIL.
         """
         self._keep_off(_processor())
-        future = self._pool.submit(beside)
+        future = self._pool.submit(in_worker)
         try:
-            first = here()
+            first = in_caller()
         finally:
-            wait((future,))  # whatever happened here, nothing goes on in our caller's arrays
+            wait((future,))  # also after an error: the worker writes to the caller's arrays
         return first, future.result()
 
     def _keep_off(self, processor: int) -> None:
@@ -60,10 +65,10 @@ class SecondThread:
 
 
 def _processor() -> int:
-    """The number of the processor that runs this; -1 where nobody tells."""
+    """The number of the processor that runs this; -1 where the system doesn't say."""
     return -1 if _LIBC is None else int(_LIBC.sched_getcpu())
 
 
-def in_turn(here: Callable[[], A], beside: Callable[[], B]) -> tuple[A, B]:
-    """``SecondThread.both`` without one."""
-    return here(), beside()
+def run_in_sequence(in_caller: Callable[[], A], in_worker: Callable[[], B]) -> tuple[A, B]:
+    """``WorkerThread.run_in_parallel`` without a worker."""
+    return in_caller(), in_worker()

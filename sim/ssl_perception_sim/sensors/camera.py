@@ -7,11 +7,11 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
 from ssl_perception.config import Section
+from ssl_perception.runtime.numba_kernel import kernel
 from ssl_perception.types import CameraModel, StereoPair
 from ssl_perception_sim.world.materials import INDEX, MATERIALS
 from ssl_perception_sim.world.motion import (
@@ -125,12 +125,12 @@ def _grain_cut(seed: int, index: int, side: int) -> tuple[int, int]:
     return (int(here[0]) + again) % 97, int(here[1])
 
 
-@njit(cache=True)
+@kernel
 def _look_up(  # type: ignore[no-untyped-def]
     face, body, u, v, distance, directions, local, uv, material, normals, suns, ups,
-    repeat, corner, size, levels, pixel, sun_strength, sky_strength, shadow, baked,
+    repeat, sky, corner, size, levels, pixel, sun_strength, sky_strength, shadow, baked,
 ):  # fmt: skip
-    """Atlas position and light of each pixel."""
+    """Atlas position and light of each pixel; ``sky``: the material where no face is hit."""
     count = len(face)
     x, y = np.empty(count, np.float32), np.empty(count, np.float32)
     light = np.empty(count, np.float32)
@@ -138,7 +138,7 @@ def _look_up(  # type: ignore[no-untyped-def]
         f = face[n]
         dx, dy, dz = directions[n, 0], directions[n, 1], directions[n, 2]
         if f < 0:
-            m = SKY
+            m = sky
             tu = (np.arctan2(dy, dx) / (2 * np.pi) + 0.5) * 3.0
             tv = max(0.02, min(0.98, 1.0 - dz))
             level = 0
@@ -169,7 +169,7 @@ def _look_up(  # type: ignore[no-untyped-def]
     return x, y, light
 
 
-@njit(cache=True)
+@kernel
 def _colour(texel, light, face, tint, distance, haze):  # type: ignore[no-untyped-def]
     """Light that reaches the lens: texture, tint, light, haze."""
     count = len(face)
@@ -188,7 +188,7 @@ def _colour(texel, light, face, tint, distance, haze):  # type: ignore[no-untype
     return out
 
 
-@njit(cache=True)
+@kernel
 def _develop(image, gain, vignette, grain, row, column, noise):  # type: ignore[no-untyped-def]
     """What the chip makes of it: gain, vignetting, a soft shoulder, noise, 8 bits."""
     height, width = image.shape[:2]
@@ -257,7 +257,7 @@ class StereoCamera:
         # exposure follows the scene, in part and within bounds, alike in both cameras
         mean = float(left_image.mean())
         gain = float(np.clip((118.0 / max(mean, 1.0)) ** 0.7, 0.4, 2.5))
-        kernel = self._shake(vehicle, stamp)
+        smear = self._shake(vehicle, stamp)
         shape = (rig.height, rig.width)
         face = hits.face
         along = _directions(rig.width, rig.height, rig.focal)[:, 2]
@@ -265,9 +265,9 @@ class StereoCamera:
         seen = np.maximum(face, 0)
         category = np.where(face >= 0, self.scene.category[seen], 255).astype(np.uint8)
         object_id = np.where(face >= 0, self.scene.object_id[seen], 0).astype(np.int32)
-        left_picture = self._expose(left_image, gain, index, 0, kernel)
+        left_picture = self._expose(left_image, gain, index, 0, smear)
         right_picture = (
-            self._expose(self._light(right, stamp)[0], gain, index, 1, kernel)
+            self._expose(self._light(right, stamp)[0], gain, index, 1, smear)
             if right_eye
             else np.zeros_like(left_picture)
         )
@@ -309,9 +309,9 @@ class StereoCamera:
             suns[body], ups[body] = sun @ turn, turn[2]
         x, y, light = _look_up(
             face, hits.body, hits.u, hits.v, hits.distance, directions, hits.direction, scene.uv,
-            scene.material, scene.normals, suns, ups, REPEAT, self.atlas.corner, self.atlas.size,
-            self.atlas.levels, np.float32(1 / rig.focal), np.float32(self.light.sun),
-            np.float32(self.light.sky), shadow, self.baked,
+            scene.material, scene.normals, suns, ups, REPEAT, SKY, self.atlas.corner,
+            self.atlas.size, self.atlas.levels, np.float32(1 / rig.focal),
+            np.float32(self.light.sun), np.float32(self.light.sky), shadow, self.baked,
         )  # fmt: skip
         shape = (rig.height, rig.width)
         texel = cv2.remap(
@@ -330,20 +330,20 @@ class StereoCamera:
         if length < 0.7:
             return None
         size = 2 * int(np.ceil(min(length, 25.0) / 2)) + 3
-        kernel = np.zeros((size, size), np.float32)
+        smear = np.zeros((size, size), np.float32)
         middle, scale = size // 2, min(1.0, 25.0 / length)
         for share in np.linspace(-0.5, 0.5, 4 * size):
             px, py = middle + share * dx * scale, middle + share * dy * scale
-            kernel[round(py), round(px)] += 1
-        return kernel / kernel.sum()
+            smear[round(py), round(px)] += 1
+        return smear / smear.sum()
 
     def _expose(
         self, image: NDArray[np.float32], gain: float, index: int, side: int,
-        kernel: NDArray[np.float32] | None,
+        smear: NDArray[np.float32] | None,
     ) -> NDArray[np.uint8]:  # fmt: skip
         rig = self.rig
-        if kernel is not None:
-            image = np.asarray(cv2.filter2D(image, -1, kernel), np.float32)
+        if smear is not None:
+            image = np.asarray(cv2.filter2D(image, -1, smear), np.float32)
         if rig.blur > 0:
             image = np.asarray(cv2.GaussianBlur(image, (3, 3), rig.blur), np.float32)
         row, column = _grain_cut(self.seed, index, side)

@@ -14,9 +14,9 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore import EmbreeDevice
 from embreex.rtcore_scene import EmbreeScene
-from numba import njit
 from numpy.typing import NDArray
 
+from ssl_perception.runtime.numba_kernel import kernel
 from ssl_perception_sim.world.mesh import Mesh
 from ssl_perception_sim.world.motion import (
     Float,
@@ -139,7 +139,7 @@ class Hits:
     direction: NDArray[np.float32]
 
 
-@njit(cache=True)
+@kernel
 def _cones(directions, per_column):  # type: ignore[no-untyped-def]
     """Axis (C, 3) and half-angle (C,) of the cone that holds each column's rays."""
     columns = len(directions) // per_column
@@ -161,7 +161,7 @@ def _cones(directions, per_column):  # type: ignore[no-untyped-def]
     return axes, angles
 
 
-@njit(cache=True)
+@kernel
 def _towards(directions, per_column, axes, angles, towards, angle):  # type: ignore[no-untyped-def]
     """Rays within ``angle`` of ``towards``, and their columns."""
     cosine = np.cos(angle)
@@ -191,7 +191,7 @@ def _towards(directions, per_column, axes, angles, towards, angle):  # type: ign
     return rays[:total], slots[:total], columns[:used]
 
 
-@njit(cache=True)
+@kernel
 def _enter_frame(rays, slots, origins, directions, rotations, positions, limits):  # type: ignore[no-untyped-def]
     """The chosen rays in the coordinates of a body with one pose a slot."""
     count = len(rays)
@@ -211,7 +211,7 @@ def _enter_frame(rays, slots, origins, directions, rotations, positions, limits)
     return o, d, limit
 
 
-@njit(cache=True)
+@kernel
 def _keep_nearer(rays, found, primitive, first_face, index, us, vs, o, d,  # type: ignore[no-untyped-def]
                  distance, face, body, u, v, origin, direction):  # fmt: skip
     """Write the hits of one body over what was there."""
@@ -227,7 +227,7 @@ def _keep_nearer(rays, found, primitive, first_face, index, us, vs, o, d,  # typ
                 direction[n, a] = d[k, a]
 
 
-@njit(cache=True)
+@kernel
 def _in_tube(starts, towards, centre, radius, dark):  # type: ignore[no-untyped-def]
     """Lit points whose line to the light passes within ``radius`` of ``centre``."""
     rows = np.empty(len(starts), np.int64)

@@ -1,4 +1,4 @@
-"""Two clouds as a coordinate network sees them, and its answer as the library gives it."""
+"""A pair of clouds prepared for a coordinate network, and the network's flow as a SceneFlow."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ class CentredPair:
     nothing. Nor does permuting points: they are sorted first.
 
     Attributes:
-        points: (P, 3) source points to fit, metres, on the device asked for.
-        goal: (Q, 3) target points to fit them to.
+        source: (P, 3) source points to fit, metres, on the requested device.
+        target: (Q, 3) target points to fit them to.
     """
 
     def __init__(
         self, source: PointCloud, target: PointCloud, count: int, device: torch.device, seed: int
     ) -> None:
-        self._source, self._target = source, target
+        self._source_cloud, self._target_cloud = source, target
         centre = np.median(source.points, axis=0).astype(np.float32)
-        points, goal = source.points - centre, target.points - centre
+        points, others = source.points - centre, target.points - centre
         self._order = by_direction(points)
-        self._points = torch.from_numpy(points[self._order]).to(device)
-        self.points = _sample(self._points, count, seed)
-        self.goal = _sample(torch.from_numpy(goal[by_direction(goal)]).to(device), count, seed + 1)
+        self._all_source = torch.from_numpy(points[self._order]).to(device)
+        all_target = torch.from_numpy(others[by_direction(others)]).to(device)
+        self.source = _sample(self._all_source, count, seed)
+        self.target = _sample(all_target, count, seed + 1)
 
     def scene_flow(
         self, network: CoordinateNetwork, descent: Descent, deadline: Deadline
@@ -47,12 +48,12 @@ class CentredPair:
         Confidence falls from 1, where the moved point lies on a target point, to 0 at
         ``MATCH_RADIUS``: farther than that nothing of the target was seen.
         """
-        flow: FloatArray = np.empty_like(self._source.points)
+        flow: FloatArray = np.empty_like(self._source_cloud.points)
         with torch.no_grad():
-            flow[self._order] = network(self._points).cpu().numpy()
-        interval = self._target.stamp - self._source.stamp
-        tree = cKDTree(self._target.points, balanced_tree=False, compact_nodes=False)
-        moved = self._source.points + flow
+            flow[self._order] = network(self._all_source).cpu().numpy()
+        interval = self._target_cloud.stamp - self._source_cloud.stamp
+        tree = cKDTree(self._target_cloud.points, balanced_tree=False, compact_nodes=False)
+        moved = self._source_cloud.points + flow
         distance, _ = tree.query(moved, distance_upper_bound=MATCH_RADIUS)
         confidence = 1.0 - np.minimum(distance, MATCH_RADIUS) / MATCH_RADIUS
         return SceneFlow(

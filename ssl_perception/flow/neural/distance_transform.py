@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_perception.errors import InputError
+from ssl_perception.runtime.numba_kernel import kernel
 
 MAX_CELLS = 400_000_000  # of a distance field: 1.6 GB
 PAIRS_AT_ONCE = 1 << 26  # distances held at a time in the exhaustive search: 256 MB
@@ -151,7 +151,7 @@ def squared_distance_transform(squared: NDArray[np.float32]) -> None:
     _along_first_axis(squared.reshape(x, y * z))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _along_last_axis(lines: NDArray[np.float32]) -> None:
     """From occupancy to squared distance within each line: one sweep up, one down."""
     count, length = lines.shape
@@ -168,7 +168,7 @@ def _along_last_axis(lines: NDArray[np.float32]) -> None:
             lines[k, i] = until * until
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _along_first_axis(plane: NDArray[np.float32]) -> None:
     """``plane[i, c] = min_j plane[j, c] + (i - j)^2`` for every column, 16 columns at a time."""
     length, columns = plane.shape

@@ -1,14 +1,14 @@
-"""What the beams of a sweep hit, and what they passed through.
+"""Free space: where the beams of a sweep ended, and what they passed through.
 
-A beam that ends at a wall proves that nothing stood before the wall. Looking from a place to the
-beams around it tells which of these holds there:
+A beam that ends at a wall proves that the space before the wall is free. The beams around the
+direction of a position classify it:
 
 * OCCUPIED: a beam ended here,
-* FREE: the beams above, below and at the place all went on well beyond it,
+* FREE: the beams above, below and at the position all ended well beyond it,
 * HIDDEN: a beam ended well before it,
-* UNKNOWN: too few beams came this way, or they disagree.
+* UNKNOWN: too few beams in this direction, or they disagree.
 
-Ground returns count: they end beams like all else. No return proves nothing: black paint, glass
+Ground returns count like all others. A beam without return proves nothing: black paint, glass
 and the sky look alike.
 """
 
@@ -29,7 +29,7 @@ OCCUPIED, FREE, HIDDEN, UNKNOWN = 0, 1, 2, 3
 COLUMNS = 1200  # 0.3 degrees
 MIN_ROW_ANGLE = 0.0087  # rad, half a degree
 MAX_ROW_ANGLE = 0.05  # rad
-MIN_KNOWN = 4  # of the 3 x 3 directions around a place
+MIN_KNOWN = 4  # of the 3 x 3 directions around a position
 _HIT, _HIT_PER_RANGE = 0.2, 0.005  # m: a beam ended here ...
 _CLEAR, _CLEAR_PER_RANGE = 0.4, 0.03  # ... or well before or beyond
 
@@ -94,8 +94,8 @@ def _direction(x: float, y: float, z: float, row_angle: float) -> tuple[int, int
 
 
 @kernel
-def look(image: BeamImage, x: float, y: float, z: float) -> int:
-    """OCCUPIED, FREE, HIDDEN or UNKNOWN: the place (x, y, z), seen from the sensor, metres."""
+def classify(image: BeamImage, x: float, y: float, z: float) -> int:
+    """OCCUPIED, FREE, HIDDEN or UNKNOWN: the position (x, y, z), seen from the sensor, metres."""
     distance = np.sqrt(x * x + y * y + z * z)
     column, row = _direction(x, y, z, image.row_angle)
     hit = _HIT + _HIT_PER_RANGE * distance

@@ -1,12 +1,12 @@
 """Scene flow sweep after sweep: raw sweep in, motion of every point over ground out.
 
-    sweep ─► ego motion ─► deskew ─► ground ─► solver ─► evidence ─► tracks
-                           (beams, meanwhile)     ▲                     │
-                                                  └── expected motions ─┘
+    sweep ─► ego motion ─► deskew ─► ground ─► solver ─► validation ─► tracks
+                           (in parallel: beams)   ▲                       │
+                                                  └── predicted motions ──┘
 
 Ego motion is registered on the sweeps as they come. Deskewing before, with the velocity of the
-sweep before, would close a loop that doesn't settle: a velocity too small by some amount deforms
-the sweep so that the next one comes out too large by as much. Two sweeps that are deformed alike
+sweep before, would close a loop that doesn't converge: a velocity too small by some amount deforms
+the sweep so that the next one is too large by as much. Two sweeps that are deformed alike
 fit each other all the same.
 
 A sweep that comes while another is at work must be dropped by the caller, never queued: the next
@@ -23,15 +23,10 @@ from numpy.typing import NDArray
 from ssl_perception.config import Config
 from ssl_perception.errors import InputError
 from ssl_perception.flow.online.deskew import deskew
-from ssl_perception.flow.online.detection import (
-    Claim,
-    Claims,
-    believe,
-    find_claims,
-)
+from ssl_perception.flow.online.detection import ClusterDetection, Detections, detect, validate
 from ssl_perception.flow.online.ego_motion import EgoMotion
 from ssl_perception.flow.online.ground import GroundSegmenter
-from ssl_perception.flow.online.motion_evidence import Evidence
+from ssl_perception.flow.online.motion_evidence import MotionEvidence
 from ssl_perception.flow.online.tracking import Detection, Tracker
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.runtime.deadline import Deadline
@@ -45,25 +40,24 @@ from ssl_perception.types import (
     SceneFlow,
 )
 
-DOUBTED = (
-    0.25  # confidence in "static" where a motion was claimed but not believed; least in a mover
-)
+# confidence in "static" where a detection wasn't validated; the least confidence of a mover
+UNVALIDATED = 0.25
 MIN_OBJECT_POINTS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class SweepFlow:
-    """What one sweep tells, seen against the sweep before it.
+    """The result of one sweep, compared with the sweep before it.
 
     Attributes:
         cloud: the sweep as given.
         flow: one row per point of ``cloud``, which is its source; the target is the sweep before,
-            so that ``interval`` is negative and ``flow.velocity`` points where things go. Ground
-            is static; points out of range, and all of a first sweep, are unknown.
+            so that ``interval`` is negative and ``flow.velocity`` is forward in time. Ground is
+            static; points out of range, and all of a first sweep, are unknown.
         ground: (N,) bool.
         current_from_previous: (4, 4) ego motion: maps the previous sweep's coordinates to this
             one's; None where it isn't known.
-        objects: what moves.
+        objects: tracked moving objects.
         stages: seconds spent per stage.
         reset: empty, or why the sweep could not be compared with the one before.
     """
@@ -79,28 +73,77 @@ class SweepFlow:
 
 @dataclass(frozen=True, eq=False)
 class _Previous:
-    """What the next sweep needs of this one."""
+    """The part of a sweep that the next one needs."""
 
     obstacles: PointCloud
     world_from_sensor: NDArray[np.float64] | None
     deskewed: bool
 
 
+@dataclass(eq=False)
+class _Unfinished:
+    """The flow of a sweep while it is put together: (N, 3) flow, (N,) moving, (N,) confidence."""
+
+    flow: FloatArray
+    moving: BoolArray
+    confidence: FloatArray
+    iterations: int = 0
+    converged: bool = True
+
+    @classmethod
+    def unknown(cls, count: int) -> _Unfinished:
+        return cls(
+            np.zeros((count, 3), np.float32),
+            np.zeros(count, np.bool_),
+            np.zeros(count, np.float32),
+        )
+
+    def write(
+        self,
+        found: Detections,
+        bodies: list[list[ClusterDetection]],
+        chosen: NDArray[np.intp],
+        interval: float,
+    ) -> None:
+        """Fill in the obstacles ``chosen``: the solver's confidence, and the bodies' motion."""
+        self.iterations, self.converged = found.iterations, found.converged
+        self.confidence[chosen] = found.confidence
+        for cluster in found.clusters:
+            self.confidence[chosen[cluster.indices]] = UNVALIDATED
+        for body in bodies:
+            for cluster in body:
+                at = chosen[cluster.indices]
+                self.flow[at] = cluster.velocity * np.float32(-interval)
+                self.moving[at] = True
+                self.confidence[at] = np.maximum(found.confidence[cluster.indices], UNVALIDATED)
+
+    def finished(self, interval: float, seconds: float) -> SceneFlow:
+        return SceneFlow(
+            self.flow,
+            self.moving,
+            self.confidence,
+            interval,
+            seconds,
+            self.iterations,
+            self.converged,
+        )
+
+
 class OnlineFlow:
-    """Feed it raw sweeps in the order of time. It keeps the last one, some beam images, tracks."""
+    """Processes raw sweeps in the order of time; keeps the last one, beam images, tracks."""
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
         self._ego_motion = EgoMotion(self.config.ego_motion)
         self._ground = GroundSegmenter(self.config.ground)
-        self._evidence = Evidence(self.config.evidence)
+        self._evidence = MotionEvidence(self.config.evidence)
         self._tracker = Tracker(self.config.tracks)
         self._workspace = Workspace()
         self._previous: _Previous | None = None
-        self._tail = 0.005  # s that what follows the solver took lately
+        self._tail = 0.005  # s, running mean of the time that validation and tracks take
 
     def reset(self) -> None:
-        """Forget all sweeps; the next one is a first one."""
+        """Forget all sweeps; the next one counts as the first."""
         self._previous = None
         self._ego_motion.reset()
         self._ground.reset()
@@ -127,91 +170,108 @@ class OnlineFlow:
         reset = self._why_reset(sweep)
         if reset:
             self.reset()
-        previous = self._previous
-        interval = sweep.stamp - previous.obstacles.stamp if previous else 0.0
+        interval = sweep.stamp - self._previous.obstacles.stamp if self._previous else 0.0
 
         motion = self._motion(sweep.points, interval, world_from_sensor)
         clock.lap("ego motion")
-        twist = self._ego_motion.twist if self.config.online.deskew else None
-        points = sweep.points
-        if sweep.time is not None and twist is not None:
-            points = deskew(points, sweep.time, twist)
-            if previous is not None and not previous.deskewed:
-                previous = _deskewed(previous, twist)
-                self._evidence.reset()  # its beams ended where nothing was
+        points, previous, deskewed = self._deskew(sweep, self._previous)
         rays = points - sweep.origin if sweep.origin.any() else points
         clock.lap("deskew")
-
-        options = self.config.online
-        inside = np.empty(len(sweep), np.bool_)
-
-        def find_ground() -> BoolArray:
-            # a kernel first: in it we let go of the GIL, and the beams get theirs started;
-            # Patchwork++ never lets go
-            _in_range(rays, options.min_range, options.max_range, inside)
-            return self._ground.segment(rays)
-
-        ground, _ = self._workspace.second.both(
-            find_ground, lambda: self._evidence.add(rays, sweep.stamp)
-        )
+        inside, ground = self._segment(rays, sweep.stamp)
         clock.lap("ground, beams")
         if previous is not None and motion is None:
             reset = "ego motion not found"
             self._evidence.reset()
             self._tracker.reset()
-
         chosen = np.flatnonzero(inside & ~ground)
-        obstacles = PointCloud(
-            points[chosen],
-            None if sweep.time is None else sweep.time[chosen],
-            sweep.stamp,
-            sweep.frame,
-            sweep.origin,
-        )
-        deskewed = sweep.time is None or twist is not None or not self.config.online.deskew
+        obstacles = _select(sweep, points, chosen)
         self._previous = _Previous(obstacles, world_from_sensor, deskewed)
-
-        flow = np.zeros((len(sweep), 3), np.float32)
-        moving = np.zeros(len(sweep), np.bool_)
-        confidence = np.zeros(len(sweep), np.float32)
-        objects: list[MovingObject] = []
-        converged, iterations = True, 0
+        flow = _Unfinished.unknown(len(sweep))
         clock.lap("select")
+        objects: list[MovingObject] = []
         if previous is not None and motion is not None:
-            self._evidence.moved(motion)
-            expected = self._tracker.advance(motion, interval)
-            found = find_claims(
-                obstacles,
-                previous.obstacles.transformed(motion),
-                expected,
-                self.config.flow,
-                Deadline(max(deadline.remaining - self._tail, 1e-4)),
-                self._workspace,
-            )
-            clock.lap("solver")
-            bodies = believe(found.claims, obstacles, self._evidence, expected)
-            confidence[inside] = 1.0
-            confidence[chosen] = found.confidence
-            for claim in found.claims:
-                confidence[chosen[claim.indices]] = DOUBTED
-            for body in bodies:
-                for claim in body:
-                    at = chosen[claim.indices]
-                    flow[at] = claim.velocity * np.float32(-interval)
-                    moving[at] = True
-                    confidence[at] = np.maximum(found.confidence[claim.indices], DOUBTED)
-            clock.lap("evidence")
-            detections = [_detection(body, obstacles, chosen, found) for body in bodies]
-            objects = self._tracker.update(
-                [d for d in detections if len(d.points) >= MIN_OBJECT_POINTS]
-            )
-            converged, iterations = found.converged, found.iterations
-            clock.lap("tracks")
-            self._tail += 0.2 * (clock.stages["evidence"] + clock.stages["tracks"] - self._tail)
-        scene_flow = SceneFlow(
-            flow, moving, confidence, -interval, deadline.elapsed, iterations, converged
+            flow.confidence[inside] = 1.0
+            earlier = previous.obstacles.transformed(motion)
+            limit = Deadline(max(deadline.remaining - self._tail, 1e-4))
+            objects = self._find_movers(obstacles, earlier, motion, chosen, flow, limit, clock)
+        return SweepFlow(
+            sweep,
+            flow.finished(-interval, deadline.elapsed),
+            ground,
+            motion,
+            objects,
+            clock.stages,
+            reset,
         )
-        return SweepFlow(sweep, scene_flow, ground, motion, objects, clock.stages, reset)
+
+    def _deskew(
+        self, sweep: PointCloud, previous: _Previous | None
+    ) -> tuple[FloatArray, _Previous | None, bool]:
+        """Points of both sweeps at their stamps, as far as the sensor's velocity is known.
+
+        Returns:
+            (N, 3) points, the previous sweep, and whether the new sweep needs no more deskewing.
+        """
+        if sweep.time is None or not self.config.online.deskew:
+            return sweep.points, previous, True
+        twist = self._ego_motion.twist
+        if twist is None:
+            return sweep.points, previous, False
+        if previous is not None and not previous.deskewed:
+            previous = _deskewed(previous, twist)
+            self._evidence.reset()  # its beams end at points that weren't deskewed
+        return deskew(sweep.points, sweep.time, twist), previous, True
+
+    def _segment(self, rays: FloatArray, stamp: float) -> tuple[BoolArray, BoolArray]:
+        """Which points are in range, and which are ground: (N,) each. Adds the sweep's beams."""
+        options = self.config.online
+        inside = np.empty(len(rays), np.bool_)
+
+        def find_ground() -> BoolArray:
+            # a kernel first: it releases the GIL, so that the worker starts with the beams;
+            # Patchwork++ never releases it
+            _in_range(rays, options.min_range, options.max_range, inside)
+            return self._ground.segment(rays)
+
+        ground, _ = self._workspace.worker.run_in_parallel(
+            find_ground, lambda: self._evidence.add(rays, stamp)
+        )
+        return inside, ground
+
+    def _find_movers(
+        self,
+        obstacles: PointCloud,
+        previous: PointCloud,
+        motion: NDArray[np.float64],
+        chosen: NDArray[np.intp],
+        flow: _Unfinished,
+        limit: Deadline,
+        clock: Stopwatch,
+    ) -> list[MovingObject]:
+        """Solve, validate and track.
+
+        Args:
+            obstacles, previous: of both sweeps, in the newest one's frame.
+            motion: (4, 4) ego motion.
+            chosen: which points of the sweep the obstacles are.
+            flow: written.
+            limit: of the solver.
+        """
+        interval = obstacles.stamp - previous.stamp
+        self._evidence.move(motion)
+        tracks = self._tracker.advance(motion, interval)
+        found = detect(obstacles, previous, tracks, self.config.flow, limit, self._workspace)
+        clock.lap("solver")
+        bodies = validate(found.clusters, obstacles, self._evidence, tracks)
+        flow.write(found, bodies, chosen, interval)
+        clock.lap("evidence")
+        detections = [_detection(body, obstacles, chosen, found) for body in bodies]
+        objects = self._tracker.update(
+            [d for d in detections if len(d.points) >= MIN_OBJECT_POINTS]
+        )
+        clock.lap("tracks")
+        self._tail += 0.2 * (clock.stages["evidence"] + clock.stages["tracks"] - self._tail)
+        return objects
 
     def _why_reset(self, sweep: PointCloud) -> str:
         if self._previous is None:
@@ -248,6 +308,17 @@ def _in_range(rays: FloatArray, min_range: float, max_range: float, inside: Bool
         inside[p] = max(abs(x), abs(y)) <= max_range and not near
 
 
+def _select(sweep: PointCloud, points: FloatArray, chosen: NDArray[np.intp]) -> PointCloud:
+    """Some points of the sweep, from its deskewed ``points`` (N, 3)."""
+    return PointCloud(
+        points[chosen],
+        None if sweep.time is None else sweep.time[chosen],
+        sweep.stamp,
+        sweep.frame,
+        sweep.origin,
+    )
+
+
 def _deskewed(sweep: _Previous, twist: NDArray[np.float64]) -> _Previous:
     """A first sweep, brought to its stamp once the sensor's velocity is known."""
     cloud = sweep.obstacles
@@ -267,10 +338,13 @@ def _require_usable(sweep: PointCloud) -> None:
 
 
 def _detection(
-    body: list[Claim], obstacles: PointCloud, chosen: NDArray[np.intp], found: Claims
+    body: list[ClusterDetection],
+    obstacles: PointCloud,
+    chosen: NDArray[np.intp],
+    found: Detections,
 ) -> Detection:
-    indices = np.concatenate([claim.indices for claim in body])
-    velocity = np.concatenate([claim.velocity for claim in body])
+    indices = np.concatenate([cluster.indices for cluster in body])
+    velocity = np.concatenate([cluster.velocity for cluster in body])
     return Detection(
         obstacles.points[indices],
         velocity.mean(axis=0, dtype=np.float64),

@@ -1,7 +1,7 @@
 """Moving objects over time: identity, smoothed velocity, age.
 
 Each track is a constant-velocity Kalman filter on the ground plane, in the newest sweep's frame.
-Both axes share one 2 x 2 covariance of position and velocity, so that turning the frame leaves it
+Both axes share one 2 x 2 covariance of position and velocity, so that rotating the frame leaves it
 as it is.
 """
 
@@ -25,7 +25,7 @@ TURNING_SPEED = 0.5  # m/s; slower objects keep their heading
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """One body that moved in the newest sweep.
+    """One moving body in the newest sweep.
 
     Attributes:
         points: (n, 3) metres, in the sweep's frame.
@@ -51,8 +51,8 @@ class Detection:
 
 
 @dataclass(frozen=True, eq=False)
-class Expected:
-    """Where a track should be in the newest sweep, whether or not it is seen there.
+class PredictedTrack:
+    """A track predicted to the newest sweep, whether or not it is detected there.
 
     Attributes:
         lower, upper: (3,) corners of its box, metres.
@@ -77,19 +77,19 @@ class _Track:
         self.missed = 0.0
         self.seen = seen
 
-    def expected(self) -> Expected:
+    def predicted(self) -> PredictedTrack:
         offset = np.append(self.position - self.seen.middle, 0.0)
         low, high = self.seen.corners
         velocity = np.append(self.velocity, 0.0)
-        return Expected(low + offset, high + offset, velocity, self.hits)
+        return PredictedTrack(low + offset, high + offset, velocity, self.hits)
 
     def predict(
         self, current_from_previous: NDArray[np.float64], interval: float, q: float
     ) -> None:
-        turn = current_from_previous[:2, :2]
+        rotation = current_from_previous[:2, :2]
         moved = self.position + interval * self.velocity
-        self.position = turn @ moved + current_from_previous[:2, 3]
-        self.velocity = turn @ self.velocity
+        self.position = rotation @ moved + current_from_previous[:2, 3]
+        self.velocity = rotation @ self.velocity
         step = np.array([[1.0, interval], [0.0, 1.0]])
         push = np.array([0.5 * interval**2, interval])
         self.covariance = step @ self.covariance @ step.T + q**2 * np.outer(push, push)
@@ -120,23 +120,23 @@ class Tracker:
 
     def advance(
         self, current_from_previous: NDArray[np.float64], interval: float
-    ) -> list[Expected]:
-        """Carry the tracks on to the newest sweep.
+    ) -> list[PredictedTrack]:
+        """Predict the tracks to the newest sweep.
 
         Args:
             current_from_previous: (4, 4) ego motion.
             interval: seconds since the sweep before, positive.
 
         Returns:
-            Where they should be now.
+            Their predictions.
         """
         for track in self._tracks:
             track.predict(current_from_previous, interval, self.options.acceleration)
             track.missed += interval
-        return [track.expected() for track in self._tracks]
+        return [track.predicted() for track in self._tracks]
 
     def update(self, detections: list[Detection]) -> list[MovingObject]:
-        """Match what moves in the newest sweep; ``advance`` comes before.
+        """Associate the newest sweep's detections; ``advance`` comes before.
 
         Returns:
             One object per detection, in their order.
@@ -163,12 +163,12 @@ class Tracker:
 
 
 def _costs(tracks: list[_Track], detections: list[Detection]) -> NDArray[np.float64]:
-    """(tracks, detections): standard deviations from where, and how fast, each was expected."""
-    expected = np.array([[track.position, track.velocity] for track in tracks])
+    """(tracks, detections): standard deviations from predicted position and velocity."""
+    predicted = np.array([[track.position, track.velocity] for track in tracks])
     found = np.array([[seen.middle, seen.velocity[:2]] for seen in detections])
     spread = np.array([np.diag(track.covariance) for track in tracks])
     spread = np.sqrt(spread + np.array([POSITION_NOISE, VELOCITY_NOISE]) ** 2)
-    apart = np.linalg.norm(expected[:, None] - found[None], axis=-1) / spread[:, None]
+    apart = np.linalg.norm(predicted[:, None] - found[None], axis=-1) / spread[:, None]
     cost: NDArray[np.float64] = np.linalg.norm(apart, axis=-1)
     return cost
 

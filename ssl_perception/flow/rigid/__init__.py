@@ -1,7 +1,10 @@
-"""What the rigid-cluster solver is made of, one concept a file, in the order of the work.
+"""The parts of the rigid-cluster solver, one concept a file, in the order of the work.
 
-    voxel_grid ─► static_test ─► visibility ─► components ─► hypothesis_search
-               ─► registration ─► acceptance ─► propagation
+    scene: voxel_grid ─► static_test ─► visibility ─► components (height_above_ground)
+    candidates ─► registration_queue ─► cluster_registration ─► propagation ─► cluster_motion
 
-``ssl_perception.flow.solvers.rigid_cluster`` puts them together.
+    cluster_registration, per cluster: sampling ─► hypothesis_search ─► registration ─► acceptance
+    (split where two bodies touch)
+
+``ssl_perception.flow.solvers.rigid_cluster`` runs them; ``range_budget`` keeps its deadline.
 """

@@ -1,27 +1,23 @@
-"""Static unless a cluster earns its motion: the energy, and what it must gain."""
+"""Acceptance of a motion: its energy, and what it must gain over no motion."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.rigid.registration import (
-    TAU,
-    Matching,
-    match,
-    move,
-)
+from ssl_perception.flow.rigid.matching import Matching, match, move
+from ssl_perception.flow.rigid.registration import TAU
 from ssl_perception.flow.rigid.sampling import Sample
 from ssl_perception.flow.rigid.visibility import RangeImage, occluded
 from ssl_perception.runtime.numba_kernel import kernel
 
-_HIDDEN_COST = 0.25  # most that a point costs which the target couldn't see, having moved ...
-_HIDDEN_COST_STILL = 0.15  # ... and having stood still, which needs no proof
-_FOREIGN_COST = 0.25  # least that a moved point costs where something else stands all along
+_HIDDEN_COST = 0.25  # most that a point costs which the target couldn't see once moved ...
+_HIDDEN_COST_STILL = 0.15  # ... and where it is, for no motion needs no proof
+_FOREIGN_COST = 0.25  # least that a moved point costs on a static point of another cluster
 _LENGTH_COST = 0.003  # per metre and point
 MIN_LENGTH = 0.05  # m, shorter motions are noise
 _MAX_ENERGY = 0.3  # per point: what is rigid fits well once it is moved rightly
-_MIN_SIGNIFICANCE = 4.0  # of 264 large clusters that stood still none reached 2.6
+_MIN_SIGNIFICANCE = 4.0  # of 264 large static clusters none reached 2.6
 
 
 @kernel
@@ -37,7 +33,7 @@ def costs(
     """What each sampled point costs under motion ``q`` (4,): min(1, d^2 / tau^2), with two limits.
 
     A source point that the target couldn't have seen where the motion puts it costs little. One
-    that lands where another cluster stands all along explains nothing, and costs something.
+    that lands on a static point of another cluster explains nothing, and costs something.
 
     Args:
         sample, matching: see there; ``matching`` is overwritten.
@@ -115,12 +111,12 @@ def significance(
     still_novel: NDArray[np.float32],
     moved_novel: NDArray[np.float32],
 ) -> float:
-    """How surely a motion explains more than standing still: the statistic of a paired t-test.
+    """Significance of a motion over no motion: the statistic of a paired t-test.
 
         t = sum_i w_i g_i / sqrt(sum_i w_i^2 g_i^2),   g = cost of no motion - cost of the motion
 
-    On a long flat side most points fit equally badly either way, for want of points to fit. That
-    drowns the ratio of the energies; here they cancel, and the few at its ends decide.
+    On a long flat side most points fit equally badly either way, which drowns the ratio of the
+    energies; here they cancel, and the few points at its ends decide.
 
     Args:
         still, moved: (>= m,) cost per source point. still_novel, moved_novel: (>= n,) per target
@@ -164,7 +160,7 @@ def earns_motion(
     still_forward: float,
     active: bool,
 ) -> bool:
-    """Whether a motion explains enough more than standing still.
+    """Whether a motion explains enough more than no motion.
 
     Args:
         length: of the motion, horizontally; rise: vertically, up or down, metres.

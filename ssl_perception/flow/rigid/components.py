@@ -28,7 +28,8 @@ class Components(NamedTuple):
         unmatched: (room,) int32, unmatched voxels per cluster.
         box: (room, 2, 3) float32, lower and upper corner of its points, metres.
         centre: (room, 2) float32, mean x, y of its points, metres.
-        depth: (room,) int8, how often it was split; sibling: (room,) int32, what came off last.
+        depth: (room,) int8, how often it was split.
+        sibling: (room,) int32, the part split off last.
     """
 
     size: NDArray[np.int64]

@@ -1,9 +1,10 @@
-"""What hovers: clusters whose bottom is far above all that stands around them.
+"""Height above ground: clusters too high above their surroundings to be movers stay static.
 
-Nearly every false mover in a street is foliage or a piece of roof: sparse, and scattered anew in
-each sweep, so that somewhere a piece of it fits. What drives and walks stands on the ground. The
-ground itself was removed, and no plane is assumed (streets climb): the lowest that stands within
-some 15 m takes its place, as the median over nine cells, since reflections lie metres below ground.
+Nearly every false mover in a street is foliage or a piece of roof: sparse, and sampled anew in
+each sweep, so that some part of it fits under some motion. Vehicles and pedestrians stand on the
+ground. The ground itself was removed, and no plane is assumed (streets climb): the lowest voxel
+within some 15 m takes its place, as the median over nine cells, since reflections lie metres below
+ground.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from ssl_perception.runtime.numba_kernel import kernel
 _CELL = 50  # voxels: 10 m
 
 
-class Ceiling(NamedTuple):
-    """Height per 10 m cell of the grid; what has its bottom above hovers.
+class HeightLimit(NamedTuple):
+    """Height limit per 10 m cell of the grid, for the bottom of a cluster.
 
     Attributes:
         lower: (2,) float32, corner of cell (0, 0), metres. height: (I, J) float32, metres.
@@ -31,19 +32,20 @@ class Ceiling(NamedTuple):
     height: NDArray[np.float32]
 
 
-def ceiling(grid: VoxelGrid, max_hover: float, workspace: Workspace) -> Ceiling:
-    """``max_hover`` metres above the median of the lowest voxels of each cell and those around."""
+def height_limit(grid: VoxelGrid, max_height: float, workspace: Workspace) -> HeightLimit:
+    """``max_height`` metres above the median of the lowest voxels of each cell and its
+    neighbours."""
     shape = tuple(-(-cells // _CELL) for cells in grid.rank.shape[:2])
-    lowest = workspace.array("hovering.lowest", shape, np.float32)
-    height = workspace.array("hovering.height", shape, np.float32)
-    _set_heights(grid, np.float32(max_hover), lowest, height)
-    return Ceiling(grid.lower[:2], height)
+    lowest = workspace.array("height_limit.lowest", shape, np.float32)
+    height = workspace.array("height_limit.height", shape, np.float32)
+    _set_heights(grid, np.float32(max_height), lowest, height)
+    return HeightLimit(grid.lower[:2], height)
 
 
 @kernel
 def _set_heights(
     grid: VoxelGrid,
-    max_hover: np.float32,
+    max_height: np.float32,
     lowest: NDArray[np.float32],
     height: NDArray[np.float32],
 ) -> None:
@@ -61,15 +63,15 @@ def _set_heights(
                         around[count] = lowest[a, b]
                         count += 1
             around[:count].sort()
-            height[i, j] = (around[count // 2] if count else np.float32(0.0)) + max_hover
+            height[i, j] = (around[count // 2] if count else np.float32(0.0)) + max_height
 
 
 @kernel
-def hovers(ceiling: Ceiling, centre: NDArray[np.float32], bottom: float) -> bool:
-    """Whether a cluster with its centre (2,) there and its lowest point at ``bottom`` hovers."""
+def above_limit(limit: HeightLimit, centre: NDArray[np.float32], bottom: float) -> bool:
+    """Whether a cluster with its centre (2,) there has its lowest point ``bottom`` too high."""
     size = np.float32(_CELL * EDGE)
-    i = int((centre[0] - ceiling.lower[0]) / size)
-    j = int((centre[1] - ceiling.lower[1]) / size)
-    i = min(max(i, 0), ceiling.height.shape[0] - 1)
-    j = min(max(j, 0), ceiling.height.shape[1] - 1)
-    return bool(bottom > ceiling.height[i, j])
+    i = int((centre[0] - limit.lower[0]) / size)
+    j = int((centre[1] - limit.lower[1]) / size)
+    i = min(max(i, 0), limit.height.shape[0] - 1)
+    j = min(max(j, 0), limit.height.shape[1] - 1)
+    return bool(bottom > limit.height[i, j])

@@ -1,4 +1,4 @@
-"""Where could a cluster have gone? Exhaustive search over translations, seen from above.
+"""Hypotheses of a cluster's translation: exhaustive search over a horizontal lattice.
 
 The target is spread into a byte field of capped squared distances. Because the lattice of
 translations has the field's own cell, trying all translations of a point is adding a square patch
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_perception.flow.rigid.sampling import Sample
 from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid, column_range
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.runtime.numba_kernel import kernel
@@ -191,3 +192,38 @@ def slides(source: VoxelGrid, target: VoxelGrid, voxels: NDArray[np.int32]) -> b
         tx += sum_x / weights
         ty += sum_y / weights
     return np.hypot(tx, ty) > 0.03 and cost < 0.95 * first_cost
+
+
+@kernel
+def time_between_sightings(
+    sample: Sample,
+    box: NDArray[np.float32],
+    centre: NDArray[np.float32],
+    shift: NDArray[np.float32],
+) -> float:
+    """Mean time between both sightings of the cluster, in fractions of T, if it moved by ``shift``.
+
+    The search compares clouds as captured: a beam may meet the body earlier or later in the
+    second sweep than in the first. 1 where that is unknown, or would be below 0.4.
+    """
+    grow = 0.2
+    total = 0.0
+    count = 0
+    for j in range(sample.size[1]):
+        x = sample.y[0, j] + centre[0] - shift[0]
+        y = sample.y[1, j] + centre[1] - shift[1]
+        z = sample.y[2, j]
+        if (
+            box[0, 0] - grow <= x <= box[1, 0] + grow
+            and box[0, 1] - grow <= y <= box[1, 1] + grow
+            and box[0, 2] - grow <= z <= box[1, 2] + grow
+        ):
+            total += sample.y_time[j]
+            count += 1
+    if count == 0:
+        return 1.0
+    own = 0.0
+    for i in range(sample.size[0]):
+        own += sample.x_time[i]
+    between = 1.0 + total / count - own / sample.size[0]
+    return between if between >= 0.4 else 1.0

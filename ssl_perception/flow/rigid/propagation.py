@@ -1,4 +1,4 @@
-"""Fragments move with the body they belong to: a mirror, a wheel, the far end of a truck."""
+"""Propagation: fragments take the motion of the body beside them (a mirror, a truck's end)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def propagate(
         if count > MAX_POINTS:
             continue
         best = np.inf
-        giver = own = -1.0
+        donor = own = -1.0
         for other in range(parts.size[0]):
             if state[other] != REGISTERED or other == c or parts.points[other] < count:
                 continue
@@ -119,11 +119,11 @@ def propagate(
                 pivot[other],
             )
             if score < best:
-                best, giver = score, other
-        if giver < 0:
+                best, donor = score, other
+        if donor < 0:
             continue
         if best < (0.7 * own if state[c] == STATIC else 1.5 * own + 0.012):
-            taken = int(giver)
+            taken = int(donor)
             motion[c] = motion[taken]
             pivot[c] = pivot[taken]
             state[c] = PROPAGATED

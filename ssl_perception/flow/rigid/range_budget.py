@@ -1,22 +1,22 @@
-"""How fast this machine works now, so that a deadline can be kept by looking less far."""
+"""Range budget: how far to solve so that a deadline is kept, from how fast this machine works."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-# One core of a 2.6 GHz EPYC, seconds: each point is looked at; those in range cost most; and what
-# comes after the registration of clusters goes over all of them once more.
+# One core of a 2.6 GHz EPYC, seconds: every point is read; those in range cost most; and what
+# follows the registration of clusters reads all of them once more.
 _PER_POINT = 35e-9
 _PER_POINT_IN_RANGE = 130e-9
 _PER_POINT_AFTER = 30e-9
 _SHARE = 0.5  # of the time left that finding clusters may take; registering them needs the rest
 _FORGET = 0.3  # weight of the newest measurement
 _MIN_RANGE = 5.0  # m
-_SAMPLE = 64  # every so many points tell how the ranges are spread
+_SAMPLE = 64  # stride of the points from which the distribution of ranges is estimated
 
 
-class Pace:
+class RangeBudget:
     """Kept between sweeps, with the workspace.
 
     Attributes:
@@ -28,41 +28,41 @@ class Pace:
 
     def affordable_range(
         self,
-        here: NDArray[np.float32],
-        there: NDArray[np.float32],
+        source: NDArray[np.float32],
+        target: NDArray[np.float32],
         max_range: float,
         seconds: float,
     ) -> float:
         """The range in metres, at most ``max_range``, for whose points ``seconds`` suffice.
 
         Args:
-            here, there: (N, 3) and (M, 3) points from the sensor; within a range r are those with
-                |x|, |y| <= r.
+            source, target: (N, 3) and (M, 3) points from the sensor; within a range r are those
+                with |x|, |y| <= r.
         """
         if seconds == np.inf:
             return max_range
-        spread = np.abs(np.concatenate([here[::_SAMPLE, :2], there[::_SAMPLE, :2]])).max(axis=1)
+        spread = np.abs(np.concatenate([source[::_SAMPLE, :2], target[::_SAMPLE, :2]])).max(axis=1)
         spread.sort()
-        looked_at = _PER_POINT * (len(here) + len(there))
-        affordable = (_SHARE * seconds / self.slowness - looked_at) / _PER_POINT_IN_RANGE
+        reading = _PER_POINT * (len(source) + len(target))
+        affordable = (_SHARE * seconds / self.slowness - reading) / _PER_POINT_IN_RANGE
         last = int(affordable) // _SAMPLE
         if last >= len(spread):
             return max_range
         nearest = float(spread[max(last, 0)])
         return min(max(nearest, _MIN_RANGE), max_range)
 
-    def measured(self, points: int, in_range: int, seconds: float, whole: bool = True) -> None:
-        """Take note that finding the clusters took ``seconds``.
+    def record(self, points: int, in_range: int, seconds: float, complete: bool = True) -> None:
+        """Record that finding the clusters took ``seconds``.
 
         Args:
-            whole: False: so long without getting to the end.
+            complete: False: it took so long without getting to the end.
         """
         slowness = seconds / (_PER_POINT * points + _PER_POINT_IN_RANGE * in_range)
-        if whole:
+        if complete:
             self.slowness += _FORGET * (slowness - self.slowness)
         else:
             self.slowness = max(self.slowness, slowness)
 
-    def after(self, points: int) -> float:
+    def reserve(self, points: int) -> float:
         """Seconds that must be left when the last cluster is registered."""
         return self.slowness * _PER_POINT_AFTER * points

@@ -1,7 +1,7 @@
-"""Which cluster comes next, and registering them in two lanes until time is up.
+"""Order of the clusters, and their registration in two lanes until time is up.
 
-What a cluster is thought to do depends on what moves beside it, so the lanes go by rounds: within
-one, both look at what was settled before it. That, and numbering in order what was split off, makes
+The motion of a cluster depends on the states of those beside it, so the lanes go by rounds: within
+one, both read the states from before it. That, and numbering in order what was split off, makes
 the answer the same whichever lane took which cluster, and with one thread.
 """
 
@@ -12,26 +12,24 @@ from math import isinf
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.rigid.cluster_motion import (
-    LANES,
-    Motions,
-    Scene,
-    register_clusters,
-    scratch,
-)
+from ssl_perception.flow.rigid.candidates import LANES
+from ssl_perception.flow.rigid.cluster_motion import Motions
+from ssl_perception.flow.rigid.cluster_registration import register_clusters
+from ssl_perception.flow.rigid.cluster_scratch import scratch
 from ssl_perception.flow.rigid.components import Components
+from ssl_perception.flow.rigid.scene import Scene
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.runtime.deadline import Deadline
-from ssl_perception.runtime.worker_thread import Both
+from ssl_perception.runtime.worker_thread import RunTwo
 from ssl_perception.types import FloatArray
 
-_ROUND = 16  # clusters, after which the lanes tell each other what moves; with 48 streets got worse
+_ROUND = 16  # clusters, after which the lanes exchange states; with 48 streets got worse
 
 
 def most_important_first(
     points: NDArray[np.int32], centre: FloatArray, candidate: NDArray[np.int8]
 ) -> NDArray[np.int32]:
-    """Candidates by what they mean for the robot: near before far, large before small."""
+    """Candidates by their urgency for the robot: near before far, large before small."""
     queue = np.flatnonzero(candidate)
     distance = np.hypot(centre[queue, 0], centre[queue, 1])
     urgency = distance / np.sqrt(points[queue])
@@ -47,21 +45,21 @@ def register_all(
     deadline: Deadline,
     reserve: float,
     workspace: Workspace,
-    both: Both,
+    run_two: RunTwo,
 ) -> int:
     """Register the clusters of the queue in two lanes; returns how many there was time for.
 
     Args:
-        boxes, shifts: (G, 2, 3) and (G, 2), regions thought to move and their displacements.
+        boxes, shifts: (G, 2, 3) and (G, 2), regions expected to move and their displacements.
         found: written.
         reserve: seconds that must be left before the deadline.
     """
     count = int(scene.parts.size[0])
     # each in its own thread's memory: two lanes that write to one cache line wait for each other
-    memory = both(
+    memory = run_two(
         lambda: scratch(scene.field.reach, count), lambda: scratch(scene.field.reach, count + 1)
     )
-    settled = workspace.array("settled", found.state.shape, np.int8)
+    known_state = workspace.array("known_state", found.state.shape, np.int8)
     taken = np.zeros(1, np.int64)
     enough = _ROUND if isinf(deadline.end) else 1  # between two looks at the clock
     done = 0
@@ -69,20 +67,20 @@ def register_all(
     def register(lane: int, turn: NDArray[np.int32]) -> None:
         own = memory[lane]
         while taken[0] < len(turn) and deadline.remaining > reserve:
-            register_clusters(scene, turn, taken, enough, settled, boxes, shifts, own, found)
+            register_clusters(scene, turn, taken, enough, known_state, boxes, shifts, own, found)
 
     while done < len(queue) and deadline.remaining > reserve:
         turn = queue[done : done + _ROUND]
         taken[0] = 0
-        settled[:] = found.state
-        both(lambda turn=turn: register(0, turn), lambda turn=turn: register(1, turn))  # type: ignore[misc]
+        known_state[:] = found.state
+        run_two(lambda turn=turn: register(0, turn), lambda turn=turn: register(1, turn))  # type: ignore[misc]
         done += min(int(taken[0]), len(turn))
     _number_in_order(scene.parts, found, count, [int(own.fresh[0]) for own in memory])
     return done
 
 
 def _number_in_order(parts: Components, found: Motions, count: int, fresh: list[int]) -> None:
-    """Number what was split off by where its voxels are listed, whichever lane split it off.
+    """Number the parts split off by where their voxels are listed, whichever lane split them off.
 
     Args:
         count: clusters before splitting. fresh: each lane's next number.

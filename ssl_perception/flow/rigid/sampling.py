@@ -1,4 +1,4 @@
-"""The points that stand for a cluster, and those of the target that it could meet."""
+"""Sampled points of a cluster, and of the target within its reach."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ssl_perception.flow.rigid.voxel_grid import EDGE, VoxelGrid
 from ssl_perception.runtime.numba_kernel import kernel
 
 MAX_SOURCE, MAX_TARGET = 256, 512  # for registration
-FINE_SOURCE, FINE_TARGET = 1024, 1024  # for the verdict on a large cluster
+FINE_SOURCE, FINE_TARGET = 1024, 1024  # for the acceptance of a large cluster
 DENSE = 64  # voxels, from which one point per voxel is enough
 
 

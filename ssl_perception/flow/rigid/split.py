@@ -1,4 +1,4 @@
-"""Two bodies that touch make one cluster: taken apart where their motions differ."""
+"""Two bodies that touch make one cluster: it is split where their motions differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNDECIDED = 0.02  # mean cost difference
 def disagreement(
     m: int, still: NDArray[np.float32], moved: NDArray[np.float32]
 ) -> tuple[float, float]:
-    """What a motion gains over standing still where it fits better, and loses where worse.
+    """What a motion gains over no motion where it fits better, and loses where worse.
 
     Args:
         still, moved: (>= m,) cost per sampled point.
@@ -53,9 +53,9 @@ def split(
     verdict: NDArray[np.float64],
     fresh: int,
 ) -> bool:
-    """Split cluster c into what moves (a new cluster, ``fresh``) and what stays (c).
+    """Split cluster c into its moving part (a new cluster, ``fresh``) and its static part (c).
 
-    Each sampled point asks its neighbourhood whether moving or standing still fits better. The
+    Each sampled point is labelled by whether the motion or none fits its neighbourhood better. The
     undecided, such as the middle of a truck's long side, move if they lie within the box, along
     the motion, of those that do; else they follow the nearest decided one. Each voxel follows its
     nearest sampled point.
@@ -144,7 +144,7 @@ def _fill_box(
 
 @kernel
 def merge(parts: Components, c: int) -> None:
-    """Undo the last split of cluster c: what came off turned out not to move."""
+    """Undo the last split of cluster c: the part split off turned out static."""
     fresh = parts.sibling[c]
     for a in range(parts.begin[fresh], parts.end[fresh]):
         parts.label[parts.order[a]] = c

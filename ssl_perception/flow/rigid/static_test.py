@@ -1,4 +1,4 @@
-"""Which voxels another cloud explains without any motion, and which it does not."""
+"""Static test: which voxels the other sweep explains without any motion."""
 
 from __future__ import annotations
 

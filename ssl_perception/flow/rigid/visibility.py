@@ -1,4 +1,4 @@
-"""What a sensor could see: the nearest return in each direction, and what it hides."""
+"""Visibility: the nearest return in each direction, and what it occludes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOTHING = np.float32(np.inf)
 class RangeImage(NamedTuple):
     """Nearest return per direction, seen from ``origin`` (3,); ``nearest`` (COLUMNS, ROWS), m.
 
-    Infinite where nothing returned. Ground was removed before, so it hides nothing.
+    Infinite where nothing returned. Ground was removed before, so it occludes nothing.
     """
 
     origin: NDArray[np.float32]
@@ -83,7 +83,7 @@ def _render(
 
 @kernel
 def occluded(image: RangeImage, x: np.float32, y: np.float32, z: np.float32) -> bool:
-    """Whether something seen from ``image.origin`` stands before (x, y, z).
+    """Whether a return seen from ``image.origin`` lies in front of (x, y, z).
 
     Any of the 3 x 3 directions around counts (azimuth wraps), if nearer by 0.5 m and 3 %.
     """

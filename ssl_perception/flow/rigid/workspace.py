@@ -7,17 +7,17 @@ from math import prod
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ssl_perception.flow.rigid.range_budget import Pace
-from ssl_perception.runtime.worker_thread import SecondThread
+from ssl_perception.flow.rigid.range_budget import RangeBudget
+from ssl_perception.runtime.worker_thread import WorkerThread
 
 
 class Workspace:
-    """Named, reusable arrays, and a second thread. One per thread that solves.
+    """Named, reusable arrays, and a worker thread. One per thread that solves.
 
-    Whoever asks for a name owns it until the next ask.
+    An array is valid until the next request for its name.
 
     Attributes:
-        pace: how fast the last sweeps went; only a deadline asks for it.
+        range_budget: speed of the last sweeps; used only with a deadline.
 
     >>> workspace = Workspace()
     >>> workspace.array("rank", (2, 3), np.int32).shape
@@ -26,13 +26,14 @@ class Workspace:
 
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray] = {}
-        self.pace = Pace()
-        self._second: SecondThread | None = None
+        self.range_budget = RangeBudget()
+        self._worker: WorkerThread | None = None
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        """An uninitialised C-contiguous array; the memory is the one of the last ask if it fits.
+        """An uninitialised C-contiguous array, in the memory of the last request if it fits.
 
-        A buffer grows by a quarter more than asked, so that sweeps of varying size settle soon.
+        A buffer grows by a quarter more than requested, so that sweeps of varying size soon
+        allocate nothing.
         """
         size = prod(shape)
         buffer = self._buffers.get(name)
@@ -42,11 +43,11 @@ class Workspace:
         return buffer[:size].reshape(shape)
 
     @property
-    def second(self) -> SecondThread:
-        """Made when first asked for."""
-        if self._second is None:
-            self._second = SecondThread()
-        return self._second
+    def worker(self) -> WorkerThread:
+        """Started on first use."""
+        if self._worker is None:
+            self._worker = WorkerThread()
+        return self._worker
 
     @property
     def bytes(self) -> int:

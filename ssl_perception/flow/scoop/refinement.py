@@ -42,8 +42,8 @@ class Smoothness:
     Args:
         points: (N, 3), metres.
         neighbours: of each point.
-        reach: m, edges longer than this don't count (0: all count): what is so far apart need
-            not move alike.
+        reach: m, edges longer than this don't count (0: all count): points so far apart may
+            move differently.
     """
 
     def __init__(self, points: Tensor, neighbours: int, reach: float = 0.0) -> None:
@@ -69,7 +69,7 @@ def confident_chamfer(
 
     Args:
         moved: (N, 3), target: (M, 3), metres. index: of ``target``. confidence: (N,).
-        truncation: m; a point farther than this off pulls no more (0: never).
+        truncation: m; a point farther off than this has no gradient (0: all have).
     """
     within = truncation if truncation > 0.0 else math.inf
     nearest = index.nearest(moved, within)
@@ -94,7 +94,7 @@ def refine(
         source: (N, 3), target: (M, 3), metres.
         flow: (N, 3) start, metres.
         confidence: (N,) in [0, 1].
-        options: steps, weights; see ``config.Refinement``.
+        options: steps, weights; see ``config.RefinementConfig``.
         deadline: looked at after each step.
     """
     index = NeighbourIndex(target)

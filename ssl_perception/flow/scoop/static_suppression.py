@@ -1,7 +1,7 @@
-"""What need not move, doesn't: a flow is kept where it explains more than standing still.
+"""Static suppression: a flow is kept only where it explains the target better than no motion.
 
-On ego-compensated streets nine points in ten stand still, and a soft correspondence gives each of
-them a little motion. As in the rigid-cluster solver the burden of proof lies with the motion.
+On ego-compensated streets nine points in ten are static, and a soft correspondence gives each of
+them a little motion. As in the rigid-cluster solver a motion must be supported by the data.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ from ssl_perception.types import FloatArray
 
 NEIGHBOURS = 16
 REACH = 1.5  # m, of a point's surroundings
-CAP = 0.5  # m, where a distance stops to count
+CAP = 0.5  # m, where distances are truncated
 
 
-def settle(points: FloatArray, goal: FloatArray, flow: FloatArray, gain: float) -> FloatArray:
+def suppress_static(
+    points: FloatArray, target: FloatArray, flow: FloatArray, gain: float
+) -> FloatArray:
     """The flow where the surroundings, moved as the point, come nearer to the target by ``gain``.
 
         mean_j min(0.5, d(x_j + f_i)) < mean_j min(0.5, d(x_j)) - gain,    j near i
 
     Args:
-        points: (N, 3), goal: (M, 3), flow: (N, 3), metres.
+        points: (N, 3), target: (M, 3), flow: (N, 3), metres.
         gain: metres.
 
     Returns:
         (N, 3), zero where it is not kept.
     """
-    tree = cKDTree(goal)
+    tree = cKDTree(target)
     distance, near = cKDTree(points).query(points, k=min(NEIGHBOURS, len(points)))
     distance, near = distance.reshape(len(points), -1), near.reshape(len(points), -1)
     near = np.where(distance < REACH, near, np.arange(len(points))[:, None])
@@ -37,11 +39,11 @@ def settle(points: FloatArray, goal: FloatArray, flow: FloatArray, gain: float) 
         off, _ = tree.query(moved, distance_upper_bound=CAP)
         return np.minimum(off, CAP)
 
-    still = residual(points)[near].mean(axis=1)
-    unsettled = np.flatnonzero((still > gain) & flow.any(axis=1))
-    moved = points[near[unsettled]] + flow[unsettled, None]
+    static = residual(points)[near].mean(axis=1)
+    tested = np.flatnonzero((static > gain) & flow.any(axis=1))
+    moved = points[near[tested]] + flow[tested, None]
     explained = residual(moved.reshape(-1, 3)).reshape(moved.shape[:2]).mean(axis=1)
-    kept = unsettled[explained < still[unsettled] - gain]
-    answer = np.zeros_like(flow)
-    answer[kept] = flow[kept]
-    return answer
+    kept = tested[explained < static[tested] - gain]
+    suppressed = np.zeros_like(flow)
+    suppressed[kept] = flow[kept]
+    return suppressed

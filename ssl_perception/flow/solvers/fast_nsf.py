@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ssl_perception.config import FastNsfConfig
+from ssl_perception.config import FlowConfig
 from ssl_perception.flow.neural.centred_pair import CentredPair
 from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork, choose_device, descend
 from ssl_perception.flow.neural.distance_transform import DistanceField
@@ -18,19 +18,20 @@ from ssl_perception.types import PointCloud, SceneFlow
 
 
 def solve(
-    source: PointCloud, target: PointCloud, options: FastNsfConfig, deadline: Deadline, seed: int
+    source: PointCloud, target: PointCloud, options: FlowConfig, deadline: Deadline, seed: int
 ) -> SceneFlow:
     """See ``flow.Solver``."""
-    device = choose_device(options.device)
-    pair = CentredPair(source, target, options.points, device, seed)
-    both = torch.cat([pair.points, pair.goal])
-    field = DistanceField(pair.goal, both.amin(dim=0), both.amax(dim=0), options.cell)
-    network = CoordinateNetwork(options.hidden, options.layers, seed, "xavier").to(device)
+    settings = options.fast_nsf
+    device = choose_device(settings.device)
+    pair = CentredPair(source, target, settings.points, device, seed)
+    points = torch.cat([pair.source, pair.target])
+    field = DistanceField(pair.target, points.amin(dim=0), points.amax(dim=0), settings.cell)
+    network = CoordinateNetwork(settings.hidden, settings.layers, seed, "xavier").to(device)
 
     def backward() -> float:
-        loss = field.lookup(pair.points + network(pair.points)).mean()
+        loss = field.lookup(pair.source + network(pair.source)).mean()
         loss.backward()
         return loss.item()
 
-    descent = descend(nn.ModuleList([network]), backward, options, 0.0, deadline)
+    descent = descend(nn.ModuleList([network]), backward, settings, 0.0, deadline)
     return pair.scene_flow(network, descent, deadline)

@@ -1,16 +1,16 @@
 """``neural_prior``: the neural scene flow prior, fitted only to what is not static.
 
-    rigid_cluster's front end and motions ─► per moving cluster: a small network of what is left
-                                             over, on the truncated distance transform
+    rigid_cluster's motions ─► per moving cluster: a small network for the residual deformation,
+                               on the truncated distance transform
 
-NSFP spends its network on statics, which are nine points in ten, and bends them by centimetres.
-Here static is exactly zero, a moving cluster starts from its rigid motion, and a network bends that
-motion where the target says so: people swing arms and legs. The loss of a cluster is FastNSF's,
-truncated: the mean of min(D(x + f), truncation), plus a price of bending. The price is high: two
-sweeps of a rigid thing sample it at other places, and a network that is free fits that pattern of
-the scan (measured on simulated walkers: docs/evaluation.md).
+NSFP spends its network on statics, which are nine points in ten, and moves them by centimetres.
+Here static is exactly zero, a moving cluster starts from its rigid motion, and a network deforms
+that motion where the target supports it: people swing arms and legs. The loss of a cluster is
+FastNSF's, truncated: the mean of min(D(x + f), truncation), plus a deformation penalty. The penalty
+is high: two sweeps of a rigid body sample it at other places, and an unregularised network fits
+that pattern of the scan (measured on simulated walkers: docs/evaluation.md).
 
-The file of the published prior is ``neural_prior``; its method is ``nsfp``.
+The published prior is ``nsfp``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssl_perception.config import NeuralPriorConfig
+from ssl_perception.config import FlowConfig, NeuralPriorConfig
 from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork, descend
 from ssl_perception.flow.neural.distance_transform import DistanceField
 from ssl_perception.flow.segmentation import moving_clusters
@@ -30,25 +30,25 @@ from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 MARGIN = 0.6  # m around a moved cluster in which the target counts
-SHARE_OF_TIME = 0.7  # of a deadline, for the rigid motions; what is left is for bending
-GAIN = 0.9  # a bend must bring the cost below this share of the rigid one
+SHARE_OF_TIME = 0.7  # of a deadline, for the rigid motions; the rest is for deformation
+GAIN = 0.9  # a deformation must bring the cost below this share of the rigid one
 
 
 def solve(
     source: PointCloud,
     target: PointCloud,
-    options: NeuralPriorConfig,
+    options: FlowConfig,
     deadline: Deadline,
     seed: int,
 ) -> SceneFlow:
     """See ``flow.Solver``. Deterministic; the seed is of the networks' weights."""
     limit = deadline.remaining * SHARE_OF_TIME
-    rigid = Deadline(None if np.isinf(limit) else max(limit, 1e-4))
-    answer = rigid_cluster.solve(source, target, options.rigid, rigid, seed)
-    return bend(source, target, answer, options, deadline, seed)
+    earlier = Deadline(None if np.isinf(limit) else max(limit, 1e-4))
+    rigid = rigid_cluster.solve(source, target, options, earlier, seed)
+    return deform(source, target, rigid, options.neural_prior, deadline, seed)
 
 
-def bend(
+def deform(
     source: PointCloud,
     target: PointCloud,
     rigid: SceneFlow,
@@ -56,7 +56,7 @@ def bend(
     deadline: Deadline,
     seed: int,
 ) -> SceneFlow:
-    """The flow with each moving cluster's motion bent to fit the target; statics stay as they are.
+    """The flow with each moving cluster's motion deformed to fit the target; statics stay zero.
 
     Args:
         rigid: of the same clouds, by ``rigid_cluster``. Clusters with fewer than
@@ -74,8 +74,10 @@ def bend(
         if deadline.passed:
             converged = False
             break
-        bent, steps, finished = _bend_one(source, target, mine, flow[mine], options, deadline, seed)
-        flow[mine] += bent
+        residual, steps, finished = _deform_cluster(
+            source, target, mine, flow[mine], options, deadline, seed
+        )
+        flow[mine] += residual
         iterations += steps
         converged = converged and finished
     return replace(
@@ -83,7 +85,7 @@ def bend(
     )
 
 
-def _bend_one(
+def _deform_cluster(
     source: PointCloud,
     target: PointCloud,
     mine: np.ndarray,
@@ -92,44 +94,44 @@ def _bend_one(
     deadline: Deadline,
     seed: int,
 ) -> tuple[FloatArray, int, bool]:
-    """What to add to the rigid flow (n, 3) of one cluster; zeros where bending doesn't pay."""
+    """What to add to the rigid flow (n, 3) of one cluster; zeros where deforming doesn't pay."""
     points = source.points[mine]
     interval = target.stamp - source.stamp
     velocity = rigid.mean(axis=0) / (interval or 0.1)
-    # both sweeps as they would be had the body stood still within each of them
-    here = points if source.time is None else points - velocity * source.time[mine, None]
-    moved = here + rigid
+    # both sweeps with the body's motion within each of them compensated
+    body = points if source.time is None else points - velocity * source.time[mine, None]
+    moved = body + rigid
     low, high = moved.min(axis=0) - MARGIN, moved.max(axis=0) + MARGIN
-    goal = target.points
+    near = target.points
     reach = np.float32(np.abs(velocity).max() * 0.2)
-    near = ((goal > low - reach) & (goal < high + reach)).all(axis=1)
-    goal = goal[near]
+    inside = ((near > low - reach) & (near < high + reach)).all(axis=1)
+    near = near[inside]
     if target.time is not None:
-        goal = goal - velocity * target.time[near, None]
-    goal = goal[((goal > low) & (goal < high)).all(axis=1)]
-    nothing = np.zeros_like(points)
-    if len(goal) < options.min_points:
-        return nothing, 0, True
+        near = near - velocity * target.time[inside, None]
+    near = near[((near > low) & (near < high)).all(axis=1)]
+    undeformed = np.zeros_like(points)
+    if len(near) < options.min_points:
+        return undeformed, 0, True
     low_t, high_t = torch.from_numpy(low), torch.from_numpy(high)
-    field = DistanceField(torch.from_numpy(goal.astype(np.float32)), low_t, high_t, options.cell)
-    centre = here.mean(axis=0)
-    local = torch.from_numpy((here - centre).astype(np.float32))
+    field = DistanceField(torch.from_numpy(near.astype(np.float32)), low_t, high_t, options.cell)
+    centre = body.mean(axis=0)
+    local = torch.from_numpy((body - centre).astype(np.float32))
     start = torch.from_numpy(moved.astype(np.float32))
     network = CoordinateNetwork(options.hidden, options.layers, seed, "xavier")
     last = network.linears[-1]
     nn.init.zeros_(last.weight)  # type: ignore[arg-type]
 
-    def cost(bent: torch.Tensor) -> torch.Tensor:
-        return field.lookup(start + bent).clamp_max(options.truncation).mean()
+    def cost(residual: torch.Tensor) -> torch.Tensor:
+        return field.lookup(start + residual).clamp_max(options.truncation).mean()
 
     def backward() -> float:
-        bent = network(local)
-        loss = cost(bent) + options.stiffness * bent.square().sum(dim=1).mean()
+        residual = network(local)
+        loss = cost(residual) + options.stiffness * residual.square().sum(dim=1).mean()
         loss.backward()
         return float(loss.item())
 
     descent = descend(nn.ModuleList([network]), backward, options, 0.0, deadline)
     with torch.no_grad():
-        bent = network(local)
-        pays = float(cost(bent)) < GAIN * float(cost(torch.zeros_like(bent)))
-    return (bent.numpy() if pays else nothing), descent.iterations, descent.converged
+        residual = network(local)
+        pays = float(cost(residual)) < GAIN * float(cost(torch.zeros_like(residual)))
+    return (residual.numpy() if pays else undeformed), descent.iterations, descent.converged

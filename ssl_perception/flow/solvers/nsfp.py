@@ -12,7 +12,7 @@ import copy
 
 from torch import nn
 
-from ssl_perception.config import NsfpConfig
+from ssl_perception.config import FlowConfig
 from ssl_perception.flow.neural.centred_pair import CentredPair
 from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork, choose_device, descend
 from ssl_perception.flow.neural.distance_transform import NeighbourIndex, chamfer
@@ -24,22 +24,23 @@ WEIGHT_DECAY = 1e-4  # the code's parameter groups carry it, though its optimise
 
 
 def solve(
-    source: PointCloud, target: PointCloud, options: NsfpConfig, deadline: Deadline, seed: int
+    source: PointCloud, target: PointCloud, options: FlowConfig, deadline: Deadline, seed: int
 ) -> SceneFlow:
     """See ``flow.Solver``."""
-    device = choose_device(options.device)
-    pair = CentredPair(source, target, options.points, device, seed)
-    goal_index, start_index = NeighbourIndex(pair.goal), NeighbourIndex(pair.points)
-    forth = CoordinateNetwork(options.hidden, options.layers, seed, "uniform").to(device)
-    back = copy.deepcopy(forth)
+    settings = options.nsfp
+    device = choose_device(settings.device)
+    pair = CentredPair(source, target, settings.points, device, seed)
+    target_index, source_index = NeighbourIndex(pair.target), NeighbourIndex(pair.source)
+    forward = CoordinateNetwork(settings.hidden, settings.layers, seed, "uniform").to(device)
+    back = copy.deepcopy(forward)
 
     def backward() -> float:
-        moved = pair.points + forth(pair.points)
+        moved = pair.source + forward(pair.source)
         returned = moved - back(moved)
-        loss = chamfer(moved, pair.goal, goal_index, TRUNCATION)
-        loss = loss + chamfer(returned, pair.points, start_index, TRUNCATION)
+        loss = chamfer(moved, pair.target, target_index, TRUNCATION)
+        loss = loss + chamfer(returned, pair.source, source_index, TRUNCATION)
         loss.backward()
         return loss.item()
 
-    descent = descend(nn.ModuleList([forth, back]), backward, options, WEIGHT_DECAY, deadline)
-    return pair.scene_flow(forth, descent, deadline)
+    descent = descend(nn.ModuleList([forward, back]), backward, settings, WEIGHT_DECAY, deadline)
+    return pair.scene_flow(forward, descent, deadline)

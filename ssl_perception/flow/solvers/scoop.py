@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from ssl_perception.config import ScoopConfig
+from ssl_perception.config import FlowConfig, ScoopConfig
 from ssl_perception.flow.neural.coordinate_network import by_direction, choose_device
 from ssl_perception.flow.scoop.correspondence import (
     CorrespondenceModel,
@@ -27,7 +27,7 @@ from ssl_perception.flow.scoop.correspondence import (
 )
 from ssl_perception.flow.scoop.refinement import Refined, refine
 from ssl_perception.flow.scoop.set_conv import neighbour_graph
-from ssl_perception.flow.scoop.static_suppression import settle
+from ssl_perception.flow.scoop.static_suppression import suppress_static
 from ssl_perception.flow.scoop.weights import load_into, shipped
 from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
@@ -43,23 +43,29 @@ INTERPOLATION = 3  # solved points from which the others take their flow
 
 
 def solve(
-    source: PointCloud, target: PointCloud, options: ScoopConfig, deadline: Deadline, seed: int
+    source: PointCloud, target: PointCloud, options: FlowConfig, deadline: Deadline, seed: int
 ) -> SceneFlow:
     """See ``flow.Solver``."""
-    device = choose_device(options.device)
-    model = _model(options.weights).to(device)
+    settings = options.scoop
+    device = choose_device(settings.device)
+    model = _model(settings.weights).to(device)
     centre = np.median(source.points, axis=0).astype(np.float32)
-    here, there = source.points - centre, target.points - centre
-    order, other = by_direction(here), by_direction(there)  # permuting points changes nothing
-    chosen = order[_sample(len(order), options.points, seed)]
-    points = here[chosen]
-    goal = there[other[_sample(len(other), options.points, seed + 1)]]
+    all_source, all_target = source.points - centre, target.points - centre
+    # sorted: permuting points changes nothing
+    order, target_order = by_direction(all_source), by_direction(all_target)
+    chosen = order[_sample(len(order), settings.points, seed)]
+    sampled_source = all_source[chosen]
+    sampled_target = all_target[target_order[_sample(len(target_order), settings.points, seed + 1)]]
 
-    refined, confidence = solve_points(model, points, goal, options, deadline, device)
+    refined, confidence = solve_points(
+        model, sampled_source, sampled_target, settings, deadline, device
+    )
     flow = refined.flow.cpu().numpy()
-    if options.refinement.settle > 0.0:
-        flow = settle(points, goal, flow, options.refinement.settle)
-    whole, certainty = _spread(here, points, chosen, flow, confidence)
+    if settings.refinement.static_suppression > 0.0:
+        flow = suppress_static(
+            sampled_source, sampled_target, flow, settings.refinement.static_suppression
+        )
+    whole, certainty = _spread(all_source, sampled_source, chosen, flow, confidence)
     interval = target.stamp - source.stamp
     return SceneFlow(
         flow=whole,
@@ -74,25 +80,25 @@ def solve(
 
 def solve_points(
     model: CorrespondenceModel,
-    points: FloatArray,
-    goal: FloatArray,
+    source: FloatArray,
+    target: FloatArray,
     options: ScoopConfig,
     deadline: Deadline,
     device: torch.device,
 ) -> tuple[Refined, FloatArray]:
-    """Flow (N, 3) of ``points`` to ``goal`` (M, 3), and the correspondence's confidence (N,)."""
-    here, there = torch.from_numpy(points).to(device), torch.from_numpy(goal).to(device)
+    """Flow (N, 3) of ``source`` to ``target`` (M, 3), and the correspondence's confidence (N,)."""
+    x, y = torch.from_numpy(source).to(device), torch.from_numpy(target).to(device)
     with torch.no_grad():
-        own, theirs = (_features(model, cloud, options) for cloud in (here, there))
-        if max(len(points), len(goal)) <= options.dense_points:
-            pairs = all_pairs(here, there, options.support)
+        features_x, features_y = (_features(model, cloud, options) for cloud in (x, y))
+        if max(len(source), len(target)) <= options.dense_points:
+            pairs = all_pairs(x, y, options.support)
         else:
-            pairs = nearest_pairs(points, goal, options.support, options.candidates).to(device)
-        found = correspond(model, here, there, own, theirs, pairs, options.prior)
+            pairs = nearest_pairs(source, target, options.support, options.candidates).to(device)
+        found = correspond(model, x, y, features_x, features_y, pairs, options.prior)
     if options.refinement.steps == 0 or deadline.passed:
         refined = Refined(found.flow, 0, not deadline.passed)
     else:
-        refined = refine(here, there, found.flow, found.confidence, options.refinement, deadline)
+        refined = refine(x, y, found.flow, found.confidence, options.refinement, deadline)
     return refined, found.confidence.cpu().numpy()
 
 

@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_every_number_has_bounds() -> None:
 
 
 def test_every_method_that_can_be_chosen_exists() -> None:
-    choices = config.Flow.model_json_schema()["properties"]["method"]["enum"]
+    choices = config.FlowConfig.model_json_schema()["properties"]["method"]["enum"]
     assert set(choices) == set(METHODS)
 
 
@@ -101,6 +102,23 @@ def test_overrides_apply_in_order() -> None:
 def test_bad_overrides_are_named(setting: str, line: str) -> None:
     with pytest.raises(InputError, match=line):
         config.override(config.Config(), [setting])
+
+
+@pytest.mark.parametrize(("old", "new"), config.RENAMED.items())
+def test_an_old_name_is_one_error_that_names_the_new_one(old: str, new: str) -> None:
+    known = {s.name for s in config.settings(config.Config)}
+    assert new in known or any(name.startswith(f"{new}.") for name in known)
+    line = f"{re.escape(old)}:? is now called {re.escape(new)}$"
+    with pytest.raises(InputError, match=line):
+        config.override(config.Config(), [f"{old}=1"])
+    if old.startswith("flow.neural_prior.rigid."):
+        old, new = "flow.neural_prior.rigid", "flow.rigid_cluster"  # in YAML the whole section
+        line = f"{re.escape(old)}: is now called {re.escape(new)}$"
+    values: Any = 1
+    for key in reversed(old.split(".")):
+        values = {key: values}
+    with pytest.raises(InputError, match=line):
+        config.from_dict(values)
 
 
 def test_every_setting_is_read_somewhere() -> None:

@@ -7,22 +7,22 @@ import time
 
 import pytest
 
-from ssl_perception.runtime.worker_thread import SecondThread, in_turn
+from ssl_perception.runtime.worker_thread import WorkerThread, run_in_sequence
 
 
-def test_both_are_done_here_and_elsewhere() -> None:
-    here, beside = SecondThread().both(threading.get_ident, threading.get_ident)
-    assert here == threading.get_ident() != beside
-    assert in_turn(lambda: 1, lambda: 2) == (1, 2)
+def test_one_runs_in_the_caller_and_one_in_the_worker() -> None:
+    in_caller, in_worker = WorkerThread().run_in_parallel(threading.get_ident, threading.get_ident)
+    assert in_caller == threading.get_ident() != in_worker
+    assert run_in_sequence(lambda: 1, lambda: 2) == (1, 2)
 
 
 def test_they_go_on_at_once() -> None:
     met = threading.Barrier(2, timeout=10.0)
-    SecondThread().both(met.wait, met.wait)
+    WorkerThread().run_in_parallel(met.wait, met.wait)
 
 
-@pytest.mark.parametrize("where", ["here", "beside"])
-def test_a_failure_is_told_once_the_other_has_ended(where: str) -> None:
+@pytest.mark.parametrize("where", ["caller", "worker"])
+def test_a_failure_is_raised_once_the_other_has_ended(where: str) -> None:
     ended = []
 
     def work() -> None:
@@ -32,8 +32,8 @@ def test_a_failure_is_told_once_the_other_has_ended(where: str) -> None:
     def fail() -> None:
         raise ValueError("broken")
 
-    second = SecondThread()
+    worker = WorkerThread()
     with pytest.raises(ValueError, match="broken"):
-        second.both(*((fail, work) if where == "here" else (work, fail)))
+        worker.run_in_parallel(*((fail, work) if where == "caller" else (work, fail)))
     assert ended
-    assert second.both(lambda: 1, lambda: 2) == (1, 2), "and it can be used again"
+    assert worker.run_in_parallel(lambda: 1, lambda: 2) == (1, 2), "and it can be used again"

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from ssl_perception_sim.recording.pairs import room_frames
+from ssl_perception_sim.sensors import camera
 from ssl_perception_sim.sensors.camera import StereoRig
 from ssl_perception_sim.world import worlds
+from ssl_perception_sim.world.materials import INDEX
 from ssl_perception_sim.world.room import RoomPlan
 from ssl_perception_sim.world.world_file import parse
 
@@ -155,3 +157,21 @@ def test_turning_smears_the_picture() -> None:
         return float(np.abs(np.diff(image.astype(float), axis=1)).mean())
 
     assert sharpness(4.0) < 0.75 * sharpness(0.0)
+
+
+def test_the_sky_is_found_where_the_materials_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number is the order of the materials, which a compiled kernel must not keep."""
+    rig = {"width": 96, "height": 64}
+    street = {"kind": "street", "seed": 1, "street": {"length": 40}, "camera": rig}
+    world = worlds.build(parse(street))
+    from ssl_perception_sim.world.motion import Still
+
+    assert world.camera is not None
+    still = Still(np.eye(3), np.array([0.0, 0.0, 1.5]))
+    before = world.camera.capture(still, 0.0, 0)
+    sky = np.isnan(before.depth)
+    assert sky.mean() > 0.05
+    monkeypatch.setattr(camera, "SKY", INDEX["checker"])
+    after = world.camera.capture(still, 0.0, 0)
+    difference = np.abs(after.pair.left.astype(int) - before.pair.left.astype(int)).mean(axis=2)
+    assert difference[sky].mean() > 10

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from ssl_perception.config import Config, override
 from ssl_perception.errors import InputError
 from ssl_perception.flow.online import online
-from ssl_perception.flow.online.detection import Claims, find_claims
+from ssl_perception.flow.online.detection import Detections, detect
 from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
 from ssl_perception.flow.online.warm_up import warm_up
 from ssl_perception.types import PointCloud
@@ -39,15 +39,23 @@ BOX = RNG.uniform((-2.0, -0.9, 0.3 - HEIGHT), (2.0, 0.9, 1.5 - HEIGHT), (900, 3)
 
 
 def drive(
-    sweeps: int, speed: float, yaw_rate: float = 0.0, box_speed: float | None = None
+    sweeps: int,
+    speed: float,
+    yaw_rate: float = 0.0,
+    box_speed: float | None = None,
+    box_x: float = 8.0,
 ) -> list[PointCloud]:
-    """Rolling sweeps of a sensor that drives an arc; each point at its own time."""
+    """Rolling sweeps of a sensor that drives an arc; each point at its own time.
+
+    Args:
+        box_speed: m/s along x, of a box that starts at ``box_x`` m; None: no box.
+    """
     clouds = []
     for k in range(sweeps):
         stamp = PERIOD * k
         points = WORLD + RNG.normal(0, 0.01, WORLD.shape)
         if box_speed is not None:
-            start = np.array([8.0 + box_speed * stamp, 2.5, 0.0])
+            start = np.array([box_x + box_speed * stamp, 2.5, 0.0])
             points = np.concatenate([points, BOX + start])
         ahead = points - (speed * stamp, 0.0, 0.0)
         azimuth = np.arctan2(ahead[:, 1], ahead[:, 0]) - yaw_rate * stamp
@@ -73,7 +81,7 @@ def run(clouds: list[PointCloud], *settings: str) -> list[SweepFlow]:
 
 
 @pytest.mark.parametrize(("speed", "yaw_rate"), [(10.0, 0.0), (8.0, 0.3), (0.0, 0.0)])
-def test_ego_motion_of_rolling_sweeps_settles(speed: float, yaw_rate: float) -> None:
+def test_ego_motion_of_rolling_sweeps_converges(speed: float, yaw_rate: float) -> None:
     for k, result in enumerate(run(drive(12, speed, yaw_rate))[1:], 1):
         motion = result.current_from_previous
         assert motion is not None
@@ -103,7 +111,7 @@ def test_a_box_is_seen_to_move_over_ground() -> None:
     assert len({o.id for result in results[4:] for o in result.objects}) == 1, "one identity"
 
 
-def test_a_first_sweep_knows_nothing() -> None:
+def test_the_motion_of_a_first_sweep_is_unknown() -> None:
     first = run(drive(1, 5.0))[0]
     assert first.reset == "first sweep"
     assert np.isnan(first.flow.velocity).all()
@@ -159,9 +167,18 @@ def test_an_empty_sweep_is_refused() -> None:
         OnlineFlow().process(PointCloud(np.empty((0, 3), np.float32)))
 
 
-def test_unknown_is_never_moving_and_never_static() -> None:
-    for result in run(drive(4, 10.0), "online.max_range=20"):
-        far = np.abs(result.cloud.points[:, :2]).max(axis=1) > 23
+@pytest.mark.parametrize(
+    ("box_x", "max_range", "moves"), [(8.0, 20, True), (28.0, 20, False), (28.0, 50, True)]
+)
+def test_unknown_is_never_moving_and_never_static(
+    box_x: float, max_range: float, moves: bool
+) -> None:
+    """A box is found moving within the range of flow, and unknown beyond it."""
+    results = run(drive(7, 8.0, box_speed=9.0, box_x=box_x), f"online.max_range={max_range}")
+    counts = [int(result.flow.moving.sum()) for result in results]
+    assert (min(counts[5:]) > 200) if moves else not any(counts), counts
+    for result in results:
+        far = np.abs(result.cloud.points[:, :2]).max(axis=1) > max_range + 3
         assert (result.flow.confidence[far] == 0).all()
         assert not (result.flow.moving & (result.flow.confidence == 0)).any()
 
@@ -171,15 +188,15 @@ def test_warming_up_reaches_the_registration_of_clusters(
     monkeypatch: pytest.MonkeyPatch, deadline: float
 ) -> None:
     """However long the compiler takes before: a real sweep must not wait for it."""
-    patience, claims = [], []
+    patience, clusters = [], []
 
-    def spy(*args: Any) -> Claims:
+    def spy(*args: Any) -> Detections:
         patience.append(args[4].remaining)
-        found = find_claims(*args)
-        claims.extend(found.claims)
+        found = detect(*args)
+        clusters.extend(found.clusters)
         return found
 
-    monkeypatch.setattr(online, "find_claims", spy)
+    monkeypatch.setattr(online, "detect", spy)
     warm_up(override(Config(), [f"flow.deadline={deadline}"]))
     assert patience and np.isinf(patience).all()
-    assert claims, "the box was registered"
+    assert clusters, "the box was registered"

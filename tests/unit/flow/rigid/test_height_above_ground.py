@@ -1,4 +1,4 @@
-"""What hangs in the air doesn't move; what stands on a hill may."""
+"""Clusters high above the ground are static; those on a hill may move."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def scene(height: float, shift: float, seed: int, hill: float = 0.0) -> np.ndarr
     return np.concatenate([*posts, block((12.0 + shift, 0.0, 12.0 * hill + height), 3)])
 
 
-def moving(height: float, max_hover: float = 3.0, hill: float = 0.0) -> float:
-    """Share of the block's points that are said to move."""
+def moving(height: float, limit: float = 3.0, hill: float = 0.0) -> float:
+    """Share of the block's points that are found moving."""
     source, target = (
         PointCloud(
             scene(height, shift, seed, hill).astype(np.float32),
@@ -41,11 +41,11 @@ def moving(height: float, max_hover: float = 3.0, hill: float = 0.0) -> float:
         )
         for shift, seed, stamp in ((0.0, 1, 0.0), (1.0, 2, 0.1))
     )
-    flow = estimate_flow(source, target, options=RigidClusterConfig(max_hover=max_hover))
+    flow = estimate_flow(source, target, options=RigidClusterConfig(max_height_above_ground=limit))
     return float(flow.moving[-1500:].mean())
 
 
-def test_what_stands_on_the_ground_moves_and_what_hovers_does_not() -> None:
+def test_a_block_on_the_ground_moves_and_one_high_above_it_does_not() -> None:
     assert moving(0.6) > 0.95
     assert moving(6.0) == 0.0
 
@@ -55,7 +55,7 @@ def test_a_hill_is_ground() -> None:
 
 
 def test_where_things_fly_they_may_move() -> None:
-    assert moving(6.0, max_hover=1000.0) > 0.95
+    assert moving(6.0, limit=1000.0) > 0.95
 
 
 def test_a_reflection_below_ground_is_not_the_ground() -> None:

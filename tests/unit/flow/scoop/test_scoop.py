@@ -27,7 +27,7 @@ from ssl_perception.flow.scoop.correspondence import (
 )
 from ssl_perception.flow.scoop.set_conv import neighbour_graph
 from ssl_perception.flow.scoop.sinkhorn import transport
-from ssl_perception.flow.scoop.static_suppression import settle
+from ssl_perception.flow.scoop.static_suppression import suppress_static
 from ssl_perception.flow.scoop.training import (
     Pairs,
     Training,
@@ -97,9 +97,9 @@ def test_epsilon_and_gamma_stay_in_their_range() -> None:
 @pytest.mark.parametrize("case", ["masked", "far", "identical", "one point"])
 def test_odd_clouds_give_finite_answers(case: str) -> None:
     points = cloud(0, count=200)
-    goal = {"far": points + 1000, "identical": points, "one point": points[:1]}.get(case, points)
+    target = {"far": points + 1000, "identical": points, "one point": points[:1]}.get(case, points)
     model = shipped_model()
-    here, there = torch.from_numpy(points), torch.from_numpy(np.ascontiguousarray(goal))
+    here, there = torch.from_numpy(points), torch.from_numpy(np.ascontiguousarray(target))
     own, theirs = (model.features(c, neighbour_graph(c.numpy())) for c in (here, there))
     pairs = all_pairs(here, there, 4.0)
     if case == "masked":
@@ -116,9 +116,9 @@ def test_odd_clouds_give_finite_answers(case: str) -> None:
 
 
 def test_dense_and_sparse_transport_agree() -> None:
-    points, goal = cloud(0), cloud(1, moved=True)
+    points, target = cloud(0), cloud(1, moved=True)
     model = shipped_model()
-    here, there = torch.from_numpy(points), torch.from_numpy(goal)
+    here, there = torch.from_numpy(points), torch.from_numpy(target)
     options = ScoopConfig()
     with torch.no_grad():
         own, theirs = (model.features(c, neighbour_graph(c.numpy())) for c in (here, there))
@@ -126,19 +126,19 @@ def test_dense_and_sparse_transport_agree() -> None:
             correspond(model, here, there, own, theirs, pairs, options.prior).flow
             for pairs in (
                 all_pairs(here, there, options.support),
-                nearest_pairs(points, goal, options.support, 4 * options.candidates),
+                nearest_pairs(points, target, options.support, 4 * options.candidates),
             )
         ]
     assert (flows[0] - flows[1]).norm(dim=1).mean() <= 0.01
 
 
 def test_refinement_improves_on_the_correspondence() -> None:
-    points, goal = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
+    points, target = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
     truth = np.zeros_like(points.points)
     truth[-512:] = MOVE
     errors = {}
     for method in ("scoop:correspondence", "scoop"):
-        flow = estimate_flow(points, goal, method)
+        flow = estimate_flow(points, target, method)
         errors[method] = np.linalg.norm(flow.flow - truth, axis=1)[-512:].mean()
     assert errors["scoop"] < errors["scoop:correspondence"]
     assert errors["scoop"] < 0.15
@@ -158,27 +158,27 @@ def test_published_presets_are_as_published() -> None:
     assert (whole.steps, whole.learning_rate) == (150, 0.2)
 
 
-def test_what_stands_still_settles() -> None:
+def test_static_points_are_suppressed() -> None:
     points = cloud(0)
     wobble = np.random.default_rng(2).normal(0, 0.03, points.shape).astype(np.float32)
     wobble[-512:] = MOVE
-    kept = settle(points, cloud(1, moved=True), wobble, 0.03)
+    kept = suppress_static(points, cloud(1, moved=True), wobble, 0.03)
     assert (kept[-512:] != 0).any(axis=1).mean() > 0.8
     assert (kept[:-512] != 0).any(axis=1).mean() < 0.02
 
 
 def test_sampled_points_speak_for_the_others() -> None:
-    points, goal = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
+    points, target = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
     options = ScoopConfig(points=1000, refinement=RefinementConfig(steps=50))
-    flow = estimate_flow(points, goal, "scoop", options=options)
+    flow = estimate_flow(points, target, "scoop", options=options)
     assert flow.flow.shape == (2048, 3)
     assert np.linalg.norm(np.median(flow.flow[-512:], axis=0) - MOVE) < 0.3
 
 
 def test_a_deadline_ends_the_refinement() -> None:
-    points, goal = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
+    points, target = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
     options = ScoopConfig(refinement=RefinementConfig(steps=100_000))
-    flow = estimate_flow(points, goal, "scoop", seconds=0.6, options=options)
+    flow = estimate_flow(points, target, "scoop", seconds=0.6, options=options)
     assert not flow.converged
     assert flow.iterations < 100_000
     assert flow.seconds < 2.0
@@ -266,11 +266,11 @@ def test_the_solver_reads_the_weights_that_are_named(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     torch.manual_seed(1)
     save_file(CorrespondenceModel().state_dict(), str(path))
-    points, goal = (PointCloud(cloud(k, bool(k), 500), stamp=0.1 * k) for k in (0, 1))
-    shipped_flow = estimate_flow(points, goal, "scoop:correspondence")
+    points, target = (PointCloud(cloud(k, bool(k), 500), stamp=0.1 * k) for k in (0, 1))
+    shipped_flow = estimate_flow(points, target, "scoop:correspondence")
     other = estimate_flow(
         points,
-        goal,
+        target,
         "scoop",
         options=ScoopConfig(weights=str(path), refinement=RefinementConfig(steps=0)),
     )

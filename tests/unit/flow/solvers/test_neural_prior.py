@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_perception.config import Config, FlowConfig, NeuralPriorConfig
+from ssl_perception.config import Config, FlowConfig, NeuralPriorConfig, override
 from ssl_perception.datasets import open_flow
 from ssl_perception.evaluation.flow_metrics import score
 from ssl_perception.flow import estimate_flow
+from ssl_perception.flow.online.detection import detect
 from ssl_perception.flow.online.online import OnlineFlow
-from ssl_perception.flow.solvers.neural_prior import bend
+from ssl_perception.flow.rigid.workspace import Workspace
+from ssl_perception.flow.solvers.neural_prior import deform
 from ssl_perception.io.open_log import open_log
 from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.types import PointCloud, SceneFlow
@@ -44,7 +46,7 @@ def walker() -> tuple[PointCloud, PointCloud, np.ndarray, SceneFlow]:
 def test_legs_that_swing_are_bent_and_walls_are_not() -> None:
     source, target, truth, rigid = walker()
     loose = NeuralPriorConfig(stiffness=0.3, iterations=150, learning_rate=8e-3)
-    bent = bend(source, target, rigid, loose, Deadline(None), seed=0)
+    bent = deform(source, target, rigid, loose, Deadline(None), seed=0)
     assert not bent.flow[:800].any(), "static is exactly zero"
     legs = slice(1100, 1300)
     before = np.linalg.norm(rigid.flow[legs] - truth[legs], axis=1).mean()
@@ -55,7 +57,7 @@ def test_legs_that_swing_are_bent_and_walls_are_not() -> None:
 def test_a_rigid_thing_stays_rigid() -> None:
     source, _, _, rigid = walker()
     stiff = PointCloud(source.points + rigid.flow, stamp=0.1)
-    bent = bend(source, stiff, rigid, NeuralPriorConfig(), Deadline(None), seed=0)
+    bent = deform(source, stiff, rigid, NeuralPriorConfig(), Deadline(None), seed=0)
     np.testing.assert_array_equal(bent.flow, rigid.flow)
 
 
@@ -84,3 +86,16 @@ def test_raw_sweeps_go_through_it(data: Path) -> None:
     log = open_log(data / "lidar_seq_kitti_city")
     results = [online.process(recorded.value) for recorded, _ in zip(log, range(4), strict=False)]
     assert any(result.flow.moving.any() for result in results[2:])
+
+
+def test_the_rigid_motion_goes_by_the_settings_of_rigid_cluster() -> None:
+    """With one pair and online; the walker of 1.4 m/s is out of the search at 0.5 m/s."""
+    source, target, _, _ = walker()
+    for speed, moves in ((30.0, True), (0.5, False)):
+        flow = override(
+            Config(), ["flow.method=neural_prior", f"flow.rigid_cluster.max_speed={speed}"]
+        ).flow
+        found = estimate_flow(source, target, "neural_prior", options=flow)
+        assert found.moving[800:].any() == moves
+        detected = detect(source, target, [], flow, Deadline(), Workspace())
+        assert bool(detected.clusters) == moves

@@ -170,7 +170,7 @@ def test_in_a_hurry_what_is_near_is_known_and_what_is_far_is_not(rng):
     """A machine thought to be slow looks only as far as it can afford."""
     source, target, car = moving_box(rng, (1.0, 0.3, 0.0), centre=(5.0, 0.0, 1.0))
     workspace = Workspace()
-    workspace.pace.slowness = 2000.0
+    workspace.range_budget.slowness = 2000.0
     hurried = cluster_flow(
         *clouds(source, target), deadline=Deadline(10.0), workspace=workspace
     ).flow
@@ -182,7 +182,7 @@ def test_in_a_hurry_what_is_near_is_known_and_what_is_far_is_not(rng):
     assert extent[known].max() < extent[~known].min() + 0.5
     assert not hurried.flow[~known].any()
     assert not hurried.moving[~known].any()
-    assert workspace.pace.slowness < 2000.0, "it was faster than thought: look farther next time"
+    assert workspace.range_budget.slowness < 2000.0, "faster than assumed: solve farther next time"
 
 
 def test_no_time_at_all_means_nothing_known(rng):

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ssl_perception.config import FastNsfConfig, FlowConfig, NsfpConfig
+from ssl_perception.config import Config, FastNsfConfig, FlowConfig, NsfpConfig, override
 from ssl_perception.errors import InputError
 from ssl_perception.flow import METHODS, estimate_flow, find
+from ssl_perception.flow.online.detection import detect
+from ssl_perception.flow.rigid.workspace import Workspace
+from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.types import PointCloud, SceneFlow
 
 RNG = np.random.default_rng(5)
@@ -190,3 +193,18 @@ def test_a_preset_is_used() -> None:
     all_of_them = estimate_flow(source, target, "fast_nsf:patient", options=few)
     np.testing.assert_array_equal(sampled.flow, all_of_them.flow)
     assert sampled.iterations == 3, "of what the preset leaves open, what was asked for"
+
+
+def test_a_solver_sees_what_the_static_test_of_rigid_cluster_leaves() -> None:
+    """With a threshold of 2 m the box's 0.6 m are matched: nothing is left to solve."""
+    for base, solved in ((0.22, True), (2.0, False)):
+        flow = override(
+            Config(),
+            [
+                "flow.method=fast_nsf",
+                "flow.fast_nsf.iterations=2",
+                f"flow.rigid_cluster.match_base={base}",
+            ],
+        ).flow
+        found = detect(scene(), scene(MOVE, seed=1), [], flow, Deadline(), Workspace())
+        assert (found.iterations > 0) == solved
