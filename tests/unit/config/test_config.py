@@ -23,7 +23,7 @@ def test_every_number_has_bounds() -> None:
 
 
 def test_every_method_that_can_be_chosen_exists() -> None:
-    choices = config.Flow.model_json_schema()["properties"]["method"]["enum"]
+    choices = config.FlowConfig.model_json_schema()["properties"]["method"]["enum"]
     assert set(choices) == set(METHODS)
 
 
