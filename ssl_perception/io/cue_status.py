@@ -8,6 +8,7 @@ read back as the same bits.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from ssl_perception.errors import InputError
 from ssl_perception.types import DepthMap
 
 _LONGEST = 1000  # characters of a reason
+_GENERATION = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,27 @@ class CueStatus:
         Raises:
             InputError: a value is missing, or isn't what it should be.
         """
+        for name in ("valid", "reason", "novelty", "generation"):
+            if name not in values:
+                raise InputError(f"cue status: {name!r} is missing")
+        reason = values["reason"]
+        if len(reason) > _LONGEST:
+            raise InputError(f"cue status: a reason of {len(reason)} characters")
+        valid = {"true": True, "false": False}.get(values["valid"])
+        if valid is None:
+            raise InputError(f"cue status: valid is {_short(values['valid'])}, not true or false")
         try:
-            valid = {"true": True, "false": False}[values["valid"]]
             novelty = float(values["novelty"])
-            text = values["generation"]
-            generation = None if text == "none" else int(text)
-            reason = values["reason"]
-        except (KeyError, ValueError) as error:
-            raise InputError(f"cue status: {error} is missing or can't be read") from None
-        if math.isnan(novelty) or novelty < 0.0 or len(reason) > _LONGEST:
-            raise InputError(f"cue status: novelty {novelty}, reason of {len(reason)} characters")
-        return cls(valid, reason, novelty, generation)
+        except ValueError:
+            novelty = math.nan
+        if not 0.0 <= novelty < math.inf:
+            raise InputError(f"cue status: novelty is {_short(values['novelty'])}")
+        text = values["generation"]
+        if text != "none" and _GENERATION.fullmatch(text) is None:
+            raise InputError(f"cue status: generation is {_short(text)}")
+        return cls(valid, reason, novelty, None if text == "none" else int(text))
+
+
+def _short(text: str) -> str:
+    """For a message of one line."""
+    return repr(text if len(text) <= 40 else f"{text[:40]}...")

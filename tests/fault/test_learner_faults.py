@@ -6,15 +6,17 @@ import os
 import signal
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ssl_perception.config import LearnerConfig, ReplayMemoryConfig
-from ssl_perception.depth.learning.checkpoint import STUDENT, Checkpoint, load_student
+from ssl_perception.depth.learning.checkpoint import Checkpoint
 from ssl_perception.depth.learning.learner import Learner
 from ssl_perception.depth.learning.learner_process import LearnerProcess
+from ssl_perception.depth.student.stored import STUDENT_FILE, load_weights
 from ssl_perception.io.model_store import ModelStore
 
 OPTIONS = LearnerConfig(memory=ReplayMemoryConfig(frames=64), save_seconds=0.3)
@@ -63,12 +65,17 @@ def test_killed_at_two_hundred_instants_a_whole_generation_is_always_there(tmp_p
     assert len(left) <= 2 + 5 + 1, "and nothing of the killed ones piles up"
 
 
+def offer(process: LearnerProcess) -> bool:
+    """A frame of now."""
+    return process.offer(IMAGE, LABEL, time.monotonic())
+
+
 def feed(process: LearnerProcess, until: float, seconds: float = 60.0) -> None:
     """Offer frames until the learner has taken so many steps."""
     end = time.monotonic() + seconds
     while process.steps < until:
         assert time.monotonic() < end, f"only {process.steps} steps in {seconds} s"
-        process.offer(IMAGE, LABEL)
+        offer(process)
         time.sleep(0.01)
 
 
@@ -78,7 +85,7 @@ def test_killed_learner_goes_on_from_where_it_saved(tmp_path: Path) -> None:
     try:
         feed(process, 5)
         while not ModelStore(tmp_path).newest():
-            process.offer(IMAGE, LABEL)
+            offer(process)
             time.sleep(0.01)
         before = process.steps
         assert process.pid is not None
@@ -86,11 +93,11 @@ def test_killed_learner_goes_on_from_where_it_saved(tmp_path: Path) -> None:
         while process.alive:
             time.sleep(0.01)
         start = time.perf_counter()
-        process.offer(IMAGE, LABEL)
+        offer(process)
         assert time.perf_counter() - start < 0.1, "offering to the dead does not wait"
         assert process.keep_alive() and process.restarts == 1
-        generation = ModelStore(tmp_path).load([STUDENT], extras=False)
-        assert generation is not None and load_student(generation)
+        generation = ModelStore(tmp_path).load([STUDENT_FILE], extras=False)
+        assert generation is not None and load_weights(generation)
         saved = generation.notes["steps"]
         feed(process, saved + 1)
         assert process.steps >= saved + 1 > 1
@@ -103,7 +110,7 @@ def test_killed_learner_goes_on_from_where_it_saved(tmp_path: Path) -> None:
 
 
 def test_offering_to_a_learner_killed_in_its_sleep_does_not_wait(tmp_path: Path) -> None:
-    """Whoever wakes sleepers and waits for them to wake waits for a dead one for ever."""
+    """Waking sleepers and waiting until they have woken would wait for a dead one for ever."""
     process = LearnerProcess(tmp_path, OPTIONS)
     try:
         feed(process, 1)
@@ -112,7 +119,7 @@ def test_offering_to_a_learner_killed_in_its_sleep_does_not_wait(tmp_path: Path)
         os.kill(process.pid, signal.SIGKILL)
         while process.alive:
             time.sleep(0.01)
-        offering = threading.Thread(target=process.offer, args=(IMAGE, LABEL), daemon=True)
+        offering = threading.Thread(target=offer, args=(process,), daemon=True)
         offering.start()
         offering.join(5.0)
         assert not offering.is_alive(), "it waits for the dead"
@@ -120,8 +127,33 @@ def test_offering_to_a_learner_killed_in_its_sleep_does_not_wait(tmp_path: Path)
         process.stop()
 
 
+def test_it_reports_the_frame_that_it_learnt_last_and_hands_over_by_the_stamps(
+    tmp_path: Path,
+) -> None:
+    """Frames 3600 s apart: each is due for a hand-over, though seconds pass on the clock."""
+    options = OPTIONS.model_copy(update={"save_seconds": 3600.0})
+    process = LearnerProcess(tmp_path, options)
+    try:
+        assert process.learnt.stamp != process.learnt.stamp, "none yet"
+        for k in range(4):
+            label = LABEL + np.float32(0.1 * k)
+            end = time.monotonic() + 60.0
+            while not process.offer(IMAGE, label, 3600.0 * k):
+                assert time.monotonic() < end, "the frame was never taken"
+            while process.learnt.stamp != 3600.0 * k:
+                assert time.monotonic() < end, "the frame was not learnt"
+                time.sleep(0.01)
+            learnt = process.learnt
+            assert learnt.steps == k + 1 and learnt.error > 0.0
+            assert learnt.label_crc32 == zlib.crc32(label.tobytes())
+            assert learnt.generation == k == (ModelStore(tmp_path).newest() or 0)
+    finally:
+        process.stop()
+    assert ModelStore(tmp_path).newest() == 3, "nothing new since the last hand-over"
+
+
 @pytest.mark.slow
-def test_frames_that_come_while_all_is_forgotten_hurt_nobody(tmp_path: Path) -> None:
+def test_frames_that_come_during_a_reset_do_no_harm(tmp_path: Path) -> None:
     process = LearnerProcess(tmp_path, OPTIONS)
     over = threading.Event()
     failed: list[BaseException] = []
@@ -129,7 +161,7 @@ def test_frames_that_come_while_all_is_forgotten_hurt_nobody(tmp_path: Path) -> 
     def offer_for_ever() -> None:
         try:
             while not over.is_set():
-                process.offer(IMAGE, LABEL)
+                offer(process)
         except BaseException as error:
             failed.append(error)
 

@@ -1,4 +1,4 @@
-"""Stereo goes wrong in flight: within half a second trust is right, no free space is made up."""
+"""Stereo fails in flight: within half a second trust is right, and unknown is never free."""
 
 from __future__ import annotations
 
@@ -11,26 +11,22 @@ import pytest
 
 from ssl_perception.config import ScanConfig, StereoConfig, TrustConfig
 from ssl_perception.depth.student.architecture import weight_shapes
-from ssl_perception.depth.student.inference import MonoDepth
-from ssl_perception.depth.teacher.pseudo_label import label
+from ssl_perception.depth.student.inference import StudentInference
+from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.depth.teacher.stereo import StereoMatcher
-from ssl_perception.depth.trust.fusion import Weighed, absent, weigh
-from ssl_perception.depth.trust.state import (
-    Driver,
-    Evidence,
-    Trust,
-    update,
-)
+from ssl_perception.depth.trust.fusion import CueFusion, Fused, absent
+from ssl_perception.depth.trust.state import ActiveCue, Observation, Trust
+from ssl_perception.depth.trust.update import update
 from ssl_perception.obstacles.avoid import Command
 from ssl_perception.obstacles.scan import nearest_ahead
+from ssl_perception.pipeline import DepthPipeline, DepthResult
 from ssl_perception.types import (
     CameraModel,
     Cue,
     DepthMap,
     StereoPair,
 )
-from ssl_perception_sim.experiments.fly import SCAN as ROOM_SCAN
-from ssl_perception_sim.experiments.fly import STEREO as ROOM_STEREO
+from ssl_perception_sim.experiments.students import DRONE
 from ssl_perception_sim.sensors.faults import Picture, Side
 from ssl_perception_sim.world import worlds
 
@@ -67,14 +63,15 @@ def trusted() -> Trust:
     for k in range(2000):
         distance = random.uniform(0.5, 1.0) if k % 4 == 0 else random.uniform(1.5, 6.0)
         stamp = 0.3 * (k - 2000)
-        trust = update(trust, Evidence(stamp, True, distance, distance, bias=0.0), OPTIONS)
+        trust = update(trust, Observation(stamp, True, distance, distance, bias=0.0), OPTIONS)
     assert trust.trusted
     return trust
 
 
-def fly(trust: Trust, fault: Fault, disparity: int, model: bool = True) -> list[Weighed]:
-    """One good second before a wall, then one with the fault; what the faulty frames came to."""
+def fly(trust: Trust, fault: Fault, disparity: int, model: bool = True) -> list[Fused]:
+    """One good second before a wall, then one with the fault; the results of the faulty frames."""
     matcher = StereoMatcher(StereoConfig(disparities=48, max_depth=20.0))
+    fusion = CueFusion(SCAN, OPTIONS, trust)
     distance = CAMERA.fx * BASELINE / disparity
     rights: list[np.ndarray] = []
     answers = []
@@ -88,12 +85,11 @@ def fly(trust: Trust, fault: Fault, disparity: int, model: bool = True) -> list[
         if model:
             depth = np.full((30, 40), distance, np.float32)
             mono = DepthMap(depth, GRID, stamp, Cue.MONO)
-        weighed = weigh(trust, stereo, mono, SCAN, OPTIONS)
-        trust = weighed.trust
+        fused = fusion.update(stereo, mono, pseudo_label(stereo))
         if frame == 9:
-            assert trust.driver is Driver.STEREO, trust.reason
+            assert fused.trust.active_cue is ActiveCue.STEREO, fused.trust.reason
         elif frame > 9:
-            answers.append(weighed)
+            answers.append(fused)
     return answers
 
 
@@ -128,17 +124,17 @@ SEEN_BY_THE_GATE = [black, blank, frozen, row_up, pitched, rolled]
 
 @pytest.mark.parametrize("fault", SEEN_BY_THE_GATE)
 def test_a_trusted_student_goes_on_at_once_and_still_sees_the_wall(fault: Fault) -> None:
-    for weighed in fly(trusted(), fault, WALL)[:IN_TIME]:
-        assert weighed.trust.driver is Driver.MONO
-        assert nearest_ahead(weighed.scan, OPTIONS.ahead) < OPTIONS.trigger
+    for fused in fly(trusted(), fault, WALL)[:IN_TIME]:
+        assert fused.trust.active_cue is ActiveCue.MONO
+        assert nearest_ahead(fused.scan, OPTIONS.ahead) < OPTIONS.trigger
 
 
 @pytest.mark.parametrize("model", [True, False], ids=["untrusted", "no model"])
 @pytest.mark.parametrize("fault", SEEN_BY_THE_GATE)
 def test_without_trust_everything_is_unknown_at_once(fault: Fault, model: bool) -> None:
-    for weighed in fly(Trust(), fault, WALL, model):
-        assert weighed.trust.driver is Driver.NONE
-        assert np.isnan(weighed.scan.ranges).all()
+    for fused in fly(Trust(), fault, WALL, model):
+        assert fused.trust.active_cue is ActiveCue.NONE
+        assert np.isnan(fused.scan.ranges).all()
 
 
 def yawed(rights: list[np.ndarray]) -> np.ndarray:
@@ -156,9 +152,9 @@ def late(rights: list[np.ndarray]) -> np.ndarray:
 @pytest.mark.parametrize("fault", [yawed, late])
 def test_the_student_reveals_a_right_camera_that_matches_well_and_is_wrong(fault: Fault) -> None:
     answers = fly(trusted(), fault, WALL)
-    assert any(weighed.stereo.cue is Cue.STEREO for weighed in answers), "the gate can't see it"
-    for weighed in answers[IN_TIME:]:
-        assert weighed.trust.driver is Driver.MONO and weighed.trust.teacher_suspect
+    assert any(fused.stereo.cue is Cue.STEREO for fused in answers), "the gate can't see it"
+    for fused in answers[IN_TIME:]:
+        assert fused.trust.active_cue is ActiveCue.MONO and fused.trust.teacher_suspect
 
 
 def one_column(rights: list[np.ndarray]) -> np.ndarray:
@@ -168,64 +164,66 @@ def one_column(rights: list[np.ndarray]) -> np.ndarray:
 
 
 def test_one_column_shows_where_things_are_far() -> None:
-    for weighed in fly(trusted(), one_column, FAR)[IN_TIME:]:
-        assert weighed.trust.driver is Driver.MONO and weighed.trust.teacher_suspect
+    for fused in fly(trusted(), one_column, FAR)[IN_TIME:]:
+        assert fused.trust.active_cue is ActiveCue.MONO and fused.trust.teacher_suspect
 
 
 def test_one_column_before_a_near_wall_passes_and_the_wall_is_still_seen() -> None:
     """What isn't detected, and what it costs: 0.78 m reads as 0.83 m."""
-    for weighed in fly(trusted(), one_column, WALL):
-        assert weighed.trust.driver is Driver.STEREO
-        assert nearest_ahead(weighed.scan, OPTIONS.ahead) == pytest.approx(0.83, abs=0.03)
+    for fused in fly(trusted(), one_column, WALL):
+        assert fused.trust.active_cue is ActiveCue.STEREO
+        assert nearest_ahead(fused.scan, OPTIONS.ahead) == pytest.approx(0.83, abs=0.03)
 
 
-def fly_frozen(side: Side) -> list[tuple[DepthMap, DepthMap, Weighed]]:
+def fly_frozen(side: Side) -> list[DepthResult]:
     """A drone at 0.3 m/s, its student trusted; a camera is frozen from frame 10 up to frame 20.
 
     The student gives the room's median depth everywhere: good enough for the two cues to agree.
     """
     weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes().items()}
     weights["head.bias"][:] = 1.0
-    student = MonoDepth()
+    student = StudentInference()
     student.load(weights, 1)
     frozen = Picture(fault="camera_frozen", side=side, start=1.05, end=2.05)
     world = worlds.room(3).fork([frozen])
-    matcher, trust = StereoMatcher(ROOM_STEREO), trusted()
-    answers = []
-    for _ in range(30):
-        for frame in world.step(Command(vx=0.3)).frames:
-            pair = frame.pair
-            stereo = matcher.depth(pair)
-            mono = student.depth(pair.left, pair.camera, pair.stamp)
-            weighed = weigh(trust, stereo, mono, ROOM_SCAN, OPTIONS)
-            trust = weighed.trust
-            answers.append((stereo, mono, weighed))
-    return answers
+    config = DRONE.model_copy(update={"trust": OPTIONS})
+    pipeline = DepthPipeline(config, student, trust=trusted())
+    return [
+        pipeline.process(frame.pair)
+        for _ in range(30)
+        for frame in world.step(Command(vx=0.3)).frames
+    ]
 
 
 @pytest.mark.parametrize("side", ["left", "both"])
 def test_nothing_is_known_while_the_left_camera_is_frozen(side: Side) -> None:
-    """Stereo and student both live on the left image: a trusted student must not go on with it."""
-    answers = fly_frozen(side)
-    for stereo, mono, weighed in answers[:10]:
-        assert stereo.valid and mono.valid
-        assert weighed.trust.trusted and not np.isnan(weighed.scan.ranges).all()
+    """Stereo and student both use the left image: a trusted student must not go on with it."""
+    results = fly_frozen(side)
+    assert len(results) == 30
+    for result in results[:10]:
+        assert result.mono is not None and result.stereo.valid and result.mono.valid
+        assert result.trust.trusted and not np.isnan(result.scan.ranges).all()
     named = "left image" if side == "left" else "left and right images"
-    for stereo, mono, weighed in answers[10:20]:
-        assert not stereo.valid and stereo.reason.startswith(f"{named} frozen")
-        assert label(stereo) is None, "nothing is learnt from it"
-        assert not mono.valid and mono.reason.startswith("left image frozen")
-        assert weighed.trust.driver is Driver.NONE
-        assert np.isnan(weighed.scan.ranges).all()
-        assert weighed.trust.trusted, "the student's tests are still worth what they were"
-    for stereo, mono, _ in answers[20:]:
-        assert stereo.valid and mono.valid
-    drivers = [weighed.trust.driver for *_, weighed in answers[20:]]
+    for result in results[10:20]:
+        assert result.mono is not None
+        assert not result.stereo.valid and result.stereo.reason.startswith(f"{named} frozen")
+        assert result.label is None, "nothing is learnt from it"
+        assert not result.mono.valid and result.mono.reason.startswith("left image frozen")
+        assert result.trust.active_cue is ActiveCue.NONE
+        assert np.isnan(result.scan.ranges).all()
+        assert result.trust.trusted, "the student's tests are still worth what they were"
+    for result in results[20:]:
+        assert result.mono is not None and result.stereo.valid and result.mono.valid
+    cues = [result.trust.active_cue for result in results[20:]]
     wait = OPTIONS.recover_frames - 1
-    assert drivers == [Driver.MONO] * wait + [Driver.STEREO] * (10 - wait)
+    assert cues == [ActiveCue.MONO] * wait + [ActiveCue.STEREO] * (10 - wait)
+    for result in results[20 : 20 + wait]:
+        assert "stereo is recovering" in result.trust.reason
+        assert "invalid" not in result.trust.reason
 
 
 def test_the_student_goes_on_while_the_right_camera_is_frozen() -> None:
-    for stereo, mono, weighed in fly_frozen("right")[10:20]:
-        assert stereo.reason.startswith("right image frozen") and mono.valid
-        assert weighed.trust.driver is Driver.MONO
+    for result in fly_frozen("right")[10:20]:
+        assert result.mono is not None and result.mono.valid
+        assert result.stereo.reason.startswith("right image frozen")
+        assert result.trust.active_cue is ActiveCue.MONO

@@ -13,10 +13,11 @@ from rich.console import Console
 
 from ssl_perception.commands.evaluate_depth import run_evaluate_depth
 from ssl_perception.config import Config, StereoConfig
-from ssl_perception.depth.learning.checkpoint import STUDENT, Checkpoint, load_student
+from ssl_perception.depth.learning.checkpoint import Checkpoint
 from ssl_perception.depth.learning.learner import Learner
-from ssl_perception.depth.student.inference import MonoDepth
-from ssl_perception.depth.teacher.pseudo_label import label
+from ssl_perception.depth.student.inference import StudentInference
+from ssl_perception.depth.student.stored import STUDENT_FILE, load_weights
+from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.depth.teacher.stereo import StereoMatcher
 from ssl_perception.io.model_store import ModelStore
 from ssl_perception.types import CameraModel, StereoPair
@@ -39,7 +40,7 @@ def drive(data: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
             for side in ("left", "right")
         )
         depth = matcher.depth(StereoPair(left, right, camera, half["baseline_m"]))
-        target = label(depth)
+        target = pseudo_label(depth)
         assert target is not None, depth.reason
         images.append(left)
         labels.append(target)
@@ -72,10 +73,10 @@ def test_beats_every_constant_on_the_rest_of_the_drive(
     drive: tuple[list[np.ndarray], list[np.ndarray]], store: Path
 ) -> None:
     images, labels = drive
-    generation = ModelStore(store).load([STUDENT], extras=False)
+    generation = ModelStore(store).load([STUDENT_FILE], extras=False)
     assert generation is not None
-    mono = MonoDepth()
-    mono.load(load_student(generation), generation.number)
+    mono = StudentInference()
+    mono.load(load_weights(generation), generation.number)
     middle = np.full((30, 40), np.nanmedian(np.stack(labels[:TRAINING])))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the blind strip: cells never labelled

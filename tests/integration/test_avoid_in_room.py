@@ -28,7 +28,7 @@ def test_it_goes_straight_where_the_way_is_free() -> None:
 
 
 def test_it_stops_then_turns_until_clear_and_goes_on() -> None:
-    avoid = Avoid(config.Avoid(settle=0.3, extra_turn=0.0))
+    avoid = Avoid(config.AvoidConfig(settle=0.3, extra_turn=0.0))
     assert avoid.command(scan(0.8, 0.0)) == Command(0.0, 0.0)
     assert avoid.command(scan(0.8, 0.1)) == Command(0.0, 0.0)
     turning = avoid.command(scan(0.8, 0.4))
@@ -56,7 +56,7 @@ def test_one_unknown_sector_ahead_is_enough_to_stop() -> None:
 
 
 def test_a_clock_that_jumps_back_does_not_hold_it_for_ever() -> None:
-    avoid = Avoid(config.Avoid(settle=0.4))
+    avoid = Avoid(config.AvoidConfig(settle=0.4))
     assert avoid.command(scan(0.8, 1000.0)) == Command(0.0, 0.0)
     assert avoid.command(scan(0.8, 5.0)) == Command(0.0, 0.0)
     assert avoid.command(scan(0.8, 5.5)).yaw_rate != 0.0
@@ -70,7 +70,7 @@ def test_too_close_to_measure_counts_as_an_obstacle() -> None:
 
 def test_it_turns_to_the_freer_side() -> None:
     for left, right, sign in ((6.0, 0.9, 1.0), (0.9, 6.0, -1.0)):
-        avoid = Avoid(config.Avoid(settle=0.0))
+        avoid = Avoid(config.AvoidConfig(settle=0.0))
         avoid.command(scan(0.9, 0.0, left=left, right=right))
         assert np.sign(avoid.command(scan(0.9, 0.1, left=left, right=right)).yaw_rate) == sign
 

@@ -1,4 +1,4 @@
-"""The persistence experiment in small: it flies, branches, resumes and tells."""
+"""The persistence experiment in small: it flies, branches, resumes and reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from ssl_perception.errors import InputError
-from ssl_perception_sim.experiments import persistence_report
+from ssl_perception_sim.experiments import persistence, persistence_report
 from ssl_perception_sim.experiments.persistence import (
     Cell,
     Plan,
@@ -51,7 +51,7 @@ def test_a_gated_flight_is_tested_with_and_without_its_parts(gated: Result) -> N
     assert all(0.0 <= point.auc <= 1.0 for point in gated.curve)
 
 
-def test_who_has_not_earned_trust_stands_still_when_stereo_dies(gated: Result) -> None:
+def test_without_trust_the_drone_stops_when_stereo_fails(gated: Result) -> None:
     (death,) = gated.deaths
     assert death.driver == "none" and not death.crashed
     assert 0.1 <= death.minute <= 0.16 and death.metres < 0.5
@@ -84,8 +84,35 @@ def test_flown_flights_are_not_flown_again(
     text = run(1)
     assert "1 flights, 1 flown already" in text and "stereo" in text
     (flight,) = json.loads((tmp_path / "all.json").read_text())["flights"]
-    assert flight["cells"][0]["tpr"] == 1.0 or flight["cells"][0]["tpr"] is None
+    flown = fly("stereo", "network", 0, SHORT)
+    assert flight["cells"] == persistence_report._plain(flown)["cells"]
+    (cell,) = flight["cells"]
+    assert cell["test"] == "stereo" and cell["blind"] == 0.0 and cell["metres"] > 0.0
     assert "<table>" in (tmp_path / "report.html").read_text()
+
+
+def test_rates_count_predictions_against_the_true_obstacles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two of three near obstacles found, one false alarm of four; unknown ones don't count."""
+    options = Plan().trust
+    near, clear, unknown = 0.5 * options.trigger, 2.0 * options.trigger, math.nan
+    truth = [near, near, near, clear, clear, clear, clear, unknown, near]
+    predicted = [near, near, clear, clear, clear, near, clear, near, unknown]
+    seen = iter(zip(truth, predicted, strict=True))
+    now = [0.0, 0.0]
+
+    def true_nearest(*_: object) -> float:
+        now[:] = next(seen)
+        return now[0]
+
+    monkeypatch.setattr(persistence, "true_nearest", true_nearest)
+    monkeypatch.setattr(persistence, "nearest_ahead", lambda *_: now[1])
+    marks = persistence._Marks(options)
+    for _ in truth:
+        marks.add(None, None, options.trigger)  # type: ignore[arg-type]
+    found = marks.rates()
+    assert found.tpr == pytest.approx(2 / 3) and found.fpr == pytest.approx(1 / 4)
 
 
 def test_flights_of_another_plan_are_not_taken_for_this_ones(
@@ -100,7 +127,7 @@ def test_flights_of_another_plan_are_not_taken_for_this_ones(
         )
 
 
-def test_the_flights_that_the_docs_tell_of_can_be_read() -> None:
+def test_the_flights_in_the_docs_can_be_read() -> None:
     files = sorted((Path(__file__).parents[2] / "docs/results/persistence").glob("*.json"))
     assert len(files) > 15
     for file in files:
@@ -122,7 +149,7 @@ def test_another_plan_has_another_file(tmp_path: Path) -> None:
     assert len(files) == 2
 
 
-def test_the_table_tells_means_over_rooms(gated: Result) -> None:
+def test_the_table_has_means_over_rooms(gated: Result) -> None:
     def crashed(times: float) -> Cell:
         return Cell(**{**vars(gated.cells[0]), "crashes": times})
 

@@ -1,49 +1,55 @@
-"""Stereo dies in mid-flight: told and drawn as it was."""
+"""Stereo is lost in mid-flight: flown, counted and drawn."""
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
-from ssl_perception_sim.experiments.one_eye import Story
-from typer.testing import CliRunner
+from rich.console import Console
 
-from ssl_perception.depth.trust.state import Driver
-from ssl_perception_sim.experiments import one_eye
-from ssl_perception_sim.experiments.persistence import Plan
+from ssl_perception.depth.trust.state import ActiveCue
+from ssl_perception.errors import InputError
+from ssl_perception_sim.experiments import stereo_loss
+from ssl_perception_sim.experiments.stereo_loss import Story
 
 LEARN, ALONE = 0.1, 0.05  # minutes: 60 and 30 frames
 
 
 @pytest.fixture(scope="module")
 def story() -> Story:
-    return one_eye.fly(2, LEARN, ALONE, Plan().trust)
+    return stereo_loss.fly(2, LEARN, ALONE)
 
 
-def test_who_has_not_earned_it_does_not_fly_on(story: Story) -> None:
-    assert set(story.drivers[5:59]) == {Driver.STEREO}
-    assert set(story.drivers[61:]) == {Driver.NONE}
-    assert len(story.way) == 90 and story.crashes == 0
+def test_without_trust_the_drone_does_not_fly_on(story: Story) -> None:
+    assert set(story.cues[5:59]) == {ActiveCue.STEREO}
+    assert set(story.cues[61:]) == {ActiveCue.NONE}
+    assert len(story.positions) == len(story.cues) == 90 and story.crashes == 0
+    steps = np.linalg.norm(np.diff(story.positions, axis=0), axis=1)
+    assert steps[10:55].max() > 0.02, "on stereo it flies"
+    assert steps[80:].max() < 0.01, "without a cue it has stopped"
 
 
-def test_moments_show_both_eyes_and_then_one(story: Story) -> None:
-    assert [moment.stereo.valid for moment in story.moments] == [True, True, False]
-    assert [moment.mono.valid for moment in story.moments] == [False, True, True]
-    assert all(moment.truth.min() > 0 for moment in story.moments)
+def test_moments_show_stereo_before_and_after_it_is_lost(story: Story) -> None:
+    moments = story.timeline.moments
+    assert len(moments) >= 2
+    assert moments[0].stereo.valid and not moments[-1].stereo.valid
+    assert all(moment.truth is not None and moment.truth.min() > 0 for moment in moments)
 
 
-def test_the_picture_is_drawn(
+def test_the_picture_is_drawn_and_the_shares_are_counted(
     story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one_eye, "fly", lambda *_: story)
-    app = one_eye.typer.Typer()
-    app.command()(one_eye.main)
-    given = ["--learn", str(LEARN), "--alone", str(ALONE)]
-    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "a.png")])
-    assert result.exit_code == 0 and "driven by none 100%" in result.output
-    picture = cv2.imread(str(tmp_path / "a.png"))
-    assert picture.shape[1] > 1000
-    monkeypatch.setattr(one_eye, "fly", lambda *_: pytest.fail("flown before the file was tried"))
-    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "a.png" / "b.png")])
-    assert result.exit_code == 2 and "error:" in result.output
+    monkeypatch.setattr(stereo_loss, "fly", lambda *_: story)
+    out = Console(file=StringIO(), width=300)
+    file = tmp_path / "new" / "a.png"
+    figures = stereo_loss.run_stereo_loss(2, LEARN, ALONE, file, out)
+    assert "none 100%" in out.file.getvalue()  # type: ignore[attr-defined]
+    assert figures["active_cue_after"] == {"none": 1.0} and figures["crashes"] == 0
+    picture = cv2.imread(str(file))
+    assert picture is not None and picture.shape[1] > 1000
+    monkeypatch.setattr(stereo_loss, "fly", lambda *_: pytest.fail("flown before the file"))
+    with pytest.raises(InputError):
+        stereo_loss.run_stereo_loss(2, LEARN, ALONE, file / "b.png", out)

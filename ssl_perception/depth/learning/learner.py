@@ -220,7 +220,7 @@ class Learner:
 
     def _batch(self, image: NDArray[np.uint8], label: FloatArray) -> Frames:
         """The newest frame first, the rest from memory; each perhaps mirrored or drawn nearer."""
-        images, labels = image[None], label[None]
+        images, labels = image[None].copy(), label[None].copy()  # not the caller's
         if len(self.memory):
             _, frames = self.memory.sample(self.options.batch - 1)
             images = np.concatenate([images, frames.images])

@@ -220,3 +220,45 @@ def test_disparity_gives_the_depth_back_and_marks_the_unknown() -> None:
     assert disparity[2, 3] < packed.min_disparity
     known = np.isfinite(depth)
     np.testing.assert_allclose(packed.f * packed.t / disparity[known], depth[known], rtol=1e-5)
+
+
+def confidence_map(confidence: np.ndarray | None, depth: np.ndarray | None = None) -> DepthMap:
+    values = np.ones((6, 8), np.float32) if depth is None else depth
+    return DepthMap(values, CAMERA, confidence=confidence)
+
+
+def sent_and_received(depth: DepthMap) -> np.ndarray:
+    packed = images.encode_confidence(depth)
+    assert packed.encoding == "mono8" and packed.frame == CAMERA.frame
+    return images.decode_confidence(SimpleNamespace(**vars(packed)))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_confidences_of_the_teacher_arrive_exactly(value: float) -> None:
+    """Pseudo-labels are weighted by them, on the robot as in the experiments."""
+    received = sent_and_received(confidence_map(np.full((6, 8), value, np.float32)))
+    assert received.dtype == np.float32 and (received == np.float32(value)).all()
+
+
+@given(st.lists(st.floats(0.0, 1.0, width=32), min_size=48, max_size=48))
+def test_any_confidence_arrives_within_half_a_step(values: list[float]) -> None:
+    sent = np.array(values, np.float32).reshape(6, 8)
+    received = sent_and_received(confidence_map(sent))
+    assert np.abs(received.astype(np.float64) - sent).max() <= 1 / 508 + 1e-7
+    assert received.min() >= 0.0 and received.max() <= 1.0
+    again = sent_and_received(confidence_map(received))
+    np.testing.assert_array_equal(again, received, "what was received once is sent exactly")
+
+
+def test_depth_without_confidence_is_confident_where_it_is_known() -> None:
+    depth = np.ones((6, 8), np.float32)
+    depth[2, 3] = np.nan
+    received = sent_and_received(confidence_map(None, depth))
+    np.testing.assert_array_equal(received, np.isfinite(depth).astype(np.float32))
+
+
+def test_confidence_of_another_encoding_or_above_one_is_not_taken_as_it_is() -> None:
+    brightest = message(np.full((6, 8), 255, np.uint8), "mono8")
+    assert (images.decode_confidence(brightest) == 1.0).all()
+    with pytest.raises(InputError, match="32FC1; mono8 can be used"):
+        images.decode_confidence(message(picture("32FC1", 6, 8), "32FC1"))

@@ -17,7 +17,7 @@ SMALL = LearnerConfig(batch=4, memory=ReplayMemoryConfig(frames=64), snapshot_st
 
 
 def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """An image whose brightness tells depth, cell by cell; and its label."""
+    """An image whose brightness is depth, cell by cell; and its label."""
     random = np.random.default_rng(seed)
     log_depth = cv2.resize(random.uniform(-1, 1.5, (3, 4)).astype(np.float32), (40, 30))
     bright = 128 + 60 * log_depth + random.normal(0, 3, (30, 40))
@@ -58,6 +58,22 @@ def test_error_is_taken_before_the_frame_is_learnt() -> None:
     image, _ = scene(0)
     label = np.full((30, 40), 3.0, np.float32)
     assert learner.step(image, label).error > 1.5
+
+
+def test_a_step_changes_neither_image_nor_label_and_remembers_them_as_they_are() -> None:
+    """Augmentation works on copies, at the first frame too, when there is no memory yet."""
+    options = SMALL.model_copy(update={"zoom_share": 1.0})
+    image, label = scene(0)
+    given = image.copy(), label.copy()
+    for seed in range(4):  # some of them mirror
+        learner = Learner(options, seed)
+        for slot in range(2):
+            learner.step(image, label)
+            np.testing.assert_array_equal(image, given[0])
+            np.testing.assert_array_equal(label, given[1])
+            frame = learner.memory.frames(np.array([slot]))
+            np.testing.assert_array_equal(frame.images[0], image)
+            np.testing.assert_allclose(frame.labels[0], label, atol=1e-3)
 
 
 def test_unknown_cells_teach_nothing() -> None:
@@ -101,6 +117,55 @@ def test_same_seed_same_student() -> None:
         np.testing.assert_array_equal(a[name], b[name])
 
 
+def test_the_seed_decides_the_first_weights() -> None:
+    """Whatever random numbers the process has drawn before."""
+    first = Learner(SMALL, seed=5).weights()
+    torch.rand(7)
+    again, other = Learner(SMALL, seed=5).weights(), Learner(SMALL, seed=6).weights()
+    for name, weight in first.items():
+        np.testing.assert_array_equal(again[name], weight)
+    assert not np.array_equal(first["encoder3.weight"], other["encoder3.weight"])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_process_keeps_its_threads_and_its_random_numbers(threads: int) -> None:
+    """Of PyTorch: its number of threads and the state of its global random generator."""
+    before, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(threads)
+    torch.manual_seed(123)
+    try:
+        expected = torch.rand(5)
+        torch.manual_seed(123)
+        learner = Learner(SMALL, seed=4, threads=2)
+        assert torch.get_num_threads() == threads
+        for k in range(3):
+            learner.step(*scene(k))
+            assert torch.get_num_threads() == threads
+        learner.restore(learner.state())
+        learner.weights()
+        assert torch.get_num_threads() == threads
+        assert torch.equal(torch.rand(5), expected)
+    finally:
+        torch.set_num_threads(before)
+        torch.set_rng_state(state)
+
+
+def test_a_step_that_fails_gives_the_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    learner = Learner(SMALL, threads=before + 1)
+    seen = []
+
+    def fail(*_: object) -> None:
+        seen.append(torch.get_num_threads())
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(learner, "_learn", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        learner.step(*scene(0))
+    assert seen == [before + 1], "a step runs on the learner's own number of threads"
+    assert torch.get_num_threads() == before
+
+
 def test_state_round_trip_is_exact(state: dict[str, np.ndarray]) -> None:
     again = restored(state).state()
     assert again.keys() == state.keys()
@@ -141,7 +206,7 @@ def test_divergence_on_remembered_frames_is_rolled_back(state: dict[str, np.ndar
     assert np.isfinite(learner._health.good_memory_loss)
     good = learner._good["student.head.weight"].copy()
     with torch.no_grad():
-        learner.student.head.bias += 4.0  # and so, slowly, does what flies
+        learner.student.head.bias += 4.0  # and so, slowly, do the deployed weights
     rollbacks = [learner.step(*scene(k)).rollback for k in range(75, 90)]
     first = next(k for k, why in enumerate(rollbacks) if why)
     assert "remembered frames" in rollbacks[first]
@@ -150,7 +215,7 @@ def test_divergence_on_remembered_frames_is_rolled_back(state: dict[str, np.ndar
 
 
 def test_collapse_is_rolled_back(state: dict[str, np.ndarray]) -> None:
-    """A student that says the same everywhere and has stopped learning."""
+    """A student that predicts the same everywhere and has stopped learning."""
     learner = restored(state, SMALL.model_copy(update={"learning_rate": 1e-9, "batch": 2}))
     learner._health.steps = 500
     learner._health.spread = 0.1

@@ -1,4 +1,4 @@
-"""The student says the same in PyTorch and in ONNX Runtime, and changes models in flight."""
+"""The student predicts the same in PyTorch and in ONNX Runtime, and changes models in flight."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_perception.config import StudentConfig
+from ssl_perception.config import PseudoLabelConfig, StudentConfig
 from ssl_perception.depth.student.architecture import (
     FEATURES,
     GRID_HEIGHT,
@@ -19,20 +19,20 @@ from ssl_perception.depth.student.architecture import (
     shrink,
     weight_shapes,
 )
-from ssl_perception.depth.student.inference import MonoDepth
-from ssl_perception.depth.student.network import Student, fold
+from ssl_perception.depth.student.inference import StudentInference
+from ssl_perception.depth.student.network import StudentNetwork, fold
 from ssl_perception.depth.student.onnx_graph import build, quantise
-from ssl_perception.depth.teacher.pseudo_label import label
+from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.errors import InputError
 from ssl_perception.types import CameraModel, Cue, DepthMap
 
 CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5, "left_optical_frame")
 
 
-def student(seed: int = 0) -> Student:
+def student(seed: int = 0) -> StudentNetwork:
     """With BatchNorm statistics that are not the trivial ones."""
     torch.manual_seed(seed)
-    network = Student()
+    network = StudentNetwork()
     network.train()
     with torch.no_grad():
         for _ in range(3):
@@ -53,19 +53,19 @@ def weights() -> Weights:
 
 
 def constant(log_depth: float) -> Weights:
-    """A student that says the same depth everywhere."""
+    """A student that predicts the same depth everywhere."""
     weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes().items()}
     weights["head.bias"][:] = log_depth
     return weights
 
 
 def test_about_three_hundred_thousand_weights() -> None:
-    count = sum(p.numel() for p in Student().parameters())
+    count = sum(p.numel() for p in StudentNetwork().parameters())
     assert 250_000 < count < 350_000
 
 
-def test_runtime_and_pytorch_say_the_same(weights: Weights) -> None:
-    mono, network = MonoDepth(), student()
+def test_onnx_runtime_and_pytorch_predict_the_same(weights: Weights) -> None:
+    mono, network = StudentInference(), student()
     mono.load(weights, 1)
     for seed in range(3):
         prediction = mono.predict(image(seed))
@@ -84,14 +84,14 @@ def test_folded_weights_are_named_and_shaped_as_declared(weights: Weights) -> No
 
 
 def test_before_the_first_model_it_is_invalid_not_free() -> None:
-    depth = MonoDepth().depth(image(), CAMERA, stamp=3.0)
+    depth = StudentInference().depth(image(), CAMERA, stamp=3.0)
     assert not depth.valid and depth.reason == "no model yet"
     assert np.isnan(depth.depth).all()
     assert depth.cue is Cue.MONO and depth.stamp == 3.0
 
 
 def test_frozen_camera_makes_depth_unknown_until_the_image_changes() -> None:
-    mono = MonoDepth()
+    mono = StudentInference()
     mono.load(constant(np.log(2.0)), 1)
     stuck = image(0)
     assert mono.depth(stuck, CAMERA, 0.0).valid
@@ -104,21 +104,21 @@ def test_frozen_camera_makes_depth_unknown_until_the_image_changes() -> None:
 
 
 def test_camera_that_freezes_before_the_first_model_is_noticed_with_it() -> None:
-    mono = MonoDepth()
+    mono = StudentInference()
     mono.depth(image(), CAMERA, 0.0)
     mono.load(constant(np.log(2.0)), 1)
     assert not mono.depth(image(), CAMERA, 0.1).valid
 
 
 def test_same_image_under_one_stamp_is_one_frame() -> None:
-    mono = MonoDepth()
+    mono = StudentInference()
     mono.load(constant(np.log(2.0)), 1)
     for _ in range(2):
         assert mono.depth(image(), CAMERA, 5.0).valid
 
 
 def test_depth_comes_on_its_own_grid_with_its_camera() -> None:
-    mono = MonoDepth()
+    mono = StudentInference()
     mono.load(constant(np.log(2.0)), 1)
     depth = mono.depth(image(), CAMERA)
     assert depth.valid and depth.depth == pytest.approx(2.0)
@@ -132,14 +132,14 @@ def test_depth_comes_on_its_own_grid_with_its_camera() -> None:
 
 @pytest.mark.parametrize("shape", [(120, 160), (480, 640, 3), (185, 613), (33, 47, 3)])
 def test_any_image_size_grey_or_colour(weights: Weights, shape: tuple[int, ...]) -> None:
-    mono = MonoDepth()
+    mono = StudentInference()
     mono.load(weights, 1)
     prediction = mono.predict(np.zeros(shape, np.uint8))
     assert prediction is not None and np.isfinite(prediction.log_depth).all()
 
 
 def test_exchange_in_flight_loses_no_frame_and_mixes_no_models() -> None:
-    mono = MonoDepth()
+    mono = StudentInference()
     mono.load(constant(0.0), 0)
     seen: list[tuple[int, float]] = []
     stop = threading.Event()
@@ -185,7 +185,7 @@ def poison(weights: Weights, name: str, value: np.ndarray | None) -> Weights:
 def test_bad_weights_are_refused_and_the_old_model_goes_on(
     weights: Weights, name: str, value: np.ndarray | None, complaint: str
 ) -> None:
-    mono = MonoDepth()
+    mono = StudentInference()
     mono.load(weights, 1)
     with pytest.raises(InputError, match=complaint):
         mono.load(poison(weights, name, value), 2)
@@ -194,35 +194,52 @@ def test_bad_weights_are_refused_and_the_old_model_goes_on(
 
 def test_missing_provider_is_refused_not_replaced() -> None:
     with pytest.raises(InputError, match="cuda: this ONNX Runtime has only"):
-        MonoDepth(StudentConfig(provider="cuda"))
+        StudentInference(StudentConfig(provider="cuda"))
 
 
-def test_provider_in_use_is_told(weights: Weights) -> None:
-    mono = MonoDepth()
+def test_provider_in_use_is_reported(weights: Weights) -> None:
+    mono = StudentInference()
     assert mono.providers == []
     mono.load(weights, 1)
     assert mono.providers == ["CPUExecutionProvider"]
 
 
 def test_novelty_is_the_distance_to_what_is_remembered(weights: Weights) -> None:
-    mono = MonoDepth()
+    mono = StudentInference()
     mono.load(weights, 1)
     prediction = mono.predict(image())
     assert prediction is not None and prediction.novelty == 0.0
     unit = prediction.feature / np.linalg.norm(prediction.feature)
     other = np.zeros_like(unit)
     other[np.argmin(unit)] = 1.0
-    for places, expected in (
+    for features, expected in (
         (np.stack([other, unit]), 0.0),
         (other[None], np.linalg.norm(unit - other)),
     ):
-        mono.load(weights, 2, places)
+        mono.load(weights, 2, features)
         again = mono.predict(image())
         assert again is not None and again.novelty == pytest.approx(expected, abs=1e-3)
-    assert mono.to_depth(again, CAMERA, 1.0).valid
-    novel = mono.to_depth(again, CAMERA, 1.0, novelty=0.5 * again.novelty)
-    assert not novel.valid and np.isnan(novel.depth).all()
-    assert novel.reason == "nothing like this was learnt"
+
+
+def test_image_unlike_all_that_was_learnt_is_invalid_with_the_reason(weights: Weights) -> None:
+    """Out of distribution is decided by the student itself, at ``max_novelty``."""
+    mono = StudentInference()
+    mono.load(weights, 1)
+    prediction = mono.predict(image())
+    assert prediction is not None
+    unit = prediction.feature / np.linalg.norm(prediction.feature)
+    other = np.zeros_like(unit)
+    other[np.argmin(unit)] = 1.0
+    novelty = float(np.linalg.norm(unit - other))
+    for limit, valid in ((1.01 * novelty, True), (0.99 * novelty, False)):
+        mono = StudentInference(StudentConfig(max_novelty=limit))
+        mono.load(weights, 7, other[None])
+        depth = mono.depth(image(), CAMERA, 1.0)
+        assert depth.valid is valid
+        assert depth.novelty == pytest.approx(novelty, abs=1e-3) and depth.generation == 7
+        assert bool(np.isnan(depth.depth).all()) is not valid
+        expected = "" if valid else f"out of distribution: novelty {novelty:.2f}, at most"
+        assert depth.reason.startswith(expected) and bool(depth.reason) is not valid
 
 
 def test_int8_stays_close(weights: Weights, tmp_path: Path) -> None:
@@ -230,7 +247,7 @@ def test_int8_stays_close(weights: Weights, tmp_path: Path) -> None:
     float_file.write_bytes(build(weights))
     quantise(float_file, int_file, [shrink(image(seed)) for seed in range(8)])
     assert int_file.stat().st_size < 0.5 * float_file.stat().st_size
-    exact, coarse = MonoDepth(), MonoDepth()
+    exact, coarse = StudentInference(), StudentInference()
     exact.load(weights, 1)
     coarse.load_model(int_file.read_bytes(), 1)
     a, b = exact.predict(image(99)), coarse.predict(image(99))
@@ -247,7 +264,7 @@ def depth_map(depth: np.ndarray, **fields: object) -> DepthMap:
 def test_label_is_the_log_of_mean_inverse_depth_per_cell() -> None:
     depth = np.full((240, 320), 2.0)
     depth[:8, :8] = np.where(np.arange(8) < 4, 1.0, 3.0)  # one cell: half near, half far
-    answer = label(depth_map(depth))
+    answer = pseudo_label(depth_map(depth))
     assert answer is not None and answer.shape == (GRID_HEIGHT, GRID_WIDTH)
     assert answer[0, 0] == pytest.approx(np.log(1 / (0.5 * (1 / 1.0 + 1 / 3.0))), abs=1e-5)
     assert answer[5, 5] == pytest.approx(np.log(2.0), abs=1e-5)
@@ -258,11 +275,11 @@ def test_label_is_unknown_where_little_is_known_or_believed() -> None:
     depth[:8, :6] = np.nan
     confidence = np.ones((240, 320), np.float32)
     confidence[8:16, :8] = 0.1
-    answer = label(depth_map(depth, confidence=confidence), min_known=0.3)
+    answer = pseudo_label(depth_map(depth, confidence=confidence), PseudoLabelConfig(min_known=0.3))
     assert answer is not None
     assert np.isnan(answer[0, 0]) and np.isnan(answer[1, 0]) and np.isfinite(answer[2, 2])
 
 
 def test_invalid_depth_never_teaches() -> None:
     depth = np.full((240, 320), 2.0)
-    assert label(depth_map(depth, valid=False, reason="no texture")) is None
+    assert pseudo_label(depth_map(depth, valid=False, reason="no texture")) is None

@@ -1,4 +1,4 @@
-"""The student drives only on evidence, and the teacher is not believed blindly either."""
+"""The student is used only on evidence, and the teacher is checked as well."""
 
 from __future__ import annotations
 
@@ -12,19 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl_perception.config import TrustConfig
-from ssl_perception.depth.trust.state import (
-    Driver,
-    Evidence,
-    Tally,
-    Trust,
-    calibrate,
-    from_json,
-    fuse,
-    rates,
-    to_json,
-    update,
-    wilson,
-)
+from ssl_perception.depth.trust.fusion import fuse
+from ssl_perception.depth.trust.persistence import from_json, to_json
+from ssl_perception.depth.trust.state import ActiveCue, Observation, Trust
+from ssl_perception.depth.trust.statistics import Tally, calibrate, rate_bounds, wilson
+from ssl_perception.depth.trust.update import update, update_without_student
 from ssl_perception.types import Cue, ObstacleScan
 
 OPTIONS = TrustConfig()
@@ -40,32 +32,32 @@ class Flight:
         self.now = 0.0
         self.random = np.random.default_rng(seed)
 
-    def frame(self, **fields: float | bool) -> Trust:
+    def frame(self, **fields: float | bool | str) -> Trust:
         self.now += DT
         values = {"stereo_valid": True, "stereo": 3.0, "mono": 3.0, "bias": 0.0, **fields}
-        self.trust = update(self.trust, Evidence(self.now, **values), self.options)  # type: ignore[arg-type]
+        self.trust = update(self.trust, Observation(self.now, **values), self.options)  # type: ignore[arg-type]
         return self.trust
 
     def fly(self, frames: int, tpr: float = 1.0, fpr: float = 0.0) -> Trust:
         for k in range(frames):
             near = k % 4 == 0
-            said = self.random.random() < (tpr if near else fpr)
-            self.frame(stereo=0.7 if near else 3.0, mono=0.7 if said else 3.0)
+            called = self.random.random() < (tpr if near else fpr)
+            self.frame(stereo=0.7 if near else 3.0, mono=0.7 if called else 3.0)
         return self.trust
 
 
-def test_a_good_student_earns_trust_and_drives_guarded() -> None:
+def test_a_good_student_is_trusted_and_becomes_the_guarded_cue() -> None:
     flight = Flight()
-    assert flight.fly(40).driver is Driver.STEREO
+    assert flight.fly(40).active_cue is ActiveCue.STEREO
     trust = flight.fly(400)
-    assert trust.trusted and trust.driver is Driver.GUARDED
+    assert trust.trusted and trust.active_cue is ActiveCue.GUARDED
 
 
 @pytest.mark.parametrize(("tpr", "fpr"), [(0.5, 0.0), (1.0, 0.5), (0.0, 0.0), (1.0, 1.0)])
 def test_a_bad_student_never_does(tpr: float, fpr: float) -> None:
     flight = Flight()
     for _ in range(20):
-        assert flight.fly(40, tpr, fpr).driver in (Driver.STEREO, Driver.NONE)
+        assert flight.fly(40, tpr, fpr).active_cue in (ActiveCue.STEREO, ActiveCue.NONE)
     assert not flight.trust.trusted
 
 
@@ -79,7 +71,7 @@ def test_few_obstacles_are_not_enough_evidence() -> None:
 def test_frames_in_quick_succession_count_once() -> None:
     trust = Trust()
     for k in range(100):
-        trust = update(trust, Evidence(0.01 * k, True, 0.7, 0.7), OPTIONS)
+        trust = update(trust, Observation(0.01 * k, True, 0.7, 0.7), OPTIONS)
     assert len(trust.under_stereo.near) + len(trust.calibration) == 4
 
 
@@ -91,7 +83,7 @@ def test_a_threshold_is_not_judged_by_what_it_was_made_from() -> None:
     trust = flight.trust
     assert len(trust.calibration) == len(trust.under_stereo.near) == OPTIONS.near_window
     assert max(trust.calibration) < trust.threshold < min(trust.under_stereo.near)
-    assert rates(trust.under_stereo, trust.threshold, OPTIONS.z).tpr == 0.0
+    assert rate_bounds(trust.under_stereo, trust.threshold, OPTIONS.z).tpr == 0.0
 
 
 def test_an_obstacle_a_little_beyond_trigger_is_no_false_alarm_and_no_test() -> None:
@@ -103,7 +95,7 @@ def test_an_obstacle_a_little_beyond_trigger_is_no_false_alarm_and_no_test() -> 
     assert flight.trust.under_stereo == Tally(clear=(0.9,))
 
 
-def test_what_a_beginner_said_does_not_calibrate_the_student_that_it_became() -> None:
+def test_early_predictions_do_not_calibrate_the_student_that_came_of_it() -> None:
     """A beginner that calls near things 1.5 m needs a long threshold, and cries wolf with it."""
     flight = Flight(TrustConfig(sample_interval=0.2))  # every frame is a test
     for k in range(200):
@@ -115,84 +107,115 @@ def test_what_a_beginner_said_does_not_calibrate_the_student_that_it_became() ->
     assert flight.trust.threshold < 1.0 and flight.trust.trusted
 
 
-def test_stereo_lost_trusted_student_drives_at_once() -> None:
+def test_stereo_lost_trusted_mono_is_active_at_once() -> None:
     flight = Flight()
     flight.fly(400)
     trust = flight.frame(stereo_valid=False, stereo=math.nan)
-    assert trust.driver is Driver.MONO
+    assert trust.active_cue is ActiveCue.MONO
 
 
-def test_stereo_lost_untrusted_student_nobody_drives() -> None:
+def test_stereo_lost_untrusted_student_no_cue_is_active() -> None:
     flight = Flight()
     flight.fly(40)
     trust = flight.frame(stereo_valid=False, stereo=math.nan)
-    assert trust.driver is Driver.NONE
-    assert "not earned" in trust.reason
+    assert trust.active_cue is ActiveCue.NONE
+    assert "mono is not trusted yet" in trust.reason
 
 
-def test_stereo_lost_no_model_nobody_drives() -> None:
+def test_stereo_lost_no_model_no_cue_is_active() -> None:
     trust = Flight().frame(stereo_valid=False, stereo=math.nan, mono=math.nan)
-    assert trust.driver is Driver.NONE and "no mono depth" in trust.reason
+    assert trust.active_cue is ActiveCue.NONE and "mono is unknown" in trust.reason
 
 
 def test_stereo_counts_again_only_after_some_good_frames() -> None:
     flight = Flight()
     flight.fly(40)
     flight.frame(stereo_valid=False)
-    drivers = [flight.frame().driver for _ in range(6)]
-    assert drivers[:4] == [Driver.NONE] * 4 and drivers[5] is Driver.STEREO
+    cues = [flight.frame().active_cue for _ in range(6)]
+    assert cues[:4] == [ActiveCue.NONE] * 4 and cues[5] is ActiveCue.STEREO
+
+
+def test_valid_stereo_that_recovers_is_not_called_invalid() -> None:
+    """On each frame until stereo counts again, with a trusted student and without one."""
+    for frames, active in ((40, ActiveCue.NONE), (400, ActiveCue.MONO)):
+        flight = Flight()
+        flight.fly(frames)
+        lost = flight.frame(stereo_valid=False, stereo=math.nan, stereo_reason="too few matches")
+        assert "stereo is invalid: too few matches" in lost.reason
+        for count in range(1, OPTIONS.recover_frames):
+            trust = flight.frame()
+            assert trust.active_cue is active
+            assert f"stereo is recovering: {count} of 5 good frames" in trust.reason
+            assert "invalid" not in trust.reason
+        assert "recovering" not in flight.frame().reason
+        again = flight.frame(stereo_valid=False, stereo=math.nan, stereo_reason="frozen")
+        assert "stereo is invalid: frozen" in again.reason
+
+
+def test_without_student_stereo_is_active_while_it_is_valid_and_the_reason_is_given() -> None:
+    valid = Observation(1.0, True, 2.0, math.nan)
+    trust = update_without_student(Trust(), valid)
+    assert trust.active_cue is ActiveCue.STEREO
+    trust = update_without_student(
+        trust, replace(valid, stereo_valid=False, stereo_reason="no texture")
+    )
+    assert trust.active_cue is ActiveCue.NONE and "invalid: no texture" in trust.reason
 
 
 def test_on_policy_failure_takes_trust_away() -> None:
     """Good marks under stereo don't excuse bad ones on the pictures that it makes itself see."""
     flight = Flight()
     flight.fly(400)
-    assert flight.trust.driver is Driver.GUARDED
+    assert flight.trust.active_cue is ActiveCue.GUARDED
     for _ in range(100):
         before = flight.trust
         if not flight.fly(4, tpr=0.3).trusted:
             break
-    assert not flight.trust.trusted and flight.trust.driver is Driver.STEREO
+    assert not flight.trust.trusted and flight.trust.active_cue is ActiveCue.STEREO
     stereo, mono = (
-        rates(t, before.threshold, OPTIONS.z) for t in (before.under_stereo, before.under_mono)
+        rate_bounds(t, before.threshold, OPTIONS.z)
+        for t in (before.under_stereo, before.under_mono)
     )
     assert stereo.tpr > 0.9 > mono.tpr
 
 
-def test_unknown_places_are_not_for_the_student() -> None:
+def test_mono_out_of_distribution_is_not_used_and_the_reason_is_given() -> None:
     flight = Flight()
     flight.fly(400)
-    trust = flight.frame(stereo_valid=False, stereo=math.nan, novel=True)
-    assert trust.driver is Driver.NONE and "nothing like this" in trust.reason
+    novel = {"mono": math.nan, "bias": math.nan, "mono_reason": "out of distribution: novelty 0.9"}
+    trust = flight.frame(stereo_valid=False, stereo=math.nan, **novel)
+    assert trust.active_cue is ActiveCue.NONE
+    assert "mono is invalid: out of distribution" in trust.reason
+    assert flight.frame(stereo_valid=False, stereo=math.nan).active_cue is ActiveCue.MONO
 
 
 def test_old_evidence_lapses() -> None:
     flight = Flight(TrustConfig(max_age=60.0))
     flight.fly(400)
-    assert flight.frame(stereo_valid=False, stereo=math.nan).driver is Driver.MONO
+    assert flight.frame(stereo_valid=False, stereo=math.nan).active_cue is ActiveCue.MONO
     flight.now += 61.0
-    assert flight.frame(stereo_valid=False, stereo=math.nan).driver is Driver.NONE
+    assert flight.frame(stereo_valid=False, stereo=math.nan).active_cue is ActiveCue.NONE
 
 
 def test_sudden_disagreement_in_a_known_place_is_the_teachers_fault() -> None:
     """A camera turned sideways: stereo still matches well, and is wrong."""
     flight = Flight()
     flight.fly(600)
-    drivers = [flight.frame(bias=0.5).driver for _ in range(3)]
-    assert Driver.MONO in drivers[:2] and drivers[-1] is Driver.MONO
+    cues = [flight.frame(bias=0.5).active_cue for _ in range(3)]
+    assert ActiveCue.MONO in cues[:2] and cues[-1] is ActiveCue.MONO
     for _ in range(100):
-        assert flight.frame(bias=0.5).driver is Driver.MONO, "and it must not become usual"
+        assert flight.frame(bias=0.5).active_cue is ActiveCue.MONO, "and it must not become usual"
     for _ in range(20):
         flight.frame(bias=0.0)
-    assert flight.trust.driver is Driver.GUARDED
+    assert flight.trust.active_cue is ActiveCue.GUARDED
 
 
 def test_sudden_disagreement_in_a_new_place_is_the_students() -> None:
     flight = Flight()
     flight.fly(600)
     for _ in range(5):
-        trust = flight.frame(bias=0.5, novel=True)
-    assert trust.driver is Driver.STEREO and not trust.teacher_suspect
+        trust = flight.frame(mono=math.nan, bias=math.nan, mono_reason="out of distribution")
+    assert trust.active_cue is ActiveCue.STEREO and not trust.teacher_suspect
 
 
 def test_drift_takes_trust_away() -> None:
@@ -201,7 +224,7 @@ def test_drift_takes_trust_away() -> None:
     for _ in range(60):
         flight.frame(stereo=1.5, mono=0.4)
     assert not flight.trust.trusted
-    assert flight.trust.driver is Driver.STEREO
+    assert flight.trust.active_cue is ActiveCue.STEREO
 
 
 def test_training_wheels_need_two_frames_for_a_very_near_obstacle_and_more_for_a_marginal() -> None:
@@ -240,7 +263,7 @@ def test_override_ends_when_the_obstacle_is_gone() -> None:
 
 def test_rates_are_the_textbooks() -> None:
     tally = Tally(near=(0.5,) * 9 + (3.0,), clear=(0.5,) * 5 + (3.0,) * 15)
-    marks = rates(tally, 1.0, OPTIONS.z)
+    marks = rate_bounds(tally, 1.0, OPTIONS.z)
     assert marks.tpr == pytest.approx(0.9) and marks.fpr == pytest.approx(0.25)
     assert (marks.positives, marks.negatives) == (10, 20)
     assert marks.tpr_lower < 0.9 and marks.fpr_upper > 0.25
@@ -268,19 +291,19 @@ def scan(value: float) -> ObstacleScan:
     return ObstacleScan(np.array([value, np.nan, value], np.float32), -0.1, 0.1, 0.2, 10.0)
 
 
-def test_nobody_to_trust_means_all_unknown() -> None:
+def test_no_active_cue_means_all_unknown() -> None:
     fused = fuse(Trust(), scan(np.inf), scan(np.inf), OPTIONS)
     assert np.isnan(fused.ranges).all() and fused.cue is Cue.NONE
 
 
 def test_guarded_takes_the_nearer_of_both() -> None:
-    trust = replace(Trust(), driver=Driver.GUARDED, threshold=1.0)
+    trust = replace(Trust(), active_cue=ActiveCue.GUARDED, threshold=OPTIONS.trigger)
     assert fuse(trust, scan(2.0), scan(3.0), OPTIONS).ranges[0] == pytest.approx(2.0)
     assert fuse(trust, scan(3.0), scan(2.0), OPTIONS).ranges[0] == pytest.approx(2.0)
 
 
 def test_mono_reads_trigger_at_its_threshold() -> None:
-    trust = replace(Trust(), driver=Driver.MONO, threshold=1.25)
+    trust = replace(Trust(), active_cue=ActiveCue.MONO, threshold=1.25)
     fused = fuse(trust, scan(np.nan), scan(1.25), OPTIONS)
     assert fused.ranges[0] == pytest.approx(OPTIONS.trigger)
 
@@ -303,7 +326,7 @@ def test_unreadable_trust_is_no_trust(values: dict[str, object]) -> None:
 def test_a_few_misses_in_a_row_on_its_own_pictures_are_enough() -> None:
     flight = Flight()
     flight.fly(100)
-    while flight.trust.driver is not Driver.GUARDED:
+    while flight.trust.active_cue is not ActiveCue.GUARDED:
         flight.fly(4)
     near = 0
     while flight.trust.trusted:

@@ -8,12 +8,8 @@ import pytest
 
 from ssl_perception.config import TrustConfig
 from ssl_perception.depth.trust.persistence import load_trust, save_trust
-from ssl_perception.depth.trust.state import (
-    Driver,
-    Evidence,
-    Trust,
-    update,
-)
+from ssl_perception.depth.trust.state import ActiveCue, Observation, Trust
+from ssl_perception.depth.trust.update import update
 
 OPTIONS = TrustConfig()
 
@@ -22,7 +18,7 @@ def earned() -> Trust:
     trust = Trust()
     for k in range(400):
         near = 0.7 if k % 4 == 0 else 3.0
-        trust = update(trust, Evidence(0.3 * k, True, near, near, 0.0), OPTIONS)
+        trust = update(trust, Observation(0.3 * k, True, near, near, 0.0), OPTIONS)
     assert trust.trusted
     return trust
 
@@ -36,10 +32,10 @@ def test_trust_survives_a_restart(tmp_path: Path) -> None:
     assert again.trusted
     assert again.threshold == trust.threshold
     assert again.under_stereo == trust.under_stereo
-    assert again.driver is Driver.NONE, "who drives is decided by what is seen now"
+    assert again.active_cue is ActiveCue.NONE, "the active cue follows from what is seen now"
 
 
-def test_without_a_file_nobody_is_trusted(tmp_path: Path) -> None:
+def test_without_a_file_the_student_is_not_trusted(tmp_path: Path) -> None:
     assert load_trust(tmp_path / "none.json", OPTIONS) == (Trust(), "")
 
 
