@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -178,11 +179,12 @@ class Training:
             newest = self.step // STEPS_PER_PAIR
             pair = pairs[max(0, newest - int(rng.integers(WINDOW)))]
             self.optimizer.zero_grad(set_to_none=True)
-            with torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda"):
-                loss = losses(self.model, crop(pair, self.points, rng))
-            loss.total.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.optimizer.step()
+            with _deterministic():
+                with torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda"):
+                    loss = losses(self.model, crop(pair, self.points, rng))
+                loss.total.backward()
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+                self.optimizer.step()
             self.step += 1
             yield Losses(*(part.detach() for part in loss))
 
@@ -238,6 +240,19 @@ class Training:
                 raise
             line = " ".join(str(error).split())
             raise InputError(f"{path}: not a checkpoint of this training: {line}") from None
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Same seed, same weights: with two threads a gradient scattered to shared neighbours would
+    depend on which thread comes first. A GPU operation without such a variant only warns."""
+    before = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)
 
 
 def held_out(pairs: Pairs, count: int, points: int) -> list[Crop]:
