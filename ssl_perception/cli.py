@@ -153,7 +153,7 @@ def evaluate_flow(
 ) -> None:
     """Scene flow against ground truth, methods side by side, zero flow always among them.
 
-    Raw sweeps (kitti-raw) have no truth: there each claimed mover is judged by a third sweep.
+    Raw sweeps (kitti-raw) have no truth: there each detected mover is checked by a third sweep.
     """
     outputs = {"--json": json_file, "--csv": csv_file, "--html": html_file, "--resume": resume}
     if dataset == "kitti-raw":

@@ -1,7 +1,7 @@
 """How sharp moving things are in the accumulated cloud: by flow, by ego motion alone, by nothing.
 
-Points that were claimed to move in an earlier sweep are carried to the last sweep; their distance
-to the nearest point of that sweep tells how well they lie where their object is by then.
+Points that were found moving in an earlier sweep are carried to the last sweep; their distance
+to the nearest point of that sweep measures how well they lie where their object is by then.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def run_evaluate_accumulation(
 def draw(dense: dict[Carrier, Dense], last: SweepFlow, window: float = 24.0) -> Figure:
     """Above: the whole scene with flow, and the window; below: the window in each of the ways.
 
-    The window (m) is where most was claimed to move. Moving points are red, the last sweep's dark.
+    The window (m) is where most points move. Moving points are red, the last sweep's dark.
     """
     figure = Figure(figsize=(12.0, 10.6), layout="constrained")
     grid = figure.add_gridspec(2, 3, height_ratios=(1.55, 1.0))

@@ -1,9 +1,9 @@
-"""Claimed movers, judged by a sweep that the claim never saw. Needs no labels.
+"""Detected movers, checked by a sweep that the detection didn't use. Needs no labels.
 
-A claim is made from sweeps k - 1 and k. Moved on by its velocity to the time of sweep k + 1, and
-taken there with the ego motion, a true mover lies on that sweep; a false one lay better before.
+A detection is made from sweeps k - 1 and k. Extrapolated by its velocity to sweep k + 1, and taken
+there with the ego motion, a true mover lies on that sweep; a false one lay better before.
 It is *confirmed* when its mean nearest-neighbour distance (each capped at 1 m) is below 0.8 of
-what it is without moving. It can't tell a mover from a wall that it slides along.
+what it is without moving. It can't tell a mover from a wall that slides along itself.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from ssl_perception.types import FloatArray, PointCloud
 CAP = 1.0  # m
 CONFIRMED_BELOW = 0.8
 MIN_POINTS = 10
-FIRST_JUDGED = 2  # the third sweep: claims need two before them
+FIRST_JUDGED = 2  # the third sweep: detections need two before them
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim, judged.
+    """One detection, checked.
 
     Attributes:
-        sweep: index of the sweep that it was claimed in.
+        sweep: index of the sweep that it was detected in.
         points: its size.
         centre: (3,) m, in that sweep's frame.
-        velocity: (3,) m/s, claimed.
+        velocity: (3,) m/s, detected.
         moved, unmoved: mean capped distances to the next sweep, m.
     """
 
@@ -58,25 +58,26 @@ class Verdict:
 
 def judge(
     sweep: int,
-    claimed: SweepFlow,
+    detected: SweepFlow,
     following: PointCloud,
-    following_from_claimed: NDArray[np.float64],
+    following_from_detected: NDArray[np.float64],
     interval: float,
 ) -> list[Verdict]:
-    """The claims of one sweep before the next one.
+    """Check the detections of one sweep by the next one.
 
     Args:
-        claimed: the result of sweep k.
+        detected: the result of sweep k.
         following: sweep k + 1, as measured.
-        following_from_claimed: (4, 4) ego motion.
+        following_from_detected: (4, 4) ego motion.
         interval: seconds from k to k + 1.
     """
-    labels = moving_clusters(claimed.cloud, claimed.flow.moving)
+    labels = moving_clusters(detected.cloud, detected.flow.moving)
     tree = cKDTree(following.points)
-    turn, shift = following_from_claimed[:3, :3], following_from_claimed[:3, 3]
+    rotation = following_from_detected[:3, :3]
+    translation = following_from_detected[:3, 3]
 
     def distance(points: FloatArray) -> float:
-        nearest, _ = tree.query(points @ turn.T + shift, distance_upper_bound=CAP)
+        nearest, _ = tree.query(points @ rotation.T + translation, distance_upper_bound=CAP)
         return float(np.minimum(nearest, CAP).mean())
 
     verdicts = []
@@ -84,7 +85,7 @@ def judge(
         mine = labels == label
         if mine.sum() < MIN_POINTS:
             continue
-        points, velocity = claimed.cloud.points[mine], claimed.flow.velocity[mine]
+        points, velocity = detected.cloud.points[mine], detected.flow.velocity[mine]
         verdicts.append(
             Verdict(
                 sweep,
@@ -101,7 +102,7 @@ def judge(
 def run_third_sweep(
     path: Path, config: Config, json_file: Path | None, console: Console
 ) -> dict[str, object]:
-    """Judge every claim of a log of raw sweeps, print the counts, and the unconfirmed ones.
+    """Check every detection in a log of raw sweeps, print the counts, and the unconfirmed ones.
 
     Raises:
         InputError: the log can't be read, or has fewer than four sweeps.
@@ -129,8 +130,8 @@ def run_third_sweep(
         raise InputError(f"{path}: {count} sweeps; the third-sweep test needs four")
     figures: dict[str, object] = {"log": str(path), "sweeps_judged": judged}
     table = Table(box=None, pad_edge=False)
-    for heading in ("claims", "clusters", "points", "clusters a sweep"):
-        table.add_column(heading, justify="left" if heading == "claims" else "right")
+    for heading in ("detections", "clusters", "points", "clusters a sweep"):
+        table.add_column(heading, justify="left" if heading == "detections" else "right")
     for name, chosen in (
         ("confirmed", [v for v in verdicts if v.confirmed]),
         ("unconfirmed", [v for v in verdicts if not v.confirmed]),

@@ -1,4 +1,4 @@
-"""A point in time by which an answer is wanted."""
+"""A point in time by which a result is needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class Deadline:
-    """``Deadline(0.05)``: fifty milliseconds from now. ``Deadline(None)``: no hurry, ever."""
+    """``Deadline(0.05)``: fifty milliseconds from now. ``Deadline(None)``: none."""
 
     def __init__(self, seconds: float | None = None) -> None:
         self.start = time.perf_counter()

@@ -1,7 +1,8 @@
-"""ONNX Runtime sessions that run where they were asked to, or don't run.
+"""ONNX Runtime sessions that run on the configured provider, or fail.
 
-ONNX Runtime falls back to the CPU with a mere log line when a GPU doesn't start. A robot that was
-planned with a GPU must hear of it: here it is an error, unless the fall-back was asked for.
+ONNX Runtime falls back to the CPU with a mere log line when a GPU doesn't start. On a robot
+that was planned with a GPU that must not pass unnoticed: here it is an error, unless the fall-back
+is set.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class CorrespondenceModel(nn.Module):
 
     @property
     def gamma(self) -> Tensor:
-        """Price of mass that goes nowhere, positive."""
+        """Cost of unmatched mass, positive."""
         return torch.exp(self.log_gamma)
 
 
@@ -104,7 +104,7 @@ def correspond(
         source: (N, 3), target: (M, 3), metres.
         source_features: (N, C), target_features: (M, C), of unit length.
         candidates: pairs to consider.
-        prior: per square metre: of two that look alike the nearer is likelier.
+        prior: per square metre: of two similar targets the nearer is likelier.
     """
     index = candidates.index
     similarity = _similarity(source_features, target_features, index)

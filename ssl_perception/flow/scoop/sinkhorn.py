@@ -36,7 +36,7 @@ def transport(
             pair (i, j) is simply source i with target j.
         allowed: (N, k) bool, pairs within the support.
         columns: M, the number of target points.
-        epsilon, gamma: positive scalars: blur, and price of lost mass.
+        epsilon, gamma: positive scalars: entropic blur, and cost of unmatched mass.
         iterations: of Sinkhorn; SCOOP takes one.
 
     Returns:

@@ -1,13 +1,13 @@
 """Training SCOOP's correspondence without labels, from streets made by seed or from a dataset.
 
-A step takes a crop of one pair, turned at random, and descends (SCOOP, section 3.3)
+A step takes a crop of one pair, rotated at random, and descends (SCOOP, section 3.3)
 
     mean_i c_i g(d_i)  +  0.1 (1 - mean_i c_i)  +  w mean_i mean_{j in N(i)} |f_i - f_j|_1
 
 with d the distance of the moved point to the target, c the confidence, N 32 neighbours. Three
-things differ from the paper, which trains on clouds where everything moves: far distances pull no
-more (g(d) = d² t² / (d² + t²)); w is 1 rather than 10, or standing still is the answer to all; and
-of two targets that look alike the nearer is likelier (``config.Scoop.prior``). Crops are centred on
+things differ from the paper, which trains on clouds where everything moves: far distances have
+no gradient (g(d) = d² t² / (d² + t²)); w is 1 rather than 10, which zero flow minimises; and of two
+similar targets the nearer is likelier (``config.ScoopConfig.prior``). Crops are centred on
 points that the target doesn't explain more often than not, for the same reason.
 
 Every step draws from a generator of its own, (seed, step), and the pairs pass by in the order of
@@ -104,45 +104,45 @@ class Pairs:
 
 
 def crop(pair: Pair, points: int, rng: np.random.Generator) -> Crop:
-    """``points`` of either cloud around one place, turned about the vertical, perhaps mirrored."""
+    """``points`` of either cloud around one place, rotated about the vertical, perhaps mirrored."""
     for _ in range(100):
         hard = len(pair.unexplained) > 0 and rng.random() < 0.6
         at = rng.choice(pair.unexplained) if hard else rng.integers(len(pair.source))
         radius = rng.uniform(*RADIUS)
-        here = _within(pair.source, pair.source[at], radius)
-        there = _within(pair.target, pair.source[at], radius + 2.0)
-        if min(len(here), len(there)) >= points:
+        source = _within(pair.source, pair.source[at], radius)
+        target = _within(pair.target, pair.source[at], radius + 2.0)
+        if min(len(source), len(target)) >= points:
             break
     else:  # a thin cloud: take it all
-        here, there = np.arange(len(pair.source)), np.arange(len(pair.target))
+        source, target = np.arange(len(pair.source)), np.arange(len(pair.target))
     angle = rng.uniform(0.0, 2.0 * np.pi)
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     cos, sin = np.cos(angle), np.sin(angle)
-    turn = np.array([[mirror * cos, mirror * sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
+    rotation = np.array([[mirror * cos, mirror * sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
     clouds = []
-    for cloud, chosen in ((pair.source, here), (pair.target, there)):
+    for cloud, chosen in ((pair.source, source), (pair.target, target)):
         some = rng.choice(chosen, min(points, len(chosen)), replace=False)
-        clouds.append((cloud[some] - pair.source[at]) @ turn)
+        clouds.append((cloud[some] - pair.source[at]) @ rotation)
     return Crop(*clouds)
 
 
 def losses(model: CorrespondenceModel, crop: Crop) -> Losses:
     """The self-supervised loss of one crop; gradients flow to the model."""
     device = model.log_epsilon.device
-    here, there = (torch.from_numpy(cloud).to(device) for cloud in crop)
+    source, target = (torch.from_numpy(cloud).to(device) for cloud in crop)
     graph, other = (neighbour_graph(cloud).to(device) for cloud in crop)
     found = correspond(
         model,
-        here,
-        there,
-        model.features(here, graph),
-        model.features(there, other),
-        all_pairs(here, there, SUPPORT),
+        source,
+        target,
+        model.features(source, graph),
+        model.features(target, other),
+        all_pairs(source, target, SUPPORT),
         PRIOR,
     )
-    moved = here + found.flow
-    nearest = NeighbourIndex(there).nearest(moved)
-    square = (moved - there[nearest]).square().sum(dim=1)
+    moved = source + found.flow
+    nearest = NeighbourIndex(target).nearest(moved)
+    square = (moved - target[nearest]).square().sum(dim=1)
     bounded = square * TRUNCATION**2 / (square + TRUNCATION**2)
     chamfer = (found.confidence * bounded).mean()
     doubt = (1.0 - found.confidence).mean()
