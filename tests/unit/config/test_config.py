@@ -1,3 +1,4 @@
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,12 @@ from ssl_perception.errors import InputError
 from ssl_perception.flow import METHODS
 
 ROOT = Path(__file__).resolve().parents[3]
+_SPEC = importlib.util.spec_from_file_location(
+    "section_reads", Path(__file__).with_name("section_reads.py")
+)
+assert _SPEC is not None and _SPEC.loader is not None
+section_reads = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(section_reads)
 
 
 def test_defaults_are_valid_and_every_setting_says_what_it_is() -> None:
@@ -122,15 +129,62 @@ def test_an_old_name_is_one_error_that_names_the_new_one(old: str, new: str) -> 
 
 
 def test_every_setting_is_read_somewhere() -> None:
-    """One that nobody reads changes nothing, whatever the docs say."""
-    sources = [
-        f for part in ("ssl_perception", "sim", "ros_ws") for f in (ROOT / part).rglob("*.py")
-    ]
-    text = "".join(f.read_text(encoding="utf-8") for f in sources if f.name != "config.py")
-    read = set(re.findall(r"\.(\w+)", text))
-    assert [
-        s.name for s in config.settings(config.Config) if s.name.split(".")[-1] not in read
-    ] == []
+    """One that nothing reads changes nothing, whatever the docs say."""
+    files = [f for part in ("ssl_perception", "sim", "ros_ws") for f in (ROOT / part).rglob("*.py")]
+    declared = ROOT / "ssl_perception" / "config"
+    read = section_reads.reads(f.read_text(encoding="utf-8") for f in files if f.parent != declared)
+    leaves = dict(section_reads.leaves(config.Config))
+    assert [name for leaf, name in leaves.items() if leaf not in read] == []
+
+
+def test_a_setting_that_is_read_in_another_section_alone_is_not_read() -> None:
+    source = """
+def chosen(config: Config, scan: ScanConfig | None, other: object) -> object:
+    mine = config.stereo
+    return mine.block, scan.sectors, other.huber, config.learner, config.trust.z
+"""
+    leaves = dict(section_reads.leaves(config.Config))
+    read = {leaves[leaf] for leaf in section_reads.reads([source]) if leaf in leaves}
+    assert read == {"stereo.block", "scan.sectors", "trust.z"}
+
+
+def test_a_preset_is_what_its_name_gives_as_a_ros_parameter() -> None:
+    """The nodes start from ``flat(preset(name))``: put together again it is the same."""
+    assert config.presets() == ["drone"]
+    drone = config.preset("drone")
+    assert drone != config.Config()
+    values = config.flat(drone)
+    assert set(values) == {setting.name for setting in config.settings(config.Config)}
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *path, leaf = name.split(".")
+        place = tree
+        for part in path:
+            place = place.setdefault(part, {})
+        place[leaf] = value
+    assert config.from_dict(tree) == drone
+
+
+def test_an_unknown_preset_is_one_line_that_lists_the_known() -> None:
+    with pytest.raises(InputError, match="preset 'boat' is not one of drone"):
+        config.preset("boat")
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(config.RENAMED.items()))
+def test_a_renamed_setting_is_one_line_with_the_new_name(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    known = {setting.name for setting in config.settings(config.Config)}
+    assert new in known and old not in known
+    section, leaf = old.split(".")
+    file = tmp_path / "old.yaml"
+    file.write_text(f"{section}: {{{leaf}: 0.5}}\n")
+    line = re.escape(f"{old}: is now called {new}")
+    with pytest.raises(InputError, match=line) as caught:
+        config.load(file)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=re.escape(f"{old} is now called {new}")):
+        config.override(config.Config(), [f"{old}=0.5"])
 
 
 def test_the_documented_settings_are_the_real_ones() -> None:
