@@ -1,49 +1,56 @@
-"""Stereo dies in mid-flight: told and drawn as it was."""
+"""A flight that loses stereo: recorded and drawn as it was."""
 
 from __future__ import annotations
 
+import json
+from io import StringIO
 from pathlib import Path
 
 import cv2
 import pytest
-from ssl_perception_sim.experiments.one_eye import Story
-from typer.testing import CliRunner
+from rich.console import Console
 
-from ssl_perception.depth.trust.state import Driver
-from ssl_perception_sim.experiments import one_eye
-from ssl_perception_sim.experiments.persistence import Plan
+from ssl_perception.depth.trust.state import ActiveCue
+from ssl_perception.errors import InputError
+from ssl_perception_sim.experiments import stereo_loss
+from ssl_perception_sim.experiments.stereo_loss import StereoLoss, run_stereo_loss
 
 LEARN, ALONE = 0.1, 0.05  # minutes: 60 and 30 frames
 
 
 @pytest.fixture(scope="module")
-def story() -> Story:
-    return one_eye.fly(2, LEARN, ALONE, Plan().trust)
+def flown() -> StereoLoss:
+    return stereo_loss.fly(2, LEARN, ALONE)
 
 
-def test_who_has_not_earned_it_does_not_fly_on(story: Story) -> None:
-    assert set(story.drivers[5:59]) == {Driver.STEREO}
-    assert set(story.drivers[61:]) == {Driver.NONE}
-    assert len(story.way) == 90 and story.crashes == 0
+def test_without_trust_the_drone_stands_still(flown: StereoLoss) -> None:
+    assert set(flown.cues[5:59]) == {ActiveCue.STEREO}
+    assert set(flown.cues[61:]) == {ActiveCue.NONE}
+    assert len(flown.positions) == 90 and flown.crashes == 0
 
 
-def test_moments_show_both_eyes_and_then_one(story: Story) -> None:
-    assert [moment.stereo.valid for moment in story.moments] == [True, True, False]
-    assert [moment.mono.valid for moment in story.moments] == [False, True, True]
-    assert all(moment.truth.min() > 0 for moment in story.moments)
+def test_moments_show_stereo_valid_and_then_lost(flown: StereoLoss) -> None:
+    moments = flown.timeline.moments
+    assert [moment.stereo.valid for moment in moments] == [True, True, False]
+    assert all(moment.truth is not None and moment.truth.min() > 0 for moment in moments)
 
 
-def test_the_picture_is_drawn(
-    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_picture_is_drawn_and_the_figures_are_written(
+    flown: StereoLoss, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one_eye, "fly", lambda *_: story)
-    app = one_eye.typer.Typer()
-    app.command()(one_eye.main)
-    given = ["--learn", str(LEARN), "--alone", str(ALONE)]
-    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "a.png")])
-    assert result.exit_code == 0 and "driven by none 100%" in result.output
-    picture = cv2.imread(str(tmp_path / "a.png"))
-    assert picture.shape[1] > 1000
-    monkeypatch.setattr(one_eye, "fly", lambda *_: pytest.fail("flown before the file was tried"))
-    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "a.png" / "b.png")])
-    assert result.exit_code == 2 and "error:" in result.output
+    monkeypatch.setattr(stereo_loss, "fly", lambda *_, **__: flown)
+    out, figures = Console(file=StringIO(), width=200), tmp_path / "a.json"
+    run_stereo_loss(2, LEARN, ALONE, tmp_path / "a.png", figures, out)
+    assert "none 100%" in out.file.getvalue()  # type: ignore[attr-defined]
+    assert json.loads(figures.read_text())["active_cue_after"] == {"none": 1.0}
+    assert cv2.imread(str(tmp_path / "a.png")).shape[1] > 1000
+
+
+def test_a_picture_that_cannot_be_written_is_found_before_the_flight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(stereo_loss, "fly", lambda *_, **__: pytest.fail("flown"))
+    with pytest.raises(InputError, match="file"):
+        picture = tmp_path / "file" / "a.png"
+        run_stereo_loss(2, LEARN, ALONE, picture, None, Console(file=StringIO()))
