@@ -332,7 +332,12 @@ def bench_flow(
     priors: Annotated[
         bool, typer.Option("--priors", help="The published priors as well: minutes.")
     ] = False,
-    markdown: Annotated[Path | None, typer.Option(help="Page to write.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Page to write, whole: BENCHMARK.md.")
+    ] = None,
+    note: Annotated[
+        list[str] | None, typer.Option(help="Sentence for the page; several times.")
+    ] = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     json_file: JsonFile = None,
@@ -343,7 +348,7 @@ def bench_flow(
     config = _config(config_file, settings)
     outputs = {"--markdown": markdown, "--json": json_file}
     check_outputs([*(log or []), pair, *_files(config_file, config)], outputs)
-    run_bench_flow(config, log or [], pair, sweeps, priors, json_file, markdown, out)
+    run_bench_flow(config, log or [], pair, sweeps, priors, json_file, markdown, out, note or [])
 
 
 @bench.command("depth")
