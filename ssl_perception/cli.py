@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from ssl_perception import config as configuration
+from ssl_perception.commands.seeds import SEEDS_HELP, parse_seeds
 from ssl_perception.errors import InputError
 from ssl_perception.io.output_paths import check_outputs
 
@@ -51,6 +52,10 @@ Settings = Annotated[
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write every figure printed to this file.")
 ]
+Resume = Annotated[
+    Path | None, typer.Option(help="Keeps each result; a killed run goes on from it.")
+]
+Seeds = Annotated[str, typer.Option(help=SEEDS_HELP)]
 
 
 def _config(path: Path | None, settings: list[str] | None) -> configuration.Config:
@@ -141,38 +146,29 @@ def evaluate_flow(
         list[str] | None, typer.Option(help="Solver, or solver:preset; give several times.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the solvers that draw numbers.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many pairs (sweeps).")
+    ] = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     json_file: JsonFile = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Table to write.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Page to write.")] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Keeps each result; a killed run goes on from it.")
-    ] = None,
+    resume: Resume = None,
 ) -> None:
     """Scene flow against ground truth, methods side by side, zero flow always among them.
 
-    Raw sweeps (kitti-raw) have no truth: there each detected mover is checked by a third sweep.
+    Raw sweeps (kitti-raw) have no truth: there each detected mover is checked on a third sweep.
     """
-    outputs = {"--json": json_file, "--csv": csv_file, "--html": html_file, "--resume": resume}
-    if dataset == "kitti-raw":
-        from ssl_perception.commands.evaluate_third_sweep import run_third_sweep
-
-        chosen = [*(settings or []), *(f"flow.method={name}" for name in method or [])]
-        config = _config(config_file, chosen)
-        check_outputs([path, *_files(config_file, config)], outputs)
-        run_third_sweep(path, config, json_file, out)
-        return
     from ssl_perception.commands.evaluate_flow import run_evaluate_flow
 
     config = _config(config_file, settings)
+    outputs = {"--json": json_file, "--csv": csv_file, "--html": html_file, "--resume": resume}
     check_outputs([path, *_files(config_file, config)], outputs)
-
     run_evaluate_flow(
         dataset,
         path,
-        method or ["rigid_cluster"],
+        method or [config.flow.method],
         seed,
         config,
         json_file,
@@ -218,6 +214,45 @@ def evaluate_depth(
     config = _config(config_file, settings)
     check_outputs([path, student, *_files(config_file, config)], {"--json": json_file})
     run_evaluate_depth(dataset, path, config, json_file, out, student)
+
+
+@evaluate.command("streets")
+def evaluate_streets(
+    seeds: Seeds = "5",
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="any, coaches, hills, walkers or crowd; several times; all if none."),
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Solver, or solver:preset; give several times.")
+    ] = None,
+    xyz: Annotated[bool, typer.Option("--xyz", help="Leave the time of each point out.")] = False,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    json_file: JsonFile = None,
+    resume: Resume = None,
+) -> None:
+    """Scene flow on simulated streets, by kind of street and by class. One street per seed."""
+    from ssl_perception_sim.experiments.street_scores import KINDS, run_evaluate_streets
+
+    config = _config(config_file, settings)
+    outputs = {"--json": json_file, "--resume": resume}
+    check_outputs(_files(config_file, config), outputs)
+    methods, kinds = method or [config.flow.method], kind or list(KINDS)
+    run_evaluate_streets(parse_seeds(seeds), kinds, methods, xyz, config, json_file, resume, out)
+
+
+@evaluate.command("realism")
+def evaluate_realism(
+    path: Annotated[Path, typer.Argument(help="Folder of the real recordings.")],
+    seeds: Seeds = "40..44",
+    json_file: JsonFile = None,
+) -> None:
+    """Simulated streets and real recordings by the same figures. One street per seed."""
+    from ssl_perception_sim.experiments.realism import run_evaluate_realism
+
+    check_outputs([path], {"--json": json_file})
+    run_evaluate_realism(path, parse_seeds(seeds), json_file, out)
 
 
 @app.command()
@@ -297,7 +332,12 @@ def bench_flow(
     priors: Annotated[
         bool, typer.Option("--priors", help="The published priors as well: minutes.")
     ] = False,
-    markdown: Annotated[Path | None, typer.Option(help="Page to write.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Page to write, whole: BENCHMARK.md.")
+    ] = None,
+    note: Annotated[
+        list[str] | None, typer.Option(help="Sentence for the page; several times.")
+    ] = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     json_file: JsonFile = None,
@@ -308,7 +348,7 @@ def bench_flow(
     config = _config(config_file, settings)
     outputs = {"--markdown": markdown, "--json": json_file}
     check_outputs([*(log or []), pair, *_files(config_file, config)], outputs)
-    run_bench_flow(config, log or [], pair, sweeps, priors, json_file, markdown, out)
+    run_bench_flow(config, log or [], pair, sweeps, priors, json_file, markdown, out, note or [])
 
 
 @bench.command("depth")
@@ -328,9 +368,66 @@ def bench_depth(
     run_bench_depth(config, json_file, out, frames)
 
 
+@bench.command("simulator")
+def bench_simulator(json_file: JsonFile = None) -> None:
+    """The simulator's stereo pairs, lidar sweeps and streets (taskset -c 1: on one core)."""
+    from ssl_perception_sim.experiments.speed import run_bench_simulator
+
+    check_outputs([], {"--json": json_file})
+    run_bench_simulator(json_file, out)
+
+
+@experiment.command("flight")
+def experiment_flight(
+    seeds: Seeds = "5",
+    minutes: Annotated[float, typer.Option(min=0.1, max=600.0, help="Of each flight.")] = 10.0,
+    ros: Annotated[bool, typer.Option("--ros", help="Through the ROS 2 nodes.")] = False,
+    json_file: JsonFile = None,
+    resume: Resume = None,
+) -> None:
+    """A drone flies through rooms on stereo: crashes, clearance, distance. One room per seed."""
+    from ssl_perception_sim.experiments.fly import run_flight
+
+    check_outputs([], {"--json": json_file, "--resume": resume})
+    run_flight(parse_seeds(seeds), minutes, ros, json_file, resume, out)
+
+
+@experiment.command("stereo-loss")
+def experiment_stereo_loss(
+    picture: Annotated[Path, typer.Option("--out", help="PNG picture to write.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of room and student.")] = 2,
+    learn: Annotated[float, typer.Option(min=0.1, max=600.0, help="Minutes with stereo.")] = 6.0,
+    alone: Annotated[
+        float, typer.Option(min=0.05, max=600.0, help="Minutes after stereo is lost.")
+    ] = 3.0,
+    json_file: JsonFile = None,
+) -> None:
+    """One flight that loses stereo after learning from it: path, trust and depth as a picture."""
+    from ssl_perception_sim.experiments.stereo_loss import run_stereo_loss
+
+    check_outputs([], {"--out": picture, "--json": json_file})
+    run_stereo_loss(seed, learn, alone, picture, json_file, out)
+
+
+@experiment.command("forgetting")
+def experiment_forgetting(
+    seeds: Annotated[str, typer.Option(help=f"Rooms, in the order flown. {SEEDS_HELP}")] = "2,3",
+    unseen: Annotated[int, typer.Option(min=0, help="Seed of a room that is never flown.")] = 4,
+    minutes: Annotated[float, typer.Option(min=0.1, max=600.0, help="In each room.")] = 5.0,
+    json_file: JsonFile = None,
+) -> None:
+    """Is a room forgotten in the next one? Memory for coverage against the newest frames only."""
+    from ssl_perception_sim.experiments.forgetting import run_forgetting
+
+    check_outputs([], {"--json": json_file})
+    run_forgetting(parse_seeds(seeds), unseen, minutes, json_file, out)
+
+
 @experiment.command("persistence")
 def experiment_persistence(
-    folder: Annotated[Path, typer.Option("--out", help="Folder of results; resumes there.")],
+    folder: Annotated[
+        Path, typer.Option("--out", help="Folder of a JSON file per flight; resumes there.")
+    ],
     scheme: Annotated[
         list[str] | None,
         typer.Option(help="stereo, cold_turkey, dagger, training_wheels or gated; several times."),
@@ -338,7 +435,7 @@ def experiment_persistence(
     student: Annotated[
         list[str] | None, typer.Option(help="network or textons; several times.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Rooms.")] = 5,
+    seeds: Seeds = "5",
     minutes: Annotated[float, typer.Option(min=0.1, help="Length of a test.")] = 10.0,
     learn_minutes: Annotated[
         list[float] | None,
@@ -348,9 +445,20 @@ def experiment_persistence(
     settings: Settings = None,
     processes: Annotated[int, typer.Option(min=1, help="Flights at a time.")] = 2,
     report: Annotated[Path | None, typer.Option(help="HTML page with tables and curves.")] = None,
+    csv_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            help="Table of all flights in --out, a row per test; beside it FILE_curves.csv, "
+            "FILE_failures.csv and FILE_plans.json.",
+        ),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Stereo teaches, then dies: who flies on best? Hours; stop and resume at will."""
+    """Stereo teaches the student, then fails: how well does the drone fly on? One room per seed.
+
+    Takes hours; stop it at any time and start it again with the same --out.
+    """
     from ssl_perception_sim.experiments.persistence import SCHEMES, Plan
     from ssl_perception_sim.experiments.persistence_report import run_persistence
 
@@ -361,11 +469,12 @@ def experiment_persistence(
     run_persistence(
         scheme or list(SCHEMES),
         student or ["network", "textons"],
-        seeds,
+        parse_seeds(seeds),
         plan,
         folder,
         processes,
         json_file,
+        csv_file,
         report,
         out,
     )

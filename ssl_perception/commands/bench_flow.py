@@ -1,14 +1,17 @@
-"""``ssl-perception bench flow``: how long scene flow takes here, and what haste costs.
+"""``ssl-perception bench flow``: how long scene flow takes here, and what a deadline costs.
 
 Raw sweeps through the online runtime, stage by stage; the solver alone from ten to three hundred
-thousand points and beside the published priors, all in this process; and the error of the answer
-under a deadline.
+thousand points and beside the published priors, all in this process; and the error of the flow
+under a deadline. ``--markdown`` writes the whole page, with the command that made it.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,20 @@ DEADLINES = (0.005, 0.01, 0.02, 0.05, 0.1)  # s
 REPEATS = 15
 PRIORS = ("nsfp:argoverse-8192", "fast_nsf:readme-8192")
 STREET_SECONDS = 12.0
+NOTES = (
+    "Recordings are played back and forth until there are enough sweeps, so ego motion jumps at "
+    "each reversal. A first sweep has nothing to be compared with and doesn't count.",
+    "Times are of this machine as it was during the run; on a shared machine they vary with its "
+    "load. Ratios are of one process and vary less. `flow.deadline` bounds the time per sweep.",
+)
+LEGENDS = {
+    "online": "Wall time of `OnlineFlow.process`; MB: resident memory of the process.",
+    "stages": "ms, p50 / p95 over the same sweeps; beams run beside ground on a second thread.",
+    "solver": "`estimate_flow` on random subsets of one pair, ego-compensated and without ground.",
+    "deadline": "`estimate_flow(seconds=...)`; 3-way m: mean of the end-point errors of foreground "
+    "dynamic, foreground static and background static points.",
+    "methods": "Published priors with 8192 points; ratio: time over that of `rigid_cluster`.",
+}
 
 
 def run_bench_flow(
@@ -48,27 +65,34 @@ def run_bench_flow(
     json_file: Path | None,
     markdown: Path | None,
     console: Console,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measure, print, and write what was asked for.
 
     Args:
-        logs: recordings of raw sweeps; each is run forth and back until ``sweeps`` are done, and
+        logs: recordings of raw sweeps; each is run back and forth until ``sweeps`` are done, and
             then simulated streets.
         pair: labelled pair for the deadlines and the priors; None: a simulated one.
         priors: run the published priors, too (a minute or two).
         markdown: page to write, e.g. BENCHMARK.md.
+        notes: sentences for the page and the JSON, e.g. on the state of the machine.
 
     Raises:
         InputError: a recording can't be read or has no sweeps, or a file can't be written.
     """
+    load = os.getloadavg()[0]
     warm_up(config)
     installation = examine()
     figures: dict[str, Any] = {
+        "command": _command(config, logs, pair, sweeps, priors, json_file, markdown, notes),
+        "date": time.strftime("%Y-%m-%d"),
+        "load_before": load,
+        "notes": list(notes),
         "versions": {"ssl_perception": ssl_perception.__version__, **installation["parts"]},
         "machine": installation["machine"],
         "online": {},
     }
-    streams = {log.name: _forth_and_back(log, config) for log in logs}
+    streams = {log.name: _back_and_forth(log, config) for log in logs}
     streams["simulated street"] = _street()
     for name, stream in streams.items():
         figures["online"][name] = _online(name, stream, sweeps, config, console)
@@ -80,12 +104,13 @@ def run_bench_flow(
     figures["deadline"] = _deadlines(sample, console)
     figures["methods"] = _methods(sample, priors, console)
     tables = _tables(figures)
-    for title, rows in tables:
+    for title, rows, legend in tables:
         console.print(f"\n{title}")
         table = Table(*rows[0], box=None, pad_edge=False)
         for row in rows[1:]:
             table.add_row(*row)
         console.print(table)
+        console.print(legend)
     if json_file is not None:
         write_json(json_file, figures)
     if markdown is not None:
@@ -93,8 +118,8 @@ def run_bench_flow(
     return figures
 
 
-def _forth_and_back(path: Path, config: Config) -> Iterator[PointCloud]:
-    """A recording's sweeps for ever, with stamps that go on; backwards every second time."""
+def _back_and_forth(path: Path, config: Config) -> Iterator[PointCloud]:
+    """A recording's sweeps, endlessly, backwards every second time; stamps always go forward."""
     clouds = [r.value for r in open_log(path, config.topics) if isinstance(r.value, PointCloud)]
     if len(clouds) < 2:
         raise InputError(f"{path}: two sweeps at least are needed")
@@ -242,7 +267,8 @@ def _ms(seconds: list[float], percentile: float) -> float:
     return float(np.percentile(seconds, percentile)) * 1e3 if seconds else float("nan")
 
 
-def _tables(figures: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
+def _tables(figures: dict[str, Any]) -> list[tuple[str, list[list[str]], str]]:
+    """Title, rows (the heading first) and legend of each table."""
     online = [
         ["sweeps", "points", "p50 ms", "p95 ms", "max ms", "MB after a tenth", "MB at the end"]
     ]
@@ -276,7 +302,7 @@ def _tables(figures: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
         ]
         for row in figures["deadline"]
     ]
-    methods = [["method", "s", "times rigid_cluster", "steps", "3-way m"]]
+    methods = [["method", "s", "ratio", "iterations", "3-way m"]]
     methods += [
         [
             row["method"],
@@ -288,19 +314,70 @@ def _tables(figures: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
         for row in figures["methods"]
     ]
     return [
-        ("Raw sweeps, everything included", online),
-        ("Stages", stages),
-        (f"The solver alone, {figures['dense_pair']}", scaling),
-        (f"Under a deadline, {figures['pair']}", deadline),
-        (f"Methods in one process, {figures['pair']}", methods),
+        ("Online pipeline on raw sweeps", online, LEGENDS["online"]),
+        ("Stages of the online pipeline", stages, LEGENDS["stages"]),
+        (f"Solver alone, {figures['dense_pair']}", scaling, LEGENDS["solver"]),
+        (f"Solver under a deadline, {figures['pair']}", deadline, LEGENDS["deadline"]),
+        (f"Methods in one process, {figures['pair']}", methods, LEGENDS["methods"]),
     ]
 
 
-def _markdown(figures: dict[str, Any], tables: list[tuple[str, list[list[str]]]]) -> str:
+def _command(
+    config: Config,
+    logs: list[Path],
+    pair: Path | None,
+    sweeps: int,
+    priors: bool,
+    json_file: Path | None,
+    markdown: Path | None,
+    notes: Sequence[str],
+) -> str:
+    """The command line that runs this again; settings that differ from the defaults in full."""
+    words = ["ssl-perception", "bench", "flow"]
+    for log in logs:
+        words += ["--log", str(log)]
+    if pair is not None:
+        words += ["--pair", str(pair)]
+    words += ["--sweeps", str(sweeps), *(["--priors"] if priors else [])]
+    for note in notes:
+        words += ["--note", note]
+    defaults = _flat(Config().model_dump(mode="json"))
+    for key, value in _flat(config.model_dump(mode="json")).items():
+        if value != defaults[key]:
+            words += ["--set", f"{key}={json.dumps(value)}"]
+    if json_file is not None:
+        words += ["--json", str(json_file)]
+    if markdown is not None:
+        words += ["--markdown", str(markdown)]
+    return shlex.join(words)
+
+
+def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            leaves |= _flat(value, f"{above}{name}.")
+        else:
+            leaves[above + name] = value
+    return leaves
+
+
+def _markdown(figures: dict[str, Any], tables: list[tuple[str, list[list[str]], str]]) -> str:
     machine = ", ".join(f"{key} {value}" for key, value in figures["machine"].items())
-    lines = ["# Benchmark", "", f"Written by `ssl-perception bench flow`. {machine}.", ""]
-    for title, rows in tables:
+    lines = [
+        "# Benchmark",
+        "",
+        f"Measured on {figures['date']} with",
+        "",
+        f"    {figures['command']}",
+        "",
+        f"Machine: {machine}; load average before the run {figures['load_before']:.1f}.",
+        "",
+        *(f"- {note}" for note in (*NOTES, *figures["notes"])),
+        "",
+    ]
+    for title, rows, legend in tables:
         lines += [f"## {title}", "", f"| {' | '.join(rows[0])} |", "|---" * len(rows[0]) + "|"]
         lines += [f"| {' | '.join(row)} |" for row in rows[1:]]
-        lines.append("")
-    return "\n".join(lines)
+        lines += ["", legend, ""]
+    return "\n".join(lines).rstrip() + "\n"

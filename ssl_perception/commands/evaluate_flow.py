@@ -9,9 +9,7 @@ its motion counts as part of the answer. What it answers alone is a row of its o
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import math
 import time
 from collections.abc import Iterable
@@ -34,7 +32,7 @@ from ssl_perception.evaluation.flow_metrics import (
     score,
     three_way,
 )
-from ssl_perception.evaluation.kept_results import KeptResults, Result
+from ssl_perception.evaluation.kept_results import KeptResults, Result, fingerprint
 from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.flow import estimate_flow, find
 from ssl_perception.flow.online.ego_motion import EgoMotion
@@ -79,6 +77,8 @@ def run_evaluate_flow(
 ) -> dict[str, Any]:
     """Score every method on every pair, print the table, write what was asked for.
 
+    Raw sweeps (``kitti-raw``) have no true flow: there the third-sweep test runs.
+
     Args:
         limit: at most so many pairs, the first ones; None: all.
         resume: JSON-lines file that takes each result as it comes. A run that was killed goes on
@@ -92,9 +92,16 @@ def run_evaluate_flow(
     """
     for method in methods:
         find(method)
+    if dataset == "kitti-raw":
+        from ssl_perception.commands.evaluate_third_sweep import run_third_sweep
+
+        files = (limit, csv_file, html_file, resume)
+        return run_third_sweep(path, methods, seed, config, json_file, console, *files)
     samples = open_flow(dataset, path)
     count = len(samples) if limit is None else min(limit, len(samples))
-    done = KeptResults(resume, _fingerprint(dataset, path, len(samples), seed, config))
+    data = (dataset, str(path.resolve()), len(samples), seed)
+    settings = (config.flow.model_dump_json(), config.ego_motion.model_dump_json())
+    done = KeptResults(resume, fingerprint(*data, *settings))
     names = [ZERO, *([] if samples[0].ego_compensated else [EGO]), *dict.fromkeys(methods)]
     warm = {ZERO, EGO}
     with progress_bar(console) as bar:
@@ -249,14 +256,6 @@ def _providers(method: str, config: Config) -> list[str] | None:
     from ssl_perception.flow.solvers.scoop import providers
 
     return providers(find(method, flow=config.flow)[1])
-
-
-def _fingerprint(dataset: str, path: Path, count: int, seed: int, config: Config) -> str:
-    what = [
-        *(ssl_perception.__version__, dataset, str(path.resolve()), count, seed),
-        *(config.flow.model_dump_json(), config.ego_motion.model_dump_json()),
-    ]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
 def _row(name: str, figures: dict[str, float | None]) -> list[str]:

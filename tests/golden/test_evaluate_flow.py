@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ssl_perception import cli
-from ssl_perception.commands.evaluate_third_sweep import judge
 from ssl_perception.errors import InputError
+from ssl_perception.evaluation.third_sweep import judge
 from ssl_perception.flow.online.online import SweepFlow
 from ssl_perception.types import PointCloud, SceneFlow
 
@@ -95,6 +95,42 @@ def test_movers_on_raw_sweeps_stand_the_third_sweep(
     found = json.loads(figures.read_text())
     assert found["unconfirmed_per_sweep"] <= 0.5
     assert found["confirmed_points"] >= points
+
+
+def test_raw_sweeps_take_every_option(data: Path, tmp_path: Path) -> None:
+    """Several methods, a preset among them; each figure of one is of that one."""
+    log, kept = str(data / "lidar_seq_kitti_road"), tmp_path / "state.jsonl"
+    figures, table, page = (tmp_path / name for name in ("f.json", "f.csv", "f.html"))
+    outputs = ("--json", str(figures), "--csv", str(table), "--html", str(page))
+    common = (log, "--dataset", "kitti-raw", "--limit", "2", "--resume", str(kept))
+    methods = ("--method", "rigid_cluster", "--method", "fast_nsf:patient-2048")
+    few = ("--set", "flow.fast_nsf.iterations=3")
+    evaluate(*common, *methods, *few, *outputs)
+    found = json.loads(figures.read_text())
+    assert list(found["methods"]) == ["rigid_cluster", "fast_nsf:patient-2048"]
+    ours, prior = found["methods"].values()
+    assert ours != prior
+    assert ours["sweeps_judged"] == prior["sweeps_judged"] == 2
+    assert ours.items() <= found.items(), "the first method's figures are at the top, too"
+    assert found["settings"]["fast_nsf:patient-2048"]["points"] == 2048
+    assert table.read_text().count("\n") == 3
+    assert "fast_nsf:patient-2048" in page.read_text()
+
+    marked = kept.read_text().replace('"judged": 2', '"judged": 7')
+    kept.write_text(marked)
+    evaluate(*common, *methods, *few, "--json", str(figures))
+    again = json.loads(figures.read_text())
+    assert again["sweeps_judged"] == 7, "taken from the file, not computed again"
+    with pytest.raises(InputError, match="other settings, seed or data"):
+        evaluate(*common, *methods, *few, "--set", "flow.max_gap=0.4")
+
+
+def test_raw_sweeps_refuse_what_they_cannot_use(data: Path) -> None:
+    log = str(data / "lidar_seq_kitti_road")
+    with pytest.raises(InputError, match="--seed 1: on raw sweeps"):
+        evaluate(log, "--dataset", "kitti-raw", "--seed", "1")
+    with pytest.raises(InputError, match="nsfp:moon"):
+        evaluate(log, "--dataset", "kitti-raw", "--method", "nsfp:moon")
 
 
 def test_a_false_mover_is_not_confirmed() -> None:

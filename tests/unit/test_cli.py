@@ -1,9 +1,15 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+import typer.core
+import typer.main
+from typer.testing import CliRunner
 
 from ssl_perception import cli
 
@@ -18,11 +24,46 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_names_the_commands() -> None:
+def commands(group: Any, *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group of the app, by the words that call it."""
+    for name, command in group.commands.items():
+        yield (*above, name), command
+        if isinstance(command, typer.core.TyperGroup):
+            yield from commands(command, *above, name)
+
+
+COMMANDS = dict(commands(typer.main.get_command(cli.app)))
+
+
+def test_the_documented_commands_are_there() -> None:
+    documented = {
+        "demo", "replay", "simulate", "doctor", "evaluate flow", "evaluate depth",
+        "evaluate accumulation", "evaluate streets", "evaluate realism", "train scoop",
+        "export onnx", "export scoop", "bench flow", "bench depth", "bench simulator",
+        "experiment flight", "experiment forgetting", "experiment stereo-loss",
+        "experiment persistence",
+    }  # fmt: skip
+    assert documented <= {" ".join(words) for words in COMMANDS}
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help(words: tuple[str, ...]) -> None:
+    """A sentence on the command, one on each of its options, and ``--help`` that prints them."""
+    command = COMMANDS[words]
+    summary = command.help or ""
+    assert len(summary.split()) >= 3, "what does it do?"
+    result = CliRunner().invoke(cli.app, [*words, "--help"], terminal_width=200)
+    assert result.exit_code == 0
+    assert summary.split(".")[0].split("\n")[0] in " ".join(result.output.split())
+    for option in command.params:
+        assert option.name == "help" or option.help, option
+
+
+def test_help_answers_at_once() -> None:
     result = run("--help")
     assert result.returncode == 0
-    for command in ("demo", "replay", "evaluate", "simulate", "doctor"):
-        assert command in result.stdout
+    for words in COMMANDS:
+        assert words[0] in result.stdout
 
 
 def test_doctor_writes_what_it_prints(tmp_path: Path) -> None:
@@ -46,6 +87,13 @@ def test_doctor_writes_what_it_prints(tmp_path: Path) -> None:
         (["evaluate", "depth", ".", "--dataset", "moon"], "moon"),
         (["experiment", "persistence", "--out", "x", "--memory", "none"], "learner.memory.policy"),
         (["experiment", "persistence", "--out", "x", "--set", "learner.x=1"], "unknown key"),
+        (["experiment", "persistence", "--out", "x", "--seeds", "0-4"], "--seeds 0-4"),
+        (["experiment", "flight", "--seeds", "x"], "--seeds x"),
+        (["experiment", "forgetting", "--seeds", "2,4"], "--unseen 4: is one of the rooms"),
+        (["evaluate", "streets", "--seeds", "4..0"], "--seeds 4..0"),
+        (["evaluate", "streets", "--kind", "moon"], "--kind moon"),
+        (["evaluate", "realism", "absent"], "absent: no such folder"),
+        (["evaluate", "realism", "."], "ego_estimated.json: No such file"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

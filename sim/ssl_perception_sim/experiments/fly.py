@@ -1,41 +1,40 @@
-"""Fly a drone through rooms on stereo alone and count what it touches.
-
-    python -m ssl_perception_sim.fly --minutes 10 --seeds 0..4          in this process
-    python -m ssl_perception_sim.fly --minutes 10 --seeds 0..4 --ros    through the nodes
+"""``ssl-perception experiment flight``: a drone flies through rooms on stereo alone.
 
 Each seed is another room and another start. The loop is the one that a robot runs: stereo depth
-(with its gate), obstacle scan, ``Avoid``; the simulator alone knows the true clearance.
+(with its gate), obstacle scan, ``Avoid``; crashes and clearance are from the simulator's truth.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
 
 from ssl_perception.commands.ros_processes import Nodes, environment
 from ssl_perception.errors import InputError
+from ssl_perception.evaluation.kept_results import KeptRows, fingerprint
+from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.avoid import Avoid, Command
-from ssl_perception_sim.experiments.flight import Flight
-from ssl_perception_sim.experiments.students import stereo_pipeline
+from ssl_perception.runtime.console import progress_bar
+from ssl_perception_sim.experiments.flight_record import FlightRecord
+from ssl_perception_sim.experiments.students import DRONE, stereo_pipeline
 from ssl_perception_sim.world import worlds
 
 
 def fly(seed: int, minutes: float) -> dict[str, Any]:
-    """One flight on stereo in this process; figures as ``Flight`` has them, and
-    ``invalid``, the share of the frames that stereo refused."""
+    """One flight on stereo in this process: the figures of ``FlightRecord``, ``invalid`` (the share
+    of frames in which stereo was invalid) and ``real_time`` (simulated seconds per second)."""
     world = worlds.room(seed)
     pipeline, avoid = stereo_pipeline(), Avoid(seed=seed)
-    flight, command = Flight(seed), Command()
+    flight, command = FlightRecord(seed), Command()
     invalid = frames = 0
     started = time.perf_counter()
     for _ in range(round(minutes * 60 / world.tick)):
@@ -87,49 +86,52 @@ def fly_through_nodes(seed: int, minutes: float) -> dict[str, Any]:
     return {**figures, "real_time": minutes * 60 / wall}
 
 
-def seeds_from(text: str) -> list[int]:
-    """``0..4`` or ``3`` or ``1,5,9``."""
-    try:
-        if ".." in text:
-            first, last = (int(part) for part in text.split(".."))
-            return list(range(first, last + 1))
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"--seeds {text}: write 0..4 or 1,5,9") from None
+def run_flight(
+    seeds: Sequence[int],
+    minutes: float,
+    ros: bool,
+    json_file: Path | None,
+    resume: Path | None,
+    console: Console,
+) -> dict[str, Any]:
+    """Fly through the room of each seed, print a row for each, write the figures.
 
+    Args:
+        minutes: of each flight.
+        ros: through the ROS 2 nodes.
+        resume: JSON-lines file that takes each flight as it comes; a killed run goes on from there.
 
-def main(
-    minutes: Annotated[float, typer.Option(min=0.1, max=600.0, help="Length of a flight.")] = 10.0,
-    seeds: Annotated[str, typer.Option(help="Rooms, as 0..4 or 1,5,9.")] = "0..4",
-    ros: Annotated[bool, typer.Option("--ros", help="Through the ROS 2 nodes.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
-) -> None:
-    """Fly on stereo and print what happened."""
-    console = Console()
-    table = Table("seed", "minutes", "crashes", "least clearance m", "< 0.1 m", "metres", "turns",
-                  "stereo refused", "x real time")  # fmt: skip
-    flights = []
-    try:
-        for seed in seeds_from(seeds):
-            with console.status(f"room {seed} ..."):
+    Raises:
+        InputError: no ROS 2 here, a node failed, or a file can't be used.
+    """
+    settings = fingerprint("experiment flight", minutes, ros, DRONE.model_dump_json())
+    kept = KeptRows(resume, settings, "experiment flight", _parse)
+    with progress_bar(console) as bar:
+        task = bar.add_task("rooms", total=len(seeds))
+        for seed in seeds:
+            if seed not in kept:
                 flight = fly_through_nodes(seed, minutes) if ros else fly(seed, minutes)
-            flights.append(flight)
-            refused = f"{flight['invalid']:.2%}" if "invalid" in flight else "–"
-            table.add_row(
-                str(seed), f"{flight['minutes']:g}", str(flight["crashes"]),
-                f"{flight['least_clearance']:.2f}", f"{flight['near']:.1%}",
-                f"{flight['distance']:.0f}", str(flight["turns"]), refused,
-                f"{flight['real_time']:.1f}",
-            )  # fmt: skip
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
+                kept.add(seed, flight, flight)
+            bar.advance(task)
+    flights = [kept[seed] for seed in seeds]
+    table = Table("seed", "minutes", "crashes", "min clearance, m", "time < 0.1 m", "distance, m",
+                  "turns", "stereo invalid", "x real time")  # fmt: skip
+    for flight in flights:
+        invalid = f"{flight['invalid']:.2%}" if "invalid" in flight else "–"
+        table.add_row(
+            str(flight["seed"]), f"{flight['minutes']:g}", str(flight["crashes"]),
+            f"{flight['least_clearance']:.2f}", f"{flight['near']:.1%}",
+            f"{flight['distance']:.0f}", str(flight["turns"]), invalid,
+            f"{flight['real_time']:.1f}",
+        )  # fmt: skip
     console.print(table)
-    if json_file:
-        json_file.write_text(json.dumps(flights, indent=2) + "\n")
-    if any(flight["crashes"] for flight in flights):
-        raise typer.Exit(1)
+    figures = {"minutes": minutes, "ros": ros, "flights": flights}
+    if json_file is not None:
+        write_json(json_file, figures)
+    return figures
 
 
-if __name__ == "__main__":
-    typer.run(main)
+def _parse(row: Any) -> tuple[int, dict[str, Any]]:
+    for name in ("minutes", "crashes", "least_clearance", "near", "distance", "turns", "real_time"):
+        float(row[name])
+    return int(row["seed"]), row

@@ -1,39 +1,47 @@
-"""Does the student forget the first room in the second, and what does the memory do about it?
+"""``ssl-perception experiment forgetting``: what a second room does to what the first one taught.
 
-    python -m ssl_perception_sim.forgetting --rooms 2,3 --minutes 5
-
-A drone flies on stereo through one room, then through another. Two students learn from the same
-frames: one whose memory is chosen for coverage, one that remembers only the newest. Both are asked
-about held-out poses of both rooms, and of a third, whose walls and things neither has seen.
+A drone flies on stereo through one room after the other. Two students learn from the same frames:
+one whose replay memory is chosen for coverage, one that keeps only the newest frames. After each
+room both are scored on held-out poses of every room, and of one that is never flown.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
-import typer
 from rich.console import Console
 from rich.table import Table
 
 from ssl_perception.config import LearnerConfig
 from ssl_perception.errors import InputError
 from ssl_perception.io.write import write_json
+from ssl_perception.runtime.console import progress_bar
 from ssl_perception_sim.experiments.held_out import HeldOut
 from ssl_perception_sim.experiments.persistence import Plan
 from ssl_perception_sim.experiments.room_flight import RoomFlight
 from ssl_perception_sim.experiments.students import learning_pipeline
+from ssl_perception_sim.world import worlds
 
 POLICIES = ("coverage", "recent")
 
 
-def run(rooms: list[int], unseen: int, minutes: float, plan: Plan) -> list[dict[str, Any]]:
-    """A row per policy, room just flown and room asked about: ``auc`` and ``fpr_at_95``.
+def score_students(
+    rooms: Sequence[int],
+    unseen: int,
+    minutes: float,
+    plan: Plan,
+    advance: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
+    """A row per memory policy, room just flown and room scored: ``auc`` and ``fpr_at_95``.
 
     Args:
         rooms: seeds, in the order in which they are flown. unseen: seed of a room that isn't.
         minutes: in each.
+        advance: called after each frame.
     """
     options = {p: LearnerConfig.model_validate({"memory": {"policy": p}}) for p in POLICIES}
     pipelines = {
@@ -46,49 +54,48 @@ def run(rooms: list[int], unseen: int, minutes: float, plan: Plan) -> list[dict[
         for frame in flight.fly(minutes):
             results = [pipeline.process(frame.pair) for pipeline in pipelines.values()]
             flight.command = flight.avoid.command(results[0].stereo_scan)
+            advance()
         for policy, pipeline in pipelines.items():
             for asked, held_out in poses.items():
-                point = held_out.score(pipeline, minutes)
+                score = held_out.score(pipeline, minutes)
                 rows.append(
                     {
                         "memory": policy,
                         "after": flown,
                         "asked": asked,
-                        "auc": point.auc,
-                        "fpr_at_95": point.fpr_at_95,
+                        "auc": score.auc,
+                        "fpr_at_95": score.fpr_at_95,
                     }
                 )
     return rows
 
 
-def main(
-    rooms: Annotated[str, typer.Option(help="Seeds, in the order flown, with commas.")] = "2,3",
-    unseen: Annotated[int, typer.Option(help="Seed of a room that isn't flown.")] = 4,
-    minutes: Annotated[float, typer.Option(min=0.1, help="In each room.")] = 5.0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
-) -> None:
-    """What is left of the first room after the second, with memory and without."""
-    console = Console()
-    try:
-        seeds = [int(seed) for seed in rooms.split(",")]
-    except ValueError:
-        Console(stderr=True).print(f"error: --rooms {rooms}: want numbers with commas", style="red")
-        raise typer.Exit(2) from None
+def run_forgetting(
+    rooms: Sequence[int], unseen: int, minutes: float, json_file: Path | None, console: Console
+) -> dict[str, Any]:
+    """Fly, score, print the table, write the figures.
+
+    Raises:
+        InputError: the unseen room is among those flown, or a file can't be written.
+    """
+    if unseen in rooms:
+        raise InputError(f"--unseen {unseen}: is one of the rooms that are flown")
     cv2.setNumThreads(1)
-    rows = run(seeds, unseen, minutes, Plan())
-    table = Table("memory", "after room", "asked about", "AUC", "FPR at TPR 0.95")
+    with progress_bar(console) as bar:
+        frames = len(rooms) * round(minutes * 60 / worlds.room(rooms[0]).tick)
+        task = bar.add_task("frames", total=frames)
+        rows = score_students(rooms, unseen, minutes, Plan(), lambda: bar.advance(task))
+    table = Table("memory", "after room", "scored in room", "AUC", "FPR at TPR 0.95")
     for row in rows:
-        about = f"{row['asked']}{' (never seen)' if row['asked'] == unseen else ''}"
-        figures = (f"{row['auc']:.3f}", f"{row['fpr_at_95']:.3f}")
-        table.add_row(row["memory"], str(row["after"]), about, *figures)
+        asked = f"{row['asked']}{' (never flown)' if row['asked'] == unseen else ''}"
+        scores = (f"{row['auc']:.3f}", f"{row['fpr_at_95']:.3f}")
+        table.add_row(row["memory"], str(row["after"]), asked, *scores)
     console.print(table)
-    try:
-        if json_file is not None:
-            write_json(json_file, {"rooms": seeds, "minutes": minutes, "rows": rows})
-    except InputError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", soft_wrap=True)
-        raise typer.Exit(2) from None
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    figures = {"rooms": list(rooms), "unseen": unseen, "minutes": minutes, "rows": rows}
+    if json_file is not None:
+        plain = [
+            {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+            for row in rows
+        ]
+        write_json(json_file, {**figures, "rows": plain})
+    return figures

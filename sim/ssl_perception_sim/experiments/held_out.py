@@ -1,4 +1,4 @@
-"""The student on held-out poses: random places in a room, with the true depth there."""
+"""The student scored on held-out poses: random poses in a room, with the true depth there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ssl_perception_sim.world.randomness import stream
 
 
 @dataclass(frozen=True)
-class Point:
+class HeldOutScore:
     """The student on held-out poses, after so many minutes.
 
     Attributes:
@@ -41,7 +41,7 @@ class Point:
 
 
 class HeldOut:
-    """Random poses in a room, with what is true there.
+    """Random poses in a room, with the true distance of the nearest obstacle at each.
 
     Args:
         seed: of the room, and of the poses.
@@ -63,12 +63,12 @@ class HeldOut:
                 rng, room, taken, clearance=float(rng.uniform(0.15, 0.45))
             )
             pose = Still(rotation(0, 0, yaw)[0], place)
-            frame = camera.capture(pose, 0.0, 100_000 + k, right_eye=False)
+            frame = camera.capture(pose, 0.0, 100_000 + k, with_right=False)
             nearest.append(true_nearest(frame, options.ahead))
             self._pairs.append(replace(frame.pair, right=frame.pair.left))
         self._nearest = np.array(nearest)
 
-    def score(self, pipeline: DepthPipeline, minute: float) -> Point:
+    def score(self, pipeline: DepthPipeline, minute: float) -> HeldOutScore:
         """The pipeline's student now, and the threshold that it has."""
         student, trust = pipeline.student, pipeline.fusion.trust
         assert student is not None
@@ -87,7 +87,7 @@ class HeldOut:
         if near.any():
             at_95 = float(np.quantile(predicted[near], 0.95, method="higher"))
         marks = rates(predicted < threshold, near)
-        return Point(
+        return HeldOutScore(
             minute,
             auc(predicted, near),
             rates(predicted <= at_95, near).fpr,

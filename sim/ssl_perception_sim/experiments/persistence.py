@@ -21,7 +21,7 @@ Everything that perceives is the robot's own depth pipeline, with the ``drone`` 
 | `calibrated` | the student with its calibrated threshold, whether trusted or not |
 | `gated` | the student with its calibrated threshold while it is trusted; else none |
 
-Along a gated flight stereo also fails at ``deaths`` random times for ``death_seconds``.
+Along a gated flight stereo also fails at ``failures`` random times for ``failure_seconds``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from ssl_perception.evaluation.obstacle_metrics import Rates, rates
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
 from ssl_perception.pipeline import DepthPipeline
 from ssl_perception.types import Cue, ObstacleScan
-from ssl_perception_sim.experiments.held_out import HeldOut, Point, true_nearest
+from ssl_perception_sim.experiments.held_out import HeldOut, HeldOutScore, true_nearest
 from ssl_perception_sim.experiments.room_flight import RoomFlight
 from ssl_perception_sim.experiments.students import learning_pipeline, stereo_pipeline
 from ssl_perception_sim.sensors.camera import Frame
@@ -62,9 +62,9 @@ class Plan(Section):
     curve: Minutes = Field((1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0), description="held-out scores")
     held_out: int = Field(300, description="random poses in the room")
     near_clearance: float = Field(0.1, description="m; nearer is a near miss")
-    deaths: int = Field(8, description="times that stereo dies along a gated flight")
-    deaths_after: float = Field(6.0, description="minutes")
-    death_seconds: float = Field(10.0, description="that the drone flies on after each")
+    failures: int = Field(8, description="times that stereo fails along a gated flight")
+    failures_after: float = Field(6.0, description="minutes")
+    failure_seconds: float = Field(10.0, description="that the drone flies on after each")
     learner: LearnerConfig = LearnerConfig()
     textons: TextonsConfig = TextonsConfig()
     trust: TrustConfig = TrustConfig()
@@ -104,16 +104,16 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Death:
+class StereoFailure:
     """Stereo failed in mid-flight.
 
     Attributes:
-        minute: when. driver: active cue half a second later. crashed: within ``death_seconds``.
+        minute: when. active_cue: half a second later. crashed: within ``failure_seconds``.
         clearance: least, m. metres: flown.
     """
 
     minute: float
-    driver: str
+    active_cue: str
     crashed: bool
     clearance: float
     metres: float
@@ -121,14 +121,14 @@ class Death:
 
 @dataclass(frozen=True)
 class Result:
-    """Of one flight: its tests, its learning curve, its deaths."""
+    """Of one flight: its tests, its learning curve, its stereo failures."""
 
     cells: tuple[Cell, ...]
-    curve: tuple[Point, ...]
-    deaths: tuple[Death, ...]
+    curve: tuple[HeldOutScore, ...]
+    failures: tuple[StereoFailure, ...]
 
 
-class _Marks:
+class _ObstacleCounts:
     """The student against the true depth, on the images of a flight."""
 
     def __init__(self, options: TrustConfig) -> None:
@@ -154,25 +154,26 @@ def fly(scheme: str, kind: str, seed: int, plan: Plan) -> Result:
         return Result((replace(cell, scheme=scheme, student="", seed=seed),), (), ())
     options = plan.trust
     pipeline = learning_pipeline(kind, seed, plan.learner, plan.textons, options)
-    marks = _Marks(options)
+    counts = _ObstacleCounts(options)
     poses = HeldOut(seed, plan.held_out, options)
     turns = stream(seed, "dagger")
     wheels = Trust(active_cue=ActiveCue.GUARDED, threshold=options.trigger)
     mono_turn = False
     last = max(plan.learn_minutes)
-    deaths_left: list[float] = []
-    if scheme == "gated" and last > plan.deaths_after:
-        deaths_left = sorted(stream(seed, "deaths").uniform(plan.deaths_after, last, plan.deaths))
+    failures_left: list[float] = []
+    if scheme == "gated" and last > plan.failures_after:
+        rng = stream(seed, "deaths")  # the name is part of the seed: another gives other times
+        failures_left = sorted(rng.uniform(plan.failures_after, last, plan.failures))
     tests_left, points_left = sorted(plan.learn_minutes), sorted(plan.curve)
     cells: list[Cell] = []
-    curve: list[Point] = []
-    deaths: list[Death] = []
+    curve: list[HeldOutScore] = []
+    failures: list[StereoFailure] = []
 
     for frame in flight.fly(last):
         result = pipeline.process(frame.pair)
         stereo, mono = result.stereo_scan, result.mono_scan
         assert mono is not None
-        marks.add(frame, mono, options.trigger)
+        counts.add(frame, mono, options.trigger)
         started = flight.minutes > plan.stereo_minutes and mono.cue is not Cue.NONE
         if flight.frames % _DAGGER_TURN == 1:
             mono_turn = bool(turns.random() < 0.5)
@@ -191,16 +192,16 @@ def fly(scheme: str, kind: str, seed: int, plan: Plan) -> Result:
         minute = flight.minutes
         if points_left and minute >= points_left[0] - 1e-6:
             curve.append(poses.score(pipeline, points_left.pop(0)))
-        if deaths_left and minute >= deaths_left[0]:
-            deaths_left.pop(0)
-            deaths.append(_death(flight, pipeline, plan, minute))
+        if failures_left and minute >= failures_left[0]:
+            failures_left.pop(0)
+            failures.append(_failure(flight, pipeline, plan, minute))
         if tests_left and minute >= tests_left[0] - 1e-6:
             learnt = tests_left.pop(0)
             for test in ("gated", "calibrated", "mono") if scheme == "gated" else ("mono",):
                 branch = flight.fork()
                 branch.lose_stereo()
                 cell = _test(branch, test, pipeline.fork(), plan)
-                so_far = marks.rates()
+                so_far = counts.rates()
                 cells.append(
                     replace(
                         cell,
@@ -213,13 +214,13 @@ def fly(scheme: str, kind: str, seed: int, plan: Plan) -> Result:
                         overrides=wheels.overrides + result.trust.overrides,
                     )
                 )
-    return Result(tuple(cells), tuple(curve), tuple(deaths))
+    return Result(tuple(cells), tuple(curve), tuple(failures))
 
 
 def _mono_alone(
-    flight: RoomFlight, pipeline: DepthPipeline, test: str, minutes: float, marks: _Marks
+    flight: RoomFlight, pipeline: DepthPipeline, test: str, minutes: float, counts: _ObstacleCounts
 ) -> Iterator[ActiveCue]:
-    """Fly on without stereo; gives the active cue of each frame."""
+    """Fly on without stereo; yields the active cue of each frame."""
     options = pipeline.config.trust
     threshold = pipeline.fusion.trust.threshold
     if test == "mono" or not threshold > 0:
@@ -235,25 +236,25 @@ def _mono_alone(
             depth = pipeline.student.depth(pair.left, pair.camera, pair.stamp)
             mono = obstacle_scan(depth, pipeline.config.scan)
             scan, active = calibrated(mono, threshold, options), ActiveCue.MONO
-        marks.add(frame, mono, threshold)
+        counts.add(frame, mono, threshold)
         flight.command = flight.avoid.command(scan)
         yield active
 
 
 def _test(flight: RoomFlight, test: str, pipeline: DepthPipeline, plan: Plan) -> Cell:
     """The long test; the caller fills in the scheme, the student and how long it learnt."""
-    marks = _Marks(plan.trust)
+    counts = _ObstacleCounts(plan.trust)
     trust = pipeline.fusion.trust
     blind = 0
     if test == "stereo":
         for frame in flight.fly(plan.test_minutes):
             result = pipeline.process(frame.pair)
-            marks.add(frame, result.scan, plan.trust.trigger)
+            counts.add(frame, result.scan, plan.trust.trigger)
             flight.command = flight.avoid.command(result.scan)
     else:
-        for active in _mono_alone(flight, pipeline, test, plan.test_minutes, marks):
+        for active in _mono_alone(flight, pipeline, test, plan.test_minutes, counts):
             blind += active is ActiveCue.NONE
-    found = marks.rates()
+    found = counts.rates()
     per_minute = 1.0 / plan.test_minutes
     return Cell(
         scheme="",
@@ -276,13 +277,15 @@ def _test(flight: RoomFlight, test: str, pipeline: DepthPipeline, plan: Plan) ->
     )
 
 
-def _death(flight: RoomFlight, pipeline: DepthPipeline, plan: Plan, minute: float) -> Death:
+def _failure(
+    flight: RoomFlight, pipeline: DepthPipeline, plan: Plan, minute: float
+) -> StereoFailure:
     branch = flight.fork()
     branch.lose_stereo()
     active = ActiveCue.NONE
-    minutes = plan.death_seconds / 60
-    marks = _Marks(plan.trust)
-    for cue in _mono_alone(branch, pipeline.fork(), "gated", minutes, marks):
+    minutes = plan.failure_seconds / 60
+    counts = _ObstacleCounts(plan.trust)
+    for cue in _mono_alone(branch, pipeline.fork(), "gated", minutes, counts):
         if branch.frames * branch.world.tick <= 0.5:
             active = cue
-    return Death(minute, active.value, branch.crashes > 0, branch.clearance, branch.metres)
+    return StereoFailure(minute, active.value, branch.crashes > 0, branch.clearance, branch.metres)

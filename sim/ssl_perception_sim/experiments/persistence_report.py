@@ -1,15 +1,12 @@
-"""Runs the persistence experiment's flights, several at a time, and shows what they came to."""
+"""Runs the persistence experiment's flights, several at a time, and reports the results."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import multiprocessing
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,20 +18,29 @@ from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.io.output_paths import check_outputs
 from ssl_perception.io.write import write_json
-from ssl_perception_sim.experiments.held_out import Point
+from ssl_perception.runtime.console import progress_bar
+from ssl_perception_sim.experiments.held_out import HeldOutScore
 from ssl_perception_sim.experiments.persistence import (
     SCHEMES,
     STUDENTS,
     Cell,
-    Death,
     Plan,
     Result,
+    StereoFailure,
     fly,
+)
+from ssl_perception_sim.experiments.persistence_files import (
+    FlightKey,
+    plain,
+    plan_name,
+    read_flight,
+    read_folder,
+    table_files,
+    write_tables,
 )
 
 _RATES = ("tpr", "fpr", "learn_tpr", "learn_fpr")
 _ROWS = ("crashes", "near", "turns", "metres", "overrides", *_RATES, "blind")
-_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -49,26 +55,37 @@ class Job:
 
     @property
     def file(self) -> Path:
-        """Named by what it is of; a plan other than the default's gets its checksum too."""
-        settings = self.plan.model_dump_json()
-        variant = hashlib.sha256(settings.encode()).hexdigest()[:8]
-        default = settings == Plan().model_dump_json()
-        name = f"{self.scheme}-{self.student}-{self.seed}{'' if default else f'-{variant}'}.json"
-        return self.folder / name
+        """Named by what it is of; a plan other than the default's gets its name, too."""
+        variant = "" if self.plan == Plan() else f"-{self.key.plan}"
+        return self.folder / f"{self.scheme}-{self.student}-{self.seed}{variant}.json"
+
+    @property
+    def key(self) -> FlightKey:
+        return FlightKey(
+            plan_name(self.plan.model_dump(mode="json")), self.scheme, self.student, self.seed
+        )
 
 
 def run_persistence(
     schemes: Sequence[str],
     students: Sequence[str],
-    seeds: int,
+    seeds: Sequence[int],
     plan: Plan,
     folder: Path,
     processes: int,
     json_file: Path | None,
+    csv_file: Path | None,
     report: Path | None,
     out: Console,
 ) -> dict[Job, Result]:
-    """Fly every flight that ``folder`` doesn't hold yet, then print the table of all.
+    """Fly every flight that ``folder`` doesn't hold yet, then print the tables of all.
+
+    Args:
+        schemes, students: names in ``SCHEMES`` and ``STUDENTS``. seeds: of the rooms.
+        folder: takes a JSON file for each flight; a killed run goes on from there.
+        processes: flights at a time.
+        csv_file: takes a row for each test of all flights in ``folder``, those of other plans too;
+            curves, stereo failures and plans go into files beside it (``table_files``).
 
     Raises:
         InputError: an unknown scheme or student, or results that can't be read.
@@ -81,41 +98,58 @@ def run_persistence(
         Job(scheme, student, seed, plan, folder)
         for scheme in schemes
         for student in (students if scheme != "stereo" else students[:1])
-        for seed in range(seeds)
+        for seed in seeds
     ]
     flights = {f"the flight {job.file.stem}": job.file for job in jobs}
-    check_outputs([], {"--out": folder, **flights, "--json": json_file, "--report": report})
+    tables_of = {f"--csv ({name})": file for name, file in table_files(csv_file).items()}
+    outputs = {"--json": json_file, **tables_of, "--report": report}
+    check_outputs([], {"--out": folder, **flights, **outputs})
     folder.mkdir(parents=True, exist_ok=True)
     # read now: what can't be used must not come to light after hours of flying
-    results = {job: read(job.file, job.plan) for job in jobs if job.file.exists()}
+    results = {
+        job: read_flight(job.file, job.plan.model_dump(mode="json")).result
+        for job in jobs
+        if job.file.exists()
+    }
+    if csv_file is not None:
+        read_folder(folder)
     left = [job for job in jobs if job not in results]
     out.print(f"{len(jobs)} flights, {len(results)} flown already")
     if left:
-        with multiprocessing.get_context("spawn").Pool(min(processes, len(left))) as pool:
+        with (
+            multiprocessing.get_context("spawn").Pool(min(processes, len(left))) as pool,
+            progress_bar(out) as bar,
+        ):
+            task = bar.add_task("flights", total=len(left))
             for name in pool.imap_unordered(_fly, left):
-                out.print(f"flown: {name}")
-    results = {job: results[job] if job in results else read(job.file) for job in jobs}
-    tables = [tests(results.values()), learning(results), deaths(results)]
+                bar.console.print(f"flown: {name}")
+                bar.advance(task)
+    results = {
+        job: results[job] if job in results else read_flight(job.file).result for job in jobs
+    }
+    flown = {job.key: result for job, result in results.items()}
+    tables = [tests(flown.values()), learning(flown), failures(flown)]
     for table in tables:
         if table.row_count:
             out.print(table)
     if json_file is not None:
-        flown = [{"file": j.file.name, **_plain(r)} for j, r in results.items()]
-        content = {"plan": plan.model_dump(), "flights": flown}
-        write_json(json_file, content)
+        flights_of = [{"file": j.file.name, **plain(r)} for j, r in results.items()]
+        write_json(json_file, {"plan": plan.model_dump(mode="json"), "flights": flights_of})
+    if csv_file is not None:
+        write_tables(csv_file, read_folder(folder))
     if report is not None:
         sections = [
             Section(str(t.title), header=_heads(t), rows=_cells(t)) for t in tables if t.row_count
         ]
-        sections[0].figures = [(outcomes(results.values()), "after stereo is lost: a dot per room")]
-        sections[-1].figures = [(curves(results), "learning curves on held-out poses")]
-        write_html(report, "Persistence: stereo teaches, then dies", _lead(plan, seeds), sections)
+        sections[0].figures = [(outcomes(flown.values()), "after stereo is lost: a dot per room")]
+        sections[-1].figures = [(curves(flown), "learning curves on held-out poses")]
+        write_html(report, "Persistence: stereo teaches, then fails", _lead(plan, seeds), sections)
     return results
 
 
-def _lead(plan: Plan, seeds: int) -> str:
+def _lead(plan: Plan, seeds: Sequence[int]) -> str:
     return (
-        f"{seeds} rooms; tests of {plan.test_minutes:g} minutes after "
+        f"{len(seeds)} rooms; tests of {plan.test_minutes:g} minutes after "
         + " and ".join(f"{m:g}" for m in plan.learn_minutes)
         + " minutes of flight. Means with 90 % bootstrap intervals over rooms."
     )
@@ -124,57 +158,8 @@ def _lead(plan: Plan, seeds: int) -> str:
 def _fly(job: Job) -> str:
     cv2.setNumThreads(1)  # the flights share the machine, not each its threads
     result = fly(job.scheme, job.student, job.seed, job.plan)
-    content = {"plan": job.plan.model_dump(), **_plain(result)}
-    write_json(job.file, content)
+    write_json(job.file, {"plan": job.plan.model_dump(mode="json"), **plain(result)})
     return job.file.name
-
-
-def _plain(result: Result) -> dict[str, object]:
-    """JSON has no NaN: None."""
-
-    def plain(row: Cell | Point | Death) -> dict[str, object]:
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(row).items()
-        }
-
-    return {
-        "cells": [plain(row) for row in result.cells],
-        "curve": [plain(row) for row in result.curve],
-        "deaths": [plain(row) for row in result.deaths],
-    }
-
-
-def read(path: Path, plan: Plan | None = None) -> Result:
-    """A flight's file.
-
-    Args:
-        plan: that it must have been flown with; None: any.
-
-    Raises:
-        InputError: not one, or flown with another plan (the defaults have changed since).
-    """
-
-    def rows(kind: type, stored: list[dict[str, Any]]) -> tuple[Any, ...]:
-        return tuple(
-            kind(**{k: math.nan if v is None else v for k, v in row.items()}) for row in stored
-        )
-
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"larger than {_MAX_BYTES} bytes")
-        values = json.loads(path.read_text(encoding="utf-8"))
-        flown_with = Plan.model_validate(values["plan"])
-        result = Result(
-            rows(Cell, values["cells"]), rows(Point, values["curve"]), rows(Death, values["deaths"])
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a result of this experiment: {error}") from None
-    if plan is not None and flown_with != plan:
-        before, now = flown_with.model_dump(), plan.model_dump()
-        names = ", ".join(name for name in now if before[name] != now[name])
-        raise InputError(f"{path}: flown with another plan: {names} differ; take another folder")
-    return result
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
@@ -208,8 +193,8 @@ def tests(results: Iterable[Result]) -> Table:
     """A row per scheme, student, test and length of learning; means over seeds."""
     table = Table("scheme", "student", "test", "learnt", "rooms", "trusted", *_ROWS)
     table.title = (
-        "Stereo lost for good; crashes, near misses, turns and metres a minute; overrides of mono "
-        "by stereo in all of learning"
+        "Stereo lost for good; crashes, near misses, turns and metres per minute; overrides of "
+        "mono by stereo in all of learning"
     )
     for (scheme, student, test, learnt), of in _by_test(results).items():
         trusted = f"{sum(cell.trusted for cell in of)}" if scheme == "gated" else ""
@@ -219,16 +204,18 @@ def tests(results: Iterable[Result]) -> Table:
     return table
 
 
-def _by_group(results: dict[Job, Result]) -> dict[tuple[str, str], dict[float, list[Point]]]:
-    groups: dict[tuple[str, str], dict[float, list[Point]]] = {}
-    for job, result in results.items():
+def _by_group(
+    results: Mapping[FlightKey, Result],
+) -> dict[tuple[str, str], dict[float, list[HeldOutScore]]]:
+    groups: dict[tuple[str, str], dict[float, list[HeldOutScore]]] = {}
+    for key, result in results.items():
         for point in result.curve:
-            curve = groups.setdefault((job.scheme, job.student), {})
+            curve = groups.setdefault((key.scheme, key.student), {})
             curve.setdefault(point.minute, []).append(point)
     return groups
 
 
-def learning(results: dict[Job, Result]) -> Table:
+def learning(results: Mapping[FlightKey, Result]) -> Table:
     """Scores on held-out poses over time; means over seeds."""
     table = Table("scheme", "student", "minute", "rooms", "AUC", "FPR at TPR 0.95", "TPR", "FPR")
     table.title = "Held-out poses; TPR and FPR of the threshold calibrated in flight"
@@ -242,24 +229,24 @@ def learning(results: dict[Job, Result]) -> Table:
     return table
 
 
-def deaths(results: dict[Job, Result]) -> Table:
-    """Stereo dying in mid-flight, by who drove half a second later."""
-    table = Table("driver", "deaths", "crashed", "least clearance, m", "metres flown")
-    table.title = "Stereo dies at a random time: the seconds after"
-    of: dict[str, list[Death]] = {}
+def failures(results: Mapping[FlightKey, Result]) -> Table:
+    """Stereo failures in mid-flight, by the cue that was active half a second later."""
+    table = Table("active cue", "failures", "crashed", "least clearance, m", "metres flown")
+    table.title = "Stereo fails at a random time: the seconds after"
+    of: dict[str, list[StereoFailure]] = {}
     for result in results.values():
-        for death in result.deaths:
-            of.setdefault(death.driver, []).append(death)
-    for driver, those in of.items():
-        crashed = sum(death.crashed for death in those)
-        clearance = min(death.clearance for death in those)
-        metres = np.mean([death.metres for death in those])
-        table.add_row(driver, str(len(those)), str(crashed), f"{clearance:.2f}", f"{metres:.1f}")
+        for failure in result.failures:
+            of.setdefault(failure.active_cue, []).append(failure)
+    for cue, those in of.items():
+        crashed = sum(failure.crashed for failure in those)
+        clearance = min(failure.clearance for failure in those)
+        metres = np.mean([failure.metres for failure in those])
+        table.add_row(cue, str(len(those)), str(crashed), f"{clearance:.2f}", f"{metres:.1f}")
     return table
 
 
 def outcomes(results: Iterable[Result]) -> Figure:
-    """What flying on came to: a row per test, a dot per room, a bar at their mean."""
+    """Results after stereo is lost: a row per test, a dot per room, a bar at their mean."""
     groups = _by_test(results)
     names = [
         " ".join(filter(None, (scheme, student, test if test != scheme else "")))
@@ -274,7 +261,7 @@ def outcomes(results: Iterable[Result]) -> Figure:
             values = [float(getattr(cell, name)) for cell in of]
             axes.plot(values, [row] * len(values), "o", color="C0", alpha=0.5, ms=4)
             axes.plot(bootstrap(values)[0], row, "|", color="k", ms=14, mew=2)
-        axes.set_xlabel("TPR" if name == "tpr" else f"{name} a minute")
+        axes.set_xlabel("TPR" if name == "tpr" else f"{name} per minute")
         axes.grid(alpha=0.3)
         if name != "tpr":
             axes.set_xlim(left=min(-0.05, axes.get_xlim()[0]))
@@ -283,15 +270,15 @@ def outcomes(results: Iterable[Result]) -> Figure:
     return figure
 
 
-def curves(results: dict[Job, Result]) -> Figure:
+def curves(results: Mapping[FlightKey, Result]) -> Figure:
     """AUC over minutes: a thin line per room, a thick one for their mean."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="minutes of flight", ylabel="AUC on held-out poses")
     for number, ((scheme, student), curve) in enumerate(_by_group(results).items()):
         minutes = sorted(curve)
         colour = f"C{number}"
-        for job, result in results.items():
-            if (job.scheme, job.student) == (scheme, student):
+        for key, result in results.items():
+            if (key.scheme, key.student) == (scheme, student):
                 line = [point.auc for point in result.curve]
                 axes.plot([p.minute for p in result.curve], line, colour, alpha=0.3, lw=0.8)
         means = [bootstrap([p.auc for p in curve[minute]])[0] for minute in minutes]

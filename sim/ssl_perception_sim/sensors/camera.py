@@ -232,7 +232,7 @@ class StereoCamera:
         stamp: float,
         index: int,
         decalibration: float = 0.0,
-        right_eye: bool = True,
+        with_right: bool = True,
     ) -> Frame:
         """The pair seen at ``stamp``.
 
@@ -241,7 +241,7 @@ class StereoCamera:
             stamp: s.
             index: number of the frame; chooses the noise.
             decalibration: rad, rotation of the right camera that the calibration knows nothing of.
-            right_eye: False: nobody will see the right picture, and it is left black.
+            with_right: False: the right image isn't needed, and is left black.
         """
         rig = self.rig
         (turn,), (place,) = vehicle.pose(np.array([stamp]))
@@ -268,7 +268,7 @@ class StereoCamera:
         left_picture = self._expose(left_image, gain, index, 0, smear)
         right_picture = (
             self._expose(self._light(right, stamp)[0], gain, index, 1, smear)
-            if right_eye
+            if with_right
             else np.zeros_like(left_picture)
         )
         pair = StereoPair(

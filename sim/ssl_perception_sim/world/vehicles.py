@@ -32,7 +32,7 @@ class Vehicle(Protocol):
 
 @dataclass
 class Scripted:
-    """Follows a path set beforehand, whatever it is told."""
+    """Follows a path set beforehand; commands have no effect."""
 
     motion: Motion
     radius: float = 0.0

@@ -27,7 +27,7 @@ from ssl_perception_ros.node import PerceptionNode, run
 from ssl_perception_ros.settings import SimWorldSettings
 
 try:
-    from ssl_perception_sim.experiments.flight import Flight
+    from ssl_perception_sim.experiments.flight_record import FlightRecord
     from ssl_perception_sim.recording import topics
     from ssl_perception_sim.world import worlds
     from ssl_perception_sim.world.vehicles import Scripted
@@ -58,7 +58,7 @@ class SimWorldNode(PerceptionNode):
         self._world.tick = settings.tick
         drives = isinstance(self._world.vehicle, Scripted)  # its path ends some time
         self._until = settings.seconds or (TRAFFIC if drives else math.inf)
-        self._flight = Flight(self._world.seed)
+        self._flight = FlightRecord(self._world.seed)
         publishers = {}
         for topic, name in topics.topic_types(self._world, settings.truth).items():
             kind = messages.message_type(name)

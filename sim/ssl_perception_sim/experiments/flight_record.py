@@ -1,4 +1,4 @@
-"""What a flight came to, told from the truth."""
+"""Crashes, clearance and distance of a simulated flight, from the true state of its world."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ NEAR = 0.1  # m between the vehicle and something that count as a near miss
 
 
 @dataclass
-class Flight:
-    """Crashes, clearance and distance of a vehicle; ``add`` every step of its world.
+class FlightRecord:
+    """Statistics of one vehicle's flight; ``add`` every step of its world.
 
     Attributes:
         seed: of room and start.
@@ -55,13 +55,13 @@ class Flight:
         self._turning = turning
         self.near_seconds += step * (sensors.clearance < NEAR)
         self.least_clearance = min(self.least_clearance, sensors.clearance)
-        _, (place,) = world.vehicle.motion.pose(np.array([sensors.time]))
+        _, (position,) = world.vehicle.motion.pose(np.array([sensors.time]))
         if self._last is not None:
-            self.distance += float(np.linalg.norm(place - self._last))
-        self._last = place
+            self.distance += float(np.linalg.norm(position - self._last))
+        self._last = position
 
     def figures(self) -> dict[str, float | None]:
-        """What is worth telling, by name; no clearance for a vehicle that can't touch anything."""
+        """The figures by name; no clearance for a vehicle that can't touch anything."""
         return {
             "seed": self.seed,
             "minutes": self.seconds / 60,
