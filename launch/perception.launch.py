@@ -5,6 +5,7 @@ ros2 launch ssl_perception_ros perception.launch.py points:=/ouster/points
 ros2 launch ssl_perception_ros perception.launch.py bag:=my_bag.mcap use_sim_time:=true
 """
 
+import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -17,11 +18,12 @@ from launch.actions import (
 from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PythonExpression
+from launch.substitutions import LaunchConfiguration, PythonExpression
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
+from ssl_perception_ros import transport
 
 PACKAGE = "ssl_perception_ros"
 
@@ -96,12 +98,9 @@ def generate_launch_description() -> LaunchDescription:
                 for name, (default, text) in ARGUMENTS.items()
             ),
             # Without it sweeps larger than about 1 MB are lost; drivers need it as well.
-            SetEnvironmentVariable(
-                "FASTDDS_DEFAULT_PROFILES_FILE",
-                EnvironmentVariable(
-                    "FASTDDS_DEFAULT_PROFILES_FILE",
-                    default_value=str(share / "config" / "fastdds.xml"),
-                ),
+            *(
+                SetEnvironmentVariable(name, value)
+                for name, value in transport.environment(os.environ).items()
             ),
             node(
                 "scene_flow",

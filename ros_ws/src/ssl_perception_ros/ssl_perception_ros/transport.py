@@ -6,10 +6,12 @@ With its default transports a 1.6 MB best-effort cloud arrives once in ten times
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
+# Fast DDS 2.14 (Jazzy) reads the second alone, newer ones the first
 VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
@@ -24,10 +26,18 @@ def profile() -> Path:
         return beside_source
 
 
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Both variables, so that every Fast DDS reads the same profile: the one that ``given`` names
+    already, else ours; empty when there is none."""
+    named = next((given[name] for name in VARIABLES if given.get(name)), "")
+    if not named and profile().is_file():
+        named = str(profile())
+    return {name: given.get(name) or named for name in VARIABLES} if named else {}
+
+
 def use_shared_memory() -> None:
     """Let this process use the profile, unless its environment names one already.
 
     Must run before ``rclpy.init``.
     """
-    if not any(os.environ.get(name) for name in VARIABLES) and profile().is_file():
-        os.environ[VARIABLES[0]] = str(profile())
+    os.environ.update(environment(os.environ))
