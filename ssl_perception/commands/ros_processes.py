@@ -7,6 +7,7 @@ the source tree beside this package.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,12 @@ PLAYED = (
     "/points",
     *(f"/{side}/{what}" for side in ("left", "right") for what in ("image_rect", "camera_info")),
 )
+# A line of a node's log is the same on every machine; "active" is what it logs on activation.
+LOG_FORMAT = {
+    "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] [{time}] [{name}]: {message}",
+    "RCUTILS_COLORIZED_OUTPUT": "0",
+}
+_ACTIVE = re.compile(r"^\[INFO\] \[[\d.]+\] \[[\w.]+\]: active$", re.MULTILINE)
 END_PATIENCE = 20.0  # s between asking a process to end and making it; the learner may take 12
 
 
@@ -68,7 +75,7 @@ class Nodes:
     """
 
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
-        self._environment = dict(environment)
+        self._environment = {**environment, **LOG_FORMAT}
         self.logs = logs
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -100,7 +107,7 @@ class Nodes:
         return process
 
     def ready(self, seconds: float) -> None:
-        """Wait until every process says that it is active.
+        """Wait until every node has logged that it is active.
 
         Raises:
             InputError: one ended, or it takes longer than ``seconds``.
@@ -108,7 +115,7 @@ class Nodes:
         until = time.monotonic() + seconds
         for name, process in self.processes.items():
             log = self.logs / f"{name}.log"
-            while "active" not in log.read_text(errors="replace"):
+            while not _ACTIVE.search(log.read_text(errors="replace")):
                 if process.poll() is not None:
                     raise InputError(f"node {name} ended: {self.last(name)}")
                 if time.monotonic() > until:
