@@ -10,6 +10,7 @@ import ctypes
 import logging
 import math
 import multiprocessing
+import signal
 import time
 import zlib
 from multiprocessing.process import BaseProcess
@@ -199,7 +200,13 @@ class LearnerProcess:
         self._slot.beat.value = time.monotonic()
         arguments = (self._slot, str(self.store), self.options.model_dump(), self.seed)
         self._process: BaseProcess = _SPAWN.Process(target=_run, args=arguments, daemon=True)
-        self._process.start()
+        # Ctrl-C goes to the whole process group; the learner must live until ``stop`` lets it save.
+        # A mask is inherited, so it holds from the process's very start.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run(slot: _Slot, store: str, options: dict[str, Any], seed: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -152,6 +153,30 @@ class PerceptionNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._clockwork.append(self.create_timer(seconds, self.guarded(work), clock=steady))
 
+    def wait_for(self, work: Callable[[], None]) -> None:
+        """Slow work while the node is configured, such as compiling, that ends with the process.
+
+        In this thread a signal would be noticed only when the work is done.
+        """
+        failure: list[BaseException] = []
+
+        def run_and_keep_failure() -> None:
+            try:
+                work()
+            except BaseException as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=run_and_keep_failure, daemon=True)
+        self.unfinished = True
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.05)
+            if not self.context.ok():
+                raise ExternalShutdownException
+        self.unfinished = False
+        if failure:
+            raise failure[0]
+
     def work_on(self, work: Callable[[T], None], capacity: int) -> Worker[T]:
         """A worker for slow work, guarded."""
         health = self.health
@@ -197,6 +222,8 @@ class PerceptionNode(LifecycleNode):
         except InputError as error:
             self.get_logger().error(" ".join(str(error).split()))
             self._drop_outputs()
+            return TransitionCallbackReturn.FAILURE
+        except ExternalShutdownException:
             return TransitionCallbackReturn.FAILURE
         except Exception:  # rclpy would swallow it
             self.get_logger().error(traceback.format_exc())
@@ -299,9 +326,10 @@ def run(factory: Callable[[], PerceptionNode], arguments: list[str] | None = Non
     """
     transport.use_shared_memory()
     node: PerceptionNode | None = None
-    code = 0
+    code, initialised = 0, False
     try:
         rclpy.init(args=arguments)
+        initialised = True
         node = factory()
         if node.start():
             executor = SingleThreadedExecutor()
@@ -314,12 +342,12 @@ def run(factory: Callable[[], PerceptionNode], arguments: list[str] | None = Non
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ValueError, RuntimeError, NameValidationException) as error:
-        if node is None:
+        ending = initialised and not rclpy.ok()  # whatever publishes then fails without a context
+        if node is None and not ending:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             code = 2
-        elif rclpy.ok():
+        elif not ending:
             raise
-        # else: told to end while a callback was publishing, which fails without a context
     # Ctrl-C under `ros2 launch` can come twice; the second must not cut the first one's end short
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if node is not None:
