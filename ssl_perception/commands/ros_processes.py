@@ -50,12 +50,13 @@ def environment(domain: int | None = None) -> dict[str, str]:
     values = dict(os.environ)
     if find_spec("rclpy") is None:
         raise InputError("no ROS 2 here: source it, or pip install -r requirements-ros.txt")
-    if find_spec("ssl_perception_ros") is None:
-        if not SOURCE.is_dir():
-            raise InputError("package ssl_perception_ros not found: source the ROS workspace")
-        values["PYTHONPATH"] = os.pathsep.join(
-            part for part in (str(SOURCE), values.get("PYTHONPATH")) if part
-        )
+    found = find_spec("ssl_perception_ros")
+    package = SOURCE if found is None or found.origin is None else Path(found.origin).parents[1]
+    if not package.is_dir():
+        raise InputError("package ssl_perception_ros not found: source the ROS workspace")
+    # also where it was found: this process's path isn't always that of its children
+    paths = (str(package), *values.get("PYTHONPATH", "").split(os.pathsep))
+    values["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     # ROS from wheels doesn't set it; a sourced ROS does
     values.setdefault("AMENT_PREFIX_PATH", sys.prefix)
     if domain is not None:
