@@ -1,4 +1,4 @@
-"""Ctrl-C goes to every process of the group; the learner still saves what it has learnt."""
+"""A learner that is interrupted, or slow to start, is not lost."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def feed(process: LearnerProcess, until: int) -> None:
 
 @pytest.mark.parametrize("learning", [False, True])
 def test_an_interrupted_learner_saves_when_it_is_stopped(learning: bool, tmp_path: Path) -> None:
+    """Ctrl-C goes to every process of the group."""
     process = LearnerProcess(tmp_path, OPTIONS)
     try:
         assert process.pid is not None
@@ -43,3 +44,18 @@ def test_an_interrupted_learner_saves_when_it_is_stopped(learning: bool, tmp_pat
         process.stop(30.0)
     generation = ModelStore(tmp_path).load()
     assert generation is not None and generation.notes["steps"] == process.steps
+
+
+def test_a_learner_that_takes_a_minute_to_start_is_not_killed(tmp_path: Path) -> None:
+    process = LearnerProcess(tmp_path, OPTIONS)
+    try:
+        os.kill(process.pid or 0, signal.SIGSTOP)  # as slow as can be
+        time.sleep(1.0)
+        assert not process.keep_alive(silence=0.5)
+        os.kill(process.pid or 0, signal.SIGCONT)
+        feed(process, 1)
+        os.kill(process.pid or 0, signal.SIGSTOP)
+        time.sleep(1.0)
+        assert process.keep_alive(silence=0.5), "once it has started it must not hang"
+    finally:
+        process.stop(30.0)

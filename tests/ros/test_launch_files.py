@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from ssl_perception.commands.ros_processes import SOURCE
 from ssl_perception.config import Config, flat, preset, presets, settings
@@ -22,7 +23,8 @@ from ssl_perception_ros.settings import ALL
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["depth", "flow", "perception", "sim"]
-KNOWN = {s.name for section in (Config, *ALL) for s in settings(section)} | {"use_sim_time"}
+SECTIONS: tuple[type[BaseModel], ...] = (Config, *ALL)
+KNOWN = {s.name for section in SECTIONS for s in settings(section)} | {"use_sim_time"}
 DEPTH_NODES = ["stereo_depth", "obstacle_distance", "mono_depth", "depth_learner"]
 
 

@@ -52,7 +52,7 @@ class PerceptionNode(LifecycleNode):
     Attributes:
         config: the library's configuration, valid from ``prepare`` on.
         settings: the node's own.
-        health: what /diagnostics tells; None for a node without input.
+        health: what /diagnostics tells; a node without input has none.
         output: encodes the library's types onto the topics of ``publish_on``.
         done: complete it to end the process: with True, exit code 0; with False, 2.
     """
@@ -63,7 +63,7 @@ class PerceptionNode(LifecycleNode):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.done: Future = Future()
-        self.health: Health | None = None
+        self._health: Health | None = None
         self._worker: Worker[Any] | None = None
         self.output = TopicOutput()
         self._outputs: list[Publisher] = []
@@ -100,6 +100,15 @@ class PerceptionNode(LifecycleNode):
         """Clean up: publishers are gone already."""
 
     # what subclasses use
+
+    @property
+    def health(self) -> Health:
+        assert self._health is not None, "prepare sets it"
+        return self._health
+
+    @health.setter
+    def health(self, health: Health) -> None:
+        self._health = health
 
     @property
     def active(self) -> bool:
@@ -179,9 +188,7 @@ class PerceptionNode(LifecycleNode):
 
     def work_on(self, work: Callable[[T], None], capacity: int) -> Worker[T]:
         """A worker for slow work, guarded."""
-        health = self.health
-        assert health is not None
-        worker: Worker[T] = Worker(self.guarded(work), capacity, health.skip)
+        worker: Worker[T] = Worker(self.guarded(work), capacity, self.health.skip)
         self._worker = worker
         return worker
 
@@ -192,14 +199,14 @@ class PerceptionNode(LifecycleNode):
             try:
                 work(*args, **kwargs)
             except InputError as error:
-                if self.health is not None:
-                    self.health.refuse(str(error))
+                if self._health is not None:
+                    self._health.refuse(str(error))
                 self.complain(str(error))
             except Exception as error:
                 if not self.context.ok():  # the process ends: whatever publishes fails now
                     return
-                if self.health is not None:
-                    self.health.fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
+                if self._health is not None:
+                    self._health.fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
                 self.complain(traceback.format_exc())
 
         return run_guarded
@@ -233,8 +240,8 @@ class PerceptionNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = super().on_activate(state)
-        if self.health is not None:
-            self.health.activated()
+        if self._health is not None:
+            self._health.activated()
         self._begun = True
         try:
             self.begin()
@@ -310,10 +317,10 @@ class PerceptionNode(LifecycleNode):
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _tell_health(self) -> None:
-        if self.health is None:
+        if self._health is None:
             return
         name = self.get_fully_qualified_name().lstrip("/")
-        array = DiagnosticArray(status=[self.health.status(name, self.active)])
+        array = DiagnosticArray(status=[self._health.status(name, self.active)])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
