@@ -141,3 +141,9 @@ def test_the_parameter_file_leaves_to_a_preset_what_it_decides() -> None:
 def test_only_the_streets_preset_has_a_footprint() -> None:
     assert preset("street").collision.has_footprint
     assert not Config().collision.has_footprint, "no size fits all robots"
+
+
+def test_every_parameter_of_the_nodes_is_documented() -> None:
+    documented = (ROOT / "docs" / "ros.md").read_text()
+    names = {setting.name for section in ALL for setting in settings(section)}
+    assert not {name for name in names if f"`{name}`" not in documented}

@@ -75,9 +75,11 @@ def test_replay_writes_what_the_robot_publishes_for_stereo(
     assert set(written) <= set(BagRecorderSettings().outputs.split())
 
 
-def test_the_recorder_knows_every_topic_that_the_depth_nodes_publish(
+def test_the_recorder_and_the_documentation_know_every_topic_that_the_depth_nodes_publish(
     published: dict[str, str],
 ) -> None:
+    documented = (Path(__file__).resolve().parents[2] / "docs" / "ros.md").read_text()
     for topic, kind in published.items():
+        assert f"`{topic}`" in documented, topic
         known = TYPES[topic]
         assert f"{known.__module__.partition('.')[0]}/msg/{known.__name__}" == kind
