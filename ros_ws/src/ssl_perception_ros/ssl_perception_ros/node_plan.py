@@ -54,7 +54,7 @@ WORLDS = {
     "room": {"preset": "drone", "lidar": "false", "avoid": "true"},
     "street": {"preset": "street", "lidar": "true", "avoid": "false"},
 }
-PLAYER_PATIENCE = 120.0  # s that a recording waits for its readers: the first start compiles
+PLAYER_PATIENCE = 600.0  # s that a recording waits for its readers: the first start compiles
 
 Arguments = Mapping[str, str]
 
