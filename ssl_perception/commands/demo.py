@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ssl_perception.commands.replay import run_replay
-from ssl_perception.config import Config
+from ssl_perception.config import Config, preset
 from ssl_perception.datasets.samples import DYNAMIC_SPEED
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import Section, write_html
@@ -27,6 +27,8 @@ from ssl_perception.types import (
     FloatArray,
     StereoPair,
 )
+
+FOOTPRINT = {"front", "rear", "width", "below", "above"}  # the robot's box in section collision
 
 
 @dataclass
@@ -106,7 +108,6 @@ def run_demo(
     """
     try:
         from ssl_perception_sim.recording.record import run_simulate
-        from ssl_perception_sim.world.worlds import STREET_FOOTPRINT
     except ImportError as error:
         raise InputError(
             f"demo needs the simulator ({error.name} is missing): pip install 'ssl-perception[sim]'"
@@ -116,7 +117,8 @@ def run_demo(
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror or error}") from None
     if not config.collision.has_footprint:
-        car = config.collision.model_copy(update=STREET_FOOTPRINT)
+        sizes = preset("street").collision.model_dump(include=FOOTPRINT)
+        car = config.collision.model_copy(update=sizes)
         config = config.model_copy(update={"collision": car})
     log, output, report, *_ = files_written(folder).values()
     console.print(f"[bold]1[/] simulate {seconds:g} s of a street, seed {seed}")

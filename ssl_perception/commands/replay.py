@@ -14,12 +14,14 @@ from rich.table import Table
 
 from ssl_perception.config import Config
 from ssl_perception.depth.result import DepthResult
+from ssl_perception.depth.trust.state import ActiveCue
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import write_html
 from ssl_perception.evaluation.run_report import RunReport, latency_rows
 from ssl_perception.evaluation.trust_timeline import TrustTimeline
 from ssl_perception.flow.online.online import SweepFlow
 from ssl_perception.flow.online.warm_up import time_to_warm, warm_up
+from ssl_perception.io import images
 from ssl_perception.io.log import Log, Recorded
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.output import OutputBag
@@ -151,15 +153,19 @@ def write_result(
     else:
         assert isinstance(recorded.value, StereoPair)
         stamp_ns, pair = recorded.stamp_ns, recorded.value
+        bag.camera_info("stereo/camera_info", stamp_ns, result.stereo.camera)
         bag.depth(stamp_ns, result.stereo)
         bag.confidence(stamp_ns, result.stereo)
         bag.status(stamp_ns, result.stereo)
         searched = perception.depth.teacher.search_range(pair.camera.width)
         bag.disparity(stamp_ns, result.stereo, pair.baseline, float(searched))
         if result.mono is not None:
+            bag.camera_info("mono/camera_info", stamp_ns, result.mono.camera)
             bag.depth(stamp_ns, result.mono)
             bag.status(stamp_ns, result.mono)
         bag.trust(stamp_ns, result.trust)
+        if result.trust.active_cue is not ActiveCue.NONE:
+            bag.image("depth", stamp_ns, images.encode_depth(result.depth))
         bag.obstacle_distance(stamp_ns, result.scan)
         ahead = nearest_ahead(result.scan, AHEAD / 2)
         bag.obstacle_range(stamp_ns, result.scan, ahead, AHEAD)

@@ -7,6 +7,7 @@ the source tree beside this package.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,12 @@ PLAYED = (
     "/points",
     *(f"/{side}/{what}" for side in ("left", "right") for what in ("image_rect", "camera_info")),
 )
+# A line of a node's log is the same on every machine; "active" is what it logs on activation.
+LOG_FORMAT = {
+    "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] [{time}] [{name}]: {message}",
+    "RCUTILS_COLORIZED_OUTPUT": "0",
+}
+_ACTIVE = re.compile(r"^\[INFO\] \[[\d.]+\] \[[\w.]+\]: active$", re.MULTILINE)
 END_PATIENCE = 20.0  # s between asking a process to end and making it; the learner may take 12
 
 
@@ -43,12 +50,13 @@ def environment(domain: int | None = None) -> dict[str, str]:
     values = dict(os.environ)
     if find_spec("rclpy") is None:
         raise InputError("no ROS 2 here: source it, or pip install -r requirements-ros.txt")
-    if find_spec("ssl_perception_ros") is None:
-        if not SOURCE.is_dir():
-            raise InputError("package ssl_perception_ros not found: source the ROS workspace")
-        values["PYTHONPATH"] = os.pathsep.join(
-            part for part in (str(SOURCE), values.get("PYTHONPATH")) if part
-        )
+    found = find_spec("ssl_perception_ros")
+    package = SOURCE if found is None or found.origin is None else Path(found.origin).parents[1]
+    if not package.is_dir():
+        raise InputError("package ssl_perception_ros not found: source the ROS workspace")
+    # also where it was found: this process's path isn't always that of its children
+    paths = (str(package), *values.get("PYTHONPATH", "").split(os.pathsep))
+    values["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     # ROS from wheels doesn't set it; a sourced ROS does
     values.setdefault("AMENT_PREFIX_PATH", sys.prefix)
     if domain is not None:
@@ -68,7 +76,7 @@ class Nodes:
     """
 
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
-        self._environment = dict(environment)
+        self._environment = {**environment, **LOG_FORMAT}
         self.logs = logs
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -100,7 +108,7 @@ class Nodes:
         return process
 
     def ready(self, seconds: float) -> None:
-        """Wait until every process says that it is active.
+        """Wait until every node has logged that it is active.
 
         Raises:
             InputError: one ended, or it takes longer than ``seconds``.
@@ -108,7 +116,7 @@ class Nodes:
         until = time.monotonic() + seconds
         for name, process in self.processes.items():
             log = self.logs / f"{name}.log"
-            while "active" not in log.read_text(errors="replace"):
+            while not _ACTIVE.search(log.read_text(errors="replace")):
                 if process.poll() is not None:
                     raise InputError(f"node {name} ended: {self.last(name)}")
                 if time.monotonic() > until:

@@ -45,12 +45,23 @@ _COLOUR |= {"rgb8": _RED_FIRST, "rgba8": _RED_FIRST}
 class Image(Protocol):
     """What ``decode`` needs of a message; any buffer will do for ``data``."""
 
-    height: int
-    width: int
-    encoding: str
-    is_bigendian: int
-    step: int
-    data: Any
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def encoding(self) -> str: ...
+
+    @property
+    def is_bigendian(self) -> int: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def data(self) -> Any: ...
 
 
 class CameraInfo(Protocol):

@@ -25,7 +25,6 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "simulator, demo (embreex)": (("embreex",), "pip install 'ssl-perception[sim]'"),
     "Argoverse 2 (pyarrow)": (("pyarrow",), "pip install 'ssl-perception[datasets]'"),
-    "PCD, PLY files (open3d)": (("open3d", "open3d-cpu"), "pip install 'ssl-perception[open3d]'"),
     "live viewer (rerun)": (("rerun-sdk",), "pip install 'ssl-perception[viewer]'"),
 }
 

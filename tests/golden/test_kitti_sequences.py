@@ -36,6 +36,7 @@ def test_ego_motion_within_2_cm_and_a_tenth_of_a_degree(name: str, data: Path) -
 def test_nothing_moves_in_a_parked_scene(data: Path) -> None:
     online = OnlineFlow()
     for recorded in open_log(data / "lidar_vlp16_rosbag"):
+        assert isinstance(recorded.value, PointCloud)
         result = online.process(recorded.value)
         assert not result.flow.moving.any()
         assert not result.objects
@@ -45,6 +46,7 @@ def test_the_van_that_passes_is_seen(data: Path) -> None:
     """Sweep 9 of the city: a van beside the robot comes towards it along the street."""
     online = OnlineFlow()
     for recorded in open_log(data / "lidar_seq_kitti_city"):
+        assert isinstance(recorded.value, PointCloud)
         result = online.process(recorded.value)
     points = result.cloud.points
     beside = (np.abs(points[:, 0]) < 4) & (points[:, 1] > 1) & (points[:, 1] < 3.5)

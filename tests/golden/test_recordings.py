@@ -27,6 +27,7 @@ def test_lidar_bag(data: Path) -> None:
             # the .npz holds its stamp as a float64 epoch, which is good to 240 ns
             assert abs(frame.stamp_ns - sweep.stamp_ns) <= 240
             np.testing.assert_array_equal(frame.value.points, sweep.value.points)
+            assert frame.value.time is not None and sweep.value.time is not None
             np.testing.assert_allclose(frame.value.time, sweep.value.time, atol=1e-7)
             assert frame.value.time.min() >= 0 and frame.value.time.max() < 0.11
     assert recorded[0].stamp_ns == 1_673_400_471_737_763_166
@@ -130,6 +131,7 @@ def test_middlebury(data: Path) -> None:
         assert 0.94 <= np.isfinite(sample.depth).mean() <= 0.997
         assert 1.0 < np.nanmin(sample.depth) < np.nanmax(sample.depth) < 5.0, "indoor, metres"
     assert samples[0].camera.fx == 1038.018
+    assert samples[0].pair is not None
     assert samples[0].pair.baseline == pytest.approx(0.176252)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-from ssl_perception.commands.ros_processes import SOURCE, Nodes, environment
+from ssl_perception.commands.ros_processes import Nodes, environment
 from ssl_perception.config import TrustConfig
 from ssl_perception.depth.learning.checkpoint import Checkpoint
 from ssl_perception.depth.learning.learner import Learner
@@ -31,7 +31,7 @@ from ssl_perception.types import CameraModel
 pytestmark = pytest.mark.ros
 
 START = 180.0
-DRONE = SOURCE / "config" / "drone.yaml"
+DRONE = {"preset": "drone"}
 
 
 @pytest.fixture
@@ -105,16 +105,16 @@ def test_the_student_learns_in_flight_and_is_not_used_before_it_is_trusted(
         "bag_recorder",
         {"output": str(output), "outputs": "obstacle_distance mono/depth /diagnostics"},
     )
-    nodes.start("stereo_depth", files=(DRONE,))
-    nodes.start("mono_depth", {"store": str(store)}, files=(DRONE,))
+    nodes.start("stereo_depth", DRONE)
+    nodes.start("mono_depth", {**DRONE, "store": str(store)})
     # the cameras may be found by mono_depth seconds later than by the learner: no model before then
     learns = {"store": str(store), "learner.save_seconds": 4.0}
-    nodes.start("depth_learner", learns, files=(DRONE,))
+    nodes.start("depth_learner", {**DRONE, **learns})
     trust_file = tmp_path / "trust.json"
-    nodes.start("obstacle_distance", {"trust_file": str(trust_file)}, files=(DRONE,))
-    nodes.start("avoid", files=(DRONE,))
+    nodes.start("obstacle_distance", {**DRONE, "trust_file": str(trust_file)})
+    nodes.start("avoid", DRONE)
     nodes.ready(START)
-    nodes.start("sim_world", {"seed": 6}, files=(DRONE,))
+    nodes.start("sim_world", {**DRONE, "seed": 6})
     nodes.ready(START)
     first = wait_for_model(store, 0)
     wait_for_model(store, first + 1)
@@ -161,21 +161,20 @@ def test_a_trusted_student_takes_over_when_stereo_fails(nodes: Nodes, tmp_path: 
     nodes.start(
         "bag_recorder", {"output": str(output), "outputs": "obstacle_distance /diagnostics"}
     )
-    nodes.start("stereo_depth", files=(DRONE,))
-    student = {"store": str(store), "student.max_novelty": 2.0}
-    nodes.start("mono_depth", student, files=(DRONE,))
+    nodes.start("stereo_depth", DRONE)
+    nodes.start("mono_depth", {**DRONE, "store": str(store), "student.max_novelty": 2.0})
     learns = {"store": str(store), "learner.save_seconds": 1.0}
-    nodes.start("depth_learner", learns, files=(DRONE,))
+    nodes.start("depth_learner", {**DRONE, **learns})
     # a beginner flies here: nothing that it does may cost it the trust on file
     lenient = {
         "trust.min_tpr": 0.0,
         "trust.max_fpr": 1.0,
         "trust.drift_limit": 1000.0,
     }
-    nodes.start("obstacle_distance", {"trust_file": str(trust_file), **lenient}, files=(DRONE,))
-    nodes.start("avoid", files=(DRONE,))
+    nodes.start("obstacle_distance", {**DRONE, "trust_file": str(trust_file), **lenient})
+    nodes.start("avoid", DRONE)
     nodes.ready(START)
-    nodes.start("sim_world", {"seed": 6}, files=(DRONE,))
+    nodes.start("sim_world", {**DRONE, "seed": 6})
     nodes.ready(START)
     wait_for_model(store, wait_for_model(store, 0))
     time.sleep(8.0)  # some frames on which stereo confirms the student, on a busy machine too
@@ -211,10 +210,10 @@ def test_what_was_learnt_survives_and_can_be_forgotten(nodes: Nodes, tmp_path: P
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    nodes.start("stereo_depth", files=(DRONE,))
+    nodes.start("stereo_depth", DRONE)
     nodes.start("depth_learner", {"store": str(store), "learner.save_seconds": 3000.0})
     nodes.ready(START)
-    nodes.start("sim_world", {"seed": 6}, files=(DRONE,))
+    nodes.start("sim_world", {**DRONE, "seed": 6})
     nodes.ready(START)
     time.sleep(8.0)
     assert ModelStore(store).newest() is None

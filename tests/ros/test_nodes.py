@@ -17,7 +17,7 @@ from rosbags.rosbag2 import Reader
 from ssl_perception.commands.ros_processes import Nodes, environment
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.open_log import open_log
-from ssl_perception.io.output import OutputBag
+from ssl_perception.io.output import Output, OutputBag
 from ssl_perception.io.point_cloud2 import (
     FLOAT32,
     PackedCloud,
@@ -25,7 +25,7 @@ from ssl_perception.io.point_cloud2 import (
     encode_points,
 )
 from ssl_perception.io.results import read_depth, read_flow, read_scans
-from ssl_perception.types import PointCloud, StereoPair
+from ssl_perception.types import CameraModel, Cue, DepthMap, PointCloud, StereoPair
 
 pytestmark = pytest.mark.ros
 
@@ -45,6 +45,22 @@ def nodes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Nodes]:
     domain = 101 + sum(request.node.name.encode()) % 100
     with Nodes(environment(domain), tmp_path) as started:
         yield started
+
+
+class KeptOutput(Output):
+    """Keeps what it is given: (time of sending, topic, type, serialised message).
+
+    Attributes:
+        delay: ns from a message's stamp to its sending.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delay = 0
+        self.messages: list[tuple[int, str, str, bytes]] = []
+
+    def write_raw(self, topic: str, stamp_ns: int, kind: str, raw: bytes | memoryview) -> None:
+        self.messages.append((stamp_ns + self.delay, topic, kind, bytes(raw)))
 
 
 def record(nodes: Nodes, output: Path, topics: str) -> None:
@@ -144,6 +160,36 @@ def test_when_depth_stops_the_scan_goes_on_and_knows_nothing(
     assert any("obstacle_distance" in line and line[0] in "12" for line in complaints(output))
 
 
+def test_stereo_that_is_later_than_mono_is_waited_for(nodes: Nodes, tmp_path: Path) -> None:
+    """Mono depth at once, stereo depth 0.3 s later, at 5 Hz."""
+    camera = CameraModel(80, 60, 52.0, 52.0, 39.5, 29.5, "optical")
+    lag, frames = 300_000_000, 30
+    written = KeptOutput()
+    for k in range(frames):
+        stamp = STAMP + 2 * k * TENTH
+        for cue, metres in ((Cue.MONO, 3.0), (Cue.STEREO, 2.0)):
+            values = np.full((60, 80), metres, np.float32)
+            written.delay = lag if cue is Cue.STEREO else 0
+            written.camera_info(f"{cue.value}/camera_info", stamp, camera)
+            written.depth(stamp, DepthMap(values, camera, stamp * 1e-9, cue))
+    log, output = tmp_path / "log.mcap", tmp_path / "out.mcap"
+    with OutputBag(log) as bag:
+        for when, topic, kind, raw in sorted(written.messages, key=lambda message: message[0]):
+            bag.write_raw(topic, when, kind, raw)
+    record(nodes, output, "obstacle_distance trust")
+    # no scans that it makes up itself: each is the answer to a frame
+    nodes.start("obstacle_distance", {"queue": 100, "timeout": 3600.0})
+    play(nodes, log)
+    nearest = [
+        float(np.min(scan.ranges, initial=np.inf, where=np.isfinite(scan.ranges)))
+        for _, scan in read_scans(output)
+    ]
+    assert len(nearest) == frames
+    from_stereo = [abs(metres - 2.0) < 0.1 for metres in nearest]
+    # the wait is learnt from the first frames, and stereo is active after some good ones
+    assert all(from_stereo[10:]), nearest
+
+
 def test_a_bad_cloud_is_reported_and_the_next_one_is_worked_on(
     nodes: Nodes, tmp_path: Path
 ) -> None:
@@ -236,13 +282,34 @@ def test_a_callback_that_fails_ends_no_node_and_an_end_in_its_midst_is_no_failur
     assert ("what nobody thought of" in told) is not dying
 
 
+def test_a_node_that_is_still_compiling_ends_at_once(nodes: Nodes) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("slow_start_node.py"))],
+        env=nodes._environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        assert any(line == "busy\n" for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (0, "")
+
+
 def test_sigint_ends_every_node_with_0(nodes: Nodes) -> None:
-    for name in ("stereo_depth", "obstacle_distance", "scene_flow"):
+    for name in ("stereo_depth", "obstacle_distance"):
         nodes.start(name)
-    until = time.monotonic() + 5.0
-    while time.monotonic() < until:  # in the midst of starting, as likely as not
-        time.sleep(0.1)
-    assert nodes.failures() == {}
+    nodes.ready(START)
+    nodes.start("scene_flow")
+    until = time.monotonic() + START
+    while "footprint not set" not in (nodes.logs / "scene_flow.log").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert nodes.failures() == {}, "active, or in the midst of starting"
 
 
 def test_a_second_sigint_does_not_cut_the_end_short(nodes: Nodes) -> None:
@@ -263,7 +330,7 @@ def test_nodes_do_not_outlive_who_started_them(tmp_path: Path) -> None:
             "-c",
             "import sys, time\n"
             "from pathlib import Path\n"
-            "from ssl_perception.nodes import Nodes, environment\n"
+            "from ssl_perception.commands.ros_processes import Nodes, environment\n"
             "with Nodes(environment(99), Path(sys.argv[1])) as nodes:\n"
             "    print(nodes.start('obstacle_distance').pid, flush=True)\n"
             "    nodes.ready(60.0)\n"

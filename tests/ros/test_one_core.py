@@ -32,7 +32,7 @@ from ssl_perception_sim.sensors.faults import CameraFaults, Dirt, Picture
 pytestmark = pytest.mark.ros
 
 SECONDS = 30.0
-FAULTS = [
+FAULTS: list[Picture | Dirt] = [
     Picture(fault="camera_black", side="right", start=14.0, end=17.0),
     Picture(fault="camera_frozen", side="left", start=20.0, end=21.0),
     Dirt(fault="camera_dirt", side="right", start=23.0, end=25.0, share=0.4),

@@ -10,20 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from rosbags.rosbag2 import Reader
 
-from ssl_perception.commands.ros_processes import SOURCE, Nodes, environment
+from ssl_perception.commands.ros_processes import Nodes, environment
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.open_log import open_log
 from ssl_perception.types import PointCloud, StereoPair
-from ssl_perception_sim.experiments.fly import SCAN, STEREO, fly_through_nodes
-from ssl_perception_sim.world.worlds import STREET_FOOTPRINT
+from ssl_perception_sim.experiments.fly import fly_through_nodes
 
 pytestmark = pytest.mark.ros
 
 START = 180.0
-DRONE = SOURCE / "config" / "drone.yaml"
+DRONE = {"preset": "drone"}
 
 
 @pytest.fixture
@@ -45,32 +43,6 @@ def told(bag: Path, topic: str = "/cmd_vel") -> list[tuple[float, float, float]]
     return [(stamp, twist.linear.x, twist.angular.z) for stamp, twist in twists]
 
 
-def test_the_drones_parameters_are_those_of_the_flights() -> None:
-    values = yaml.safe_load(DRONE.read_text())["/**"]["ros__parameters"]
-    for name, model in (("stereo", STEREO), ("scan", SCAN)):
-        changed = {
-            f"{name}.{key}": value
-            for key, value in model.model_dump(mode="json").items()
-            if value != type(model).model_fields[key].default
-        }
-        said = {key: value for key, value in values.items() if key.startswith(f"{name}.")}
-        defaults = {
-            key: value
-            for key, value in said.items()
-            if key not in changed
-            and value == type(model).model_fields[key.partition(".")[2]].default
-        }
-        assert {key: said[key] for key in said if key not in defaults} == changed
-
-
-def test_the_streets_car_has_a_footprint_and_else_the_shipped_parameters() -> None:
-    files = (SOURCE / "config" / f"{name}.yaml" for name in ("street", "perception"))
-    street, shipped = (yaml.safe_load(f.read_text())["/**"]["ros__parameters"] for f in files)
-    car = {f"collision.{size}": metres for size, metres in STREET_FOOTPRINT.items()}
-    assert street == shipped | car
-    assert {shipped[name] for name in car} == {0.0}, "not set: no size fits all robots"
-
-
 def test_a_flight_through_the_nodes_touches_nothing_and_comes_out_the_same_again() -> None:
     first = fly_through_nodes(seed=6, minutes=0.2)
     assert first["crashes"] == 0
@@ -84,9 +56,9 @@ def test_the_vehicle_stands_still_when_perception_dies(nodes: Nodes, tmp_path: P
     output = tmp_path / "out.mcap"
     nodes.start("bag_recorder", {"output": str(output), "outputs": "cmd_vel truth/odom"})
     for name in ("stereo_depth", "obstacle_distance", "avoid"):
-        nodes.start(name, {}, files=(DRONE,))
+        nodes.start(name, DRONE)
     nodes.ready(START)
-    nodes.start("sim_world", {"seed": 6}, files=(DRONE,))
+    nodes.start("sim_world", {**DRONE, "seed": 6})
     nodes.ready(START)
     time.sleep(6.0)
     nodes.processes["obstacle_distance"].send_signal(signal.SIGKILL)

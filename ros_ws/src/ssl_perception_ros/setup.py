@@ -16,9 +16,6 @@ NODES = (
     "bag_player",
     "bag_recorder",
 )
-# launch/ lies at the repository's top level, where people look for it; setuptools wants paths
-# relative to this file.
-LAUNCH = Path("..", "..", "..", "launch")
 
 setup(
     name=NAME,
@@ -27,9 +24,10 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        (f"share/{NAME}/config", [str(path) for path in sorted(Path("config").iterdir())]),
-        (f"share/{NAME}/rviz", [str(path) for path in sorted(Path("rviz").iterdir())]),
-        (f"share/{NAME}/launch", [str(path) for path in sorted(LAUNCH.glob("*.launch.py"))]),
+        *(
+            (f"share/{NAME}/{folder}", [str(path) for path in sorted(Path(folder).glob("*.*"))])
+            for folder in ("config", "launch", "rviz")
+        ),
     ],
     install_requires=["setuptools"],
     zip_safe=True,

@@ -45,8 +45,6 @@ from ssl_perception_sim.world.world_file import (
 )
 
 STREET_RIG = StereoRig(baseline=0.3, mount=(1.2, 0.15, 1.45), shadows=True)
-# Collision's sizes of the street's own car, m about its lidar
-STREET_FOOTPRINT = {"front": 2.5, "rear": 2.5, "width": 2.2, "below": 1.4, "above": 0.4}
 ROOM_RIG = StereoRig(mount=(0.08, 0.03, 0.0))
 ROOM_LIGHT = Light(direction=(0.25, 0.35, 0.9), sun=0.3, sky=0.75, haze=1e6)
 FLIGHT_HEIGHT = 1.2  # m

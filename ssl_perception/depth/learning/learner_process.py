@@ -10,6 +10,7 @@ import ctypes
 import logging
 import math
 import multiprocessing
+import signal
 import time
 import zlib
 from multiprocessing.process import BaseProcess
@@ -33,6 +34,7 @@ from ssl_perception.types import FloatArray
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the caller's threads and locks
 _IMAGE, _LABEL = (HEIGHT, WIDTH, 3), (GRID_HEIGHT, GRID_WIDTH)
 _PATIENCE = 0.2  # s between looks at whether to stop or save
+_STARTING = 300.0  # s from its start to its first beat
 _IDLE = 10.0  # s without a frame after which what was learnt is saved anyway
 
 
@@ -158,8 +160,13 @@ class LearnerProcess:
         return True
 
     def keep_alive(self, silence: float = 30.0) -> bool:
-        """Start it anew if it died, or hung for ``silence`` seconds. Returns whether it had to."""
-        if self.alive and self.silent_for < silence:
+        """Start it anew if it died, or hung for ``silence`` seconds. Returns whether it had to.
+
+        A process that is still importing PyTorch has longer: on a busy machine it would else be
+        killed and started for ever.
+        """
+        starting = self._slot.beat.value == self._started
+        if self.alive and self.silent_for < (max(silence, _STARTING) if starting else silence):
             return False
         self._process.kill()
         self._process.join()
@@ -196,10 +203,17 @@ class LearnerProcess:
     def _start(self) -> None:
         self.restarts += 1
         self._slot = _Slot()  # a killed process may have taken the old one's lock with it
-        self._slot.beat.value = time.monotonic()
+        self._started = time.monotonic()
+        self._slot.beat.value = self._started
         arguments = (self._slot, str(self.store), self.options.model_dump(), self.seed)
         self._process: BaseProcess = _SPAWN.Process(target=_run, args=arguments, daemon=True)
-        self._process.start()
+        # Ctrl-C goes to the whole process group; the learner must live until ``stop`` lets it save.
+        # A mask is inherited, so it holds from the process's very start.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run(slot: _Slot, store: str, options: dict[str, Any], seed: int) -> None:

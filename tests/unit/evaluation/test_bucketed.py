@@ -38,7 +38,8 @@ def answer(of: FlowSample) -> SceneFlow:
 
 def zero(of: FlowSample) -> SceneFlow:
     n = len(of.source)
-    return SceneFlow(np.zeros((n, 3)), np.zeros(n, bool), np.ones(n), of.interval)
+    ones = np.ones(n, np.float32)
+    return SceneFlow(np.zeros((n, 3), np.float32), np.zeros(n, bool), ones, of.interval)
 
 
 def test_worked_by_hand() -> None:
@@ -93,7 +94,8 @@ def test_the_challenges_own_code_says_the_same(data: Path, tmp_path: Path) -> No
     assert pair.flow is not None
     wrong = (pair.flow * 0.8 + rng.normal(0, 0.05, pair.flow.shape)).astype(np.float32)
     n = len(pair.source)
-    ours = Buckets.of(pair, SceneFlow(wrong, np.zeros(n, bool), np.ones(n), 0.1)).errors()
+    flow = SceneFlow(wrong, np.zeros(n, bool), np.ones(n, np.float32), 0.1)
+    ours = Buckets.of(pair, flow).errors()
     names = {k: name if k else "BACKGROUND" for k, name in enumerate(pair.category_names)}
     evaluator = theirs.BucketedEPEEvaluator(
         names, output_path=tmp_path, meta_class_lookup=lists.BUCKETED_METACATAGORIES

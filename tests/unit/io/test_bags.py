@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,8 +35,8 @@ LEFT, RIGHT = (RNG.integers(0, 256, (24, 32), np.uint8) for _ in range(2))
 
 
 def sweep(count: int = 50) -> PointCloud:
-    points = np.random.default_rng(count).normal(0, 10, (count, 3))
-    return PointCloud(points, np.linspace(0, 0.1, count), 0.0, "lidar")
+    points = np.random.default_rng(count).normal(0, 10, (count, 3)).astype(np.float32)
+    return PointCloud(points, np.linspace(0, 0.1, count, dtype=np.float32), 0.0, "lidar")
 
 
 def write_sensor_log(path: Path, frames: int = 3) -> None:
@@ -81,7 +82,8 @@ def test_results_open_with_rosbags_and_carry_the_source_stamp(tmp_path: Path) ->
     path = tmp_path / "out.mcap"
     cloud = sweep()
     n = len(cloud)
-    flow = SceneFlow(np.ones((n, 3)), np.arange(n) % 2 == 0, np.ones(n), 0.1)
+    ones = np.ones((n, 4), np.float32)
+    flow = SceneFlow(ones[:, :3], np.arange(n) % 2 == 0, ones[:, 0], 0.1)
     depth = DepthMap(np.full((24, 32), 5.0), CAMERA)
     ranges = np.array([np.nan, np.inf, -np.inf, 3.0], np.float32)
     with OutputBag(path) as bag:
@@ -93,7 +95,7 @@ def test_results_open_with_rosbags_and_carry_the_source_stamp(tmp_path: Path) ->
         bag.obstacle_distance(START, ObstacleScan(ranges, -0.3, 0.2, 0.2, 40.0, frame="base"))
         bag.write("time_to_collision", START, bag.message("std_msgs/msg/Float32", data=1.5))
     assert [p.name for p in tmp_path.iterdir()] == ["out.mcap"], "one file, nothing beside it"
-    messages = {}
+    messages: dict[str, Any] = {}
     with AnyReader([path]) as reader:
         for connection, time, raw in reader.messages():
             message = reader.deserialize(raw, connection.msgtype)
@@ -199,7 +201,7 @@ def test_stereo_tolerance_is_a_setting(tmp_path: Path) -> None:
 
 def test_a_bad_frame_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "log.mcap"
-    nothing = PointCloud(np.zeros((4, 3)))
+    nothing = PointCloud(np.zeros((4, 3), np.float32))
     with OutputBag(path) as bag:
         for k, cloud in enumerate((sweep(), nothing, sweep())):
             bag.cloud("points", START + k, encode_points(cloud))

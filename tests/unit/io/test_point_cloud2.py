@@ -20,10 +20,18 @@ from ssl_perception.io.point_cloud2 import (
     encode_flow,
     encode_points,
 )
-from ssl_perception.types import PointCloud, SceneFlow
+from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 CODES = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8}
 STAMP = (1_700_000_000, 123_456_789)
+
+
+def ones(*shape: int) -> FloatArray:
+    return np.ones(shape, np.float32)
+
+
+def zeros(*shape: int) -> FloatArray:
+    return np.zeros(shape, np.float32)
 
 
 def message(
@@ -133,7 +141,8 @@ def test_absolute_time_of_a_clock_that_started_at_zero() -> None:
     times = stamp + np.array([0.0, 0.05, 0.1])
     clock = (100, 250_000_000)
     cloud = decode(message({**xyz(some_points(3)), "timestamp": times}, stamp=clock))
-    np.testing.assert_allclose(cloud.time, [0.0, 0.05, 0.1], atol=1e-6)
+    assert cloud.time is not None
+    np.testing.assert_allclose(cloud.time, np.array([0.0, 0.05, 0.1]), atol=1e-6)
 
 
 def test_unsynchronised_lidar_clock_is_refused() -> None:
@@ -254,9 +263,10 @@ def test_impossible_stamp(stamp: tuple[int, int]) -> None:
 @given(st.integers(1, 30), st.floats(0.01, 1.0) | st.floats(-1.0, -0.01), st.randoms())
 def test_scene_flow_round_trip(count: int, interval: float, random: Any) -> None:
     rng = np.random.default_rng(random.randint(0, 1 << 30))
-    cloud = PointCloud(rng.normal(size=(count, 3)), None, 1.0, "base")
-    confidence = rng.choice([0.0, 0.25, 1.0], count)
-    flow = SceneFlow(rng.normal(size=(count, 3)), rng.random(count) < 0.5, confidence, interval)
+    cloud = PointCloud(rng.normal(size=(count, 3)).astype(np.float32), None, 1.0, "base")
+    confidence = rng.choice(np.array([0.0, 0.25, 1.0], np.float32), count)
+    velocity = rng.normal(size=(count, 3)).astype(np.float32)
+    flow = SceneFlow(velocity, rng.random(count) < 0.5, confidence, interval)
     packed = encode_flow(cloud, flow)
     assert packed.frame == "base"
     assert packed.data.nbytes == packed.row_step == count * packed.point_step
@@ -270,14 +280,14 @@ def test_scene_flow_round_trip(count: int, interval: float, random: Any) -> None
 
 
 def test_flow_of_other_points_is_refused() -> None:
-    flow = SceneFlow(np.zeros((4, 3)), np.zeros(4, bool), np.ones(4), 0.1)
+    flow = SceneFlow(zeros(4, 3), np.zeros(4, bool), ones(4), 0.1)
     with pytest.raises(InputError, match="3 points but flow for 4"):
-        encode_flow(PointCloud(np.ones((3, 3))), flow)
+        encode_flow(PointCloud(ones(3, 3)), flow)
 
 
 def test_another_cloud_is_no_scene_flow() -> None:
     with pytest.raises(InputError, match="not a scene flow cloud"):
-        decode_flow(encode_points(PointCloud(np.ones((3, 3)))))
+        decode_flow(encode_points(PointCloud(ones(3, 3))))
 
 
 @pytest.mark.parametrize("time", [None, np.array([0.0, 0.05, 0.1], np.float32)])
@@ -309,8 +319,8 @@ def test_points_round_trip(time: np.ndarray | None) -> None:
 
 
 def test_fields_are_those_of_the_contract() -> None:
-    flow = SceneFlow(np.zeros((1, 3)), np.ones(1, bool), np.ones(1), 0.1)
-    packed = encode_flow(PointCloud(np.ones((1, 3))), flow)
+    flow = SceneFlow(zeros(1, 3), np.ones(1, bool), ones(1), 0.1)
+    packed = encode_flow(PointCloud(ones(1, 3)), flow)
     by_name = {field.name: field for field in packed.fields}
     assert list(by_name)[:6] == ["x", "y", "z", "vx", "vy", "vz"]
     assert by_name["moving"] == PointField("moving", 28, CODES["u1"])

@@ -284,7 +284,8 @@ def test_the_bags_truth_is_the_worlds(bag: Path) -> None:
     got = flow[1]
     assert np.abs(got.source.points - expected.source.points).max() < 1e-3
     assert np.abs(got.target.points - expected.target.points).max() < 1e-3
-    assert got.flow is not None
+    assert got.flow is not None and expected.flow is not None
+    assert got.category is not None and expected.category is not None
     assert np.abs(got.flow - expected.flow).max() < 1e-4
     assert np.array_equal(got.category, expected.category)
     assert np.abs(got.source.origin - expected.source.origin).max() < 1e-3

@@ -14,8 +14,9 @@ from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
-from std_msgs.msg import Float32
+from std_msgs.msg import Float32, UInt64
 from stereo_msgs.msg import DisparityImage
+from visualization_msgs.msg import MarkerArray
 
 from ssl_perception.errors import InputError
 from ssl_perception.io.output import OutputBag
@@ -25,13 +26,21 @@ from ssl_perception_ros.settings import BagRecorderSettings
 TYPES: dict[str, type] = {
     "scene_flow": PointCloud2,
     "moving_points": PointCloud2,
+    "moving_objects": MarkerArray,
     "points_accumulated": PointCloud2,
     "time_to_collision": Float32,
     "stereo/depth": Image,
+    "stereo/confidence": Image,
+    "stereo/status": DiagnosticArray,
     "stereo/disparity": DisparityImage,
     "stereo/camera_info": CameraInfo,
     "mono/depth": Image,
+    "mono/status": DiagnosticArray,
     "mono/camera_info": CameraInfo,
+    "mono/generation": UInt64,
+    "model_ready": UInt64,
+    "depth_learner/status": DiagnosticArray,
+    "trust": DiagnosticArray,
     "depth": Image,
     "obstacle_distance": LaserScan,
     "obstacle_range": Range,

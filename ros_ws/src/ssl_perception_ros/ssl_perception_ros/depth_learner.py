@@ -7,6 +7,7 @@ memory, and is started anew from the last good model. ``model_ready`` announces 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -74,7 +75,7 @@ class DepthLearnerNode(PerceptionNode):
         ]
         depth = max(5, self.settings.queue)
         for topic, kind in {IMAGE: Image, "stereo/depth": Image, **COMPANIONS}.items():
-            self.subscribe(kind, topic, lambda m, topic=topic: self._take(topic, m), depth)
+            self.subscribe(kind, topic, partial(self._take, topic), depth)
 
     def end(self) -> None:
         if self._learner is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -51,7 +52,7 @@ class PerceptionNode(LifecycleNode):
     Attributes:
         config: the library's configuration, valid from ``prepare`` on.
         settings: the node's own.
-        health: what /diagnostics tells; None for a node without input.
+        health: what /diagnostics tells; a node without input has none.
         output: encodes the library's types onto the topics of ``publish_on``.
         done: complete it to end the process: with True, exit code 0; with False, 2.
     """
@@ -62,7 +63,7 @@ class PerceptionNode(LifecycleNode):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.done: Future = Future()
-        self.health: Health | None = None
+        self._health: Health | None = None
         self._worker: Worker[Any] | None = None
         self.output = TopicOutput()
         self._outputs: list[Publisher] = []
@@ -99,6 +100,15 @@ class PerceptionNode(LifecycleNode):
         """Clean up: publishers are gone already."""
 
     # what subclasses use
+
+    @property
+    def health(self) -> Health:
+        assert self._health is not None, "prepare sets it"
+        return self._health
+
+    @health.setter
+    def health(self, health: Health) -> None:
+        self._health = health
 
     @property
     def active(self) -> bool:
@@ -152,11 +162,33 @@ class PerceptionNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._clockwork.append(self.create_timer(seconds, self.guarded(work), clock=steady))
 
+    def wait_for(self, work: Callable[[], None]) -> None:
+        """Slow work while the node is configured, such as compiling, that ends with the process.
+
+        In this thread a signal would be noticed only when the work is done.
+        """
+        failure: list[BaseException] = []
+
+        def run_and_keep_failure() -> None:
+            try:
+                work()
+            except BaseException as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=run_and_keep_failure, daemon=True)
+        self.unfinished = True
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.05)
+            if not self.context.ok():
+                raise ExternalShutdownException
+        self.unfinished = False
+        if failure:
+            raise failure[0]
+
     def work_on(self, work: Callable[[T], None], capacity: int) -> Worker[T]:
         """A worker for slow work, guarded."""
-        health = self.health
-        assert health is not None
-        worker: Worker[T] = Worker(self.guarded(work), capacity, health.skip)
+        worker: Worker[T] = Worker(self.guarded(work), capacity, self.health.skip)
         self._worker = worker
         return worker
 
@@ -167,14 +199,14 @@ class PerceptionNode(LifecycleNode):
             try:
                 work(*args, **kwargs)
             except InputError as error:
-                if self.health is not None:
-                    self.health.refuse(str(error))
+                if self._health is not None:
+                    self._health.refuse(str(error))
                 self.complain(str(error))
             except Exception as error:
                 if not self.context.ok():  # the process ends: whatever publishes fails now
                     return
-                if self.health is not None:
-                    self.health.fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
+                if self._health is not None:
+                    self._health.fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
                 self.complain(traceback.format_exc())
 
         return run_guarded
@@ -198,6 +230,8 @@ class PerceptionNode(LifecycleNode):
             self.get_logger().error(" ".join(str(error).split()))
             self._drop_outputs()
             return TransitionCallbackReturn.FAILURE
+        except ExternalShutdownException:
+            return TransitionCallbackReturn.FAILURE
         except Exception:  # rclpy would swallow it
             self.get_logger().error(traceback.format_exc())
             self._drop_outputs()
@@ -206,8 +240,8 @@ class PerceptionNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = super().on_activate(state)
-        if self.health is not None:
-            self.health.activated()
+        if self._health is not None:
+            self._health.activated()
         self._begun = True
         try:
             self.begin()
@@ -283,10 +317,10 @@ class PerceptionNode(LifecycleNode):
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _tell_health(self) -> None:
-        if self.health is None:
+        if self._health is None:
             return
         name = self.get_fully_qualified_name().lstrip("/")
-        array = DiagnosticArray(status=[self.health.status(name, self.active)])
+        array = DiagnosticArray(status=[self._health.status(name, self.active)])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
@@ -299,9 +333,10 @@ def run(factory: Callable[[], PerceptionNode], arguments: list[str] | None = Non
     """
     transport.use_shared_memory()
     node: PerceptionNode | None = None
-    code = 0
+    code, initialised = 0, False
     try:
         rclpy.init(args=arguments)
+        initialised = True
         node = factory()
         if node.start():
             executor = SingleThreadedExecutor()
@@ -314,12 +349,12 @@ def run(factory: Callable[[], PerceptionNode], arguments: list[str] | None = Non
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ValueError, RuntimeError, NameValidationException) as error:
-        if node is None:
+        ending = initialised and not rclpy.ok()  # whatever publishes then fails without a context
+        if node is None and not ending:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             code = 2
-        elif rclpy.ok():
+        elif not ending:
             raise
-        # else: told to end while a callback was publishing, which fails without a context
     # Ctrl-C under `ros2 launch` can come twice; the second must not cut the first one's end short
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if node is not None:

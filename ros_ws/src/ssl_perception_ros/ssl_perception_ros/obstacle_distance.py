@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,7 +94,7 @@ class ObstacleDistanceNode(PerceptionNode):
             self._listen_to_camera(cue)
         depth = max(5, queue)
         for part, kind in PARTS.items():
-            self.subscribe(kind, part, lambda m, part=part: self._take(part, m), depth)
+            self.subscribe(kind, part, partial(self._take, part), depth)
         self.every(BLIND_PERIOD, self._watch)
         self.every(FLUSH_PERIOD, self._flush)
         self.every(SAVE_PERIOD, self._save)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
@@ -46,7 +46,8 @@ def declare(node: Node, own: type[Section], sections: Iterable[str]) -> None:
     Raises:
         InputError: an unknown name, a wrong type or a value out of bounds.
     """
-    known = {setting.name for section in (Config, *ALL) for setting in settings(section)}
+    sections_known: tuple[type[BaseModel], ...] = (Config, *ALL)
+    known = {setting.name for section in sections_known for setting in settings(section)}
     for name in node._parameter_overrides:  # no public way to see what was given undeclared
         if name not in known and not name.startswith(_OF_ROS):
             new = RENAMED.get(name)

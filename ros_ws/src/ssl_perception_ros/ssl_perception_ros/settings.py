@@ -13,12 +13,28 @@ from pydantic import Field
 
 from ssl_perception.config import Section
 
+# The results about sweeps and stereo pairs, as `replay` writes them into a bag.
+RESULTS = (
+    "scene_flow",
+    "moving_points",
+    "moving_objects",
+    "time_to_collision",
+    "points_accumulated",
+    *(f"stereo/{part}" for part in ("depth", "confidence", "status", "camera_info", "disparity")),
+    *(f"mono/{part}" for part in ("depth", "status", "camera_info")),
+    "trust",
+    "depth",
+    "obstacle_distance",
+    "obstacle_range",
+)
+
 
 class LifecycleSettings(Section):
     """Of every node."""
 
     preset: str = Field(
-        "", description="settings of a kind of robot to start from, such as drone (empty: none)"
+        "",
+        description="settings of a kind of robot to start from: drone or street (empty: none)",
     )
 
     autostart: bool = Field(
@@ -106,8 +122,8 @@ class BagRecorderSettings(LifecycleSettings):
 
     output: str = Field("", description=".mcap file to write; appears when recording ends")
     outputs: str = Field(
-        "scene_flow moving_points stereo/depth stereo/disparity obstacle_distance obstacle_range",
-        description="topics to record, separated by spaces",
+        " ".join(RESULTS),
+        description="topics to record, separated by spaces (default: all results)",
     )
     idle: float = Field(
         0.0,

@@ -1,0 +1,175 @@
+"""Which nodes run with which parameters and topics, from the arguments of a launch file.
+
+Plain data, without ROS: ``launch_description`` makes the actions of ``ros2 launch`` of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Every argument of the launch files: default and description.
+ARGUMENTS = {
+    "namespace": ("", "namespace of all nodes"),
+    "config": ("", "YAML file with parameters under /** (empty: the package's perception.yaml)"),
+    "preset": ("", "settings to start from: drone, street (empty: none; sim: those of its world)"),
+    "use_sim_time": ("false", "take the time from /clock"),
+    "lidar": ("true", "run scene_flow (sim: empty, all but in a room)"),
+    "stereo": ("true", "run stereo_depth and obstacle_distance"),
+    "mono": ("true", "run mono_depth and depth_learner: monocular depth learnt from stereo"),
+    "method": ("", "scene flow solver (empty: flow.method of config, else rigid_cluster)"),
+    "store": ("", "folder of what the student learns (empty: ssl_perception in ~/.ros)"),
+    "points": ("points", "topic of the lidar's PointCloud2"),
+    "odom": ("odom", "topic of odometry, optional"),
+    "left": ("left", "prefix of the left camera's image_rect and camera_info"),
+    "right": ("right", "prefix of the right camera's image_rect and camera_info"),
+    "bag": ("", "recording to play; the launch ends with it"),
+    "world": ("room", "room, street, or the path of a .yaml world file"),
+    "seed": ("0", "chooses the world, and the random turns of avoid"),
+    "seconds": ("0.0", "of world time; the launch ends with it (0.0: never; a street: 120 s)"),
+    "rate": ("1.0", "times real time (0.0: as fast as it can be computed)"),
+    "lockstep": ("false", "the world waits for a command after each stereo pair"),
+    "report": ("", ".json file with the figures of the flight, written at its end"),
+    "avoid": ("", "run avoid, which steers the vehicle (empty: in a room alone)"),
+}
+SWITCHES = ("use_sim_time", "lidar", "stereo", "mono", "lockstep", "avoid")  # true or false
+
+FLOW = ("namespace", "config", "preset", "method", "use_sim_time", "points", "odom", "bag")
+DEPTH = (
+    *("namespace", "config", "preset", "use_sim_time"),
+    *("left", "right", "mono", "store", "bag"),
+)
+PERCEPTION = (
+    *("namespace", "config", "preset", "use_sim_time", "lidar", "stereo", "mono"),
+    *("method", "store", "points", "odom", "left", "right", "bag"),
+)
+SIM = (
+    *("world", "seed", "seconds", "rate", "lockstep", "report"),
+    *("config", "preset", "lidar", "mono", "store", "avoid"),
+)
+SIM_DEFAULTS = {"lidar": ""}  # where they differ from the usual ones
+# What sim.launch.py takes for an argument that is left empty, by kind of world.
+WORLDS = {
+    "room": {"preset": "drone", "lidar": "false", "avoid": "true"},
+    "street": {"preset": "street", "lidar": "true", "avoid": "false"},
+}
+PLAYER_PATIENCE = 600.0  # s that a recording waits for its readers: the first start compiles
+
+Arguments = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """One node process.
+
+    Attributes:
+        executable: its name, and the node's.
+        namespace: of the node's relative names.
+        parameters: beside those of the YAML file; these win.
+        remaps: topics by the names that the node has for them.
+        from_file: whether the node takes the YAML file.
+        ends_launch: whether everything ends when it does.
+    """
+
+    executable: str
+    namespace: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    remaps: Mapping[str, str] = field(default_factory=dict)
+    from_file: bool = True
+    ends_launch: bool = False
+
+
+def defaults(names: Iterable[str]) -> dict[str, str]:
+    """The default of each of these arguments."""
+    return {name: ARGUMENTS[name][0] for name in names}
+
+
+def perception(given: Arguments) -> list[NodePlan]:
+    """Scene flow from a lidar; depth and obstacle distance from a stereo camera; monocular depth.
+
+    Args:
+        given: any of ``PERCEPTION``; what is missing has its default.
+    """
+    values = {**defaults(PERCEPTION), **given}
+    on = {name: is_true(values[name]) for name in ("lidar", "stereo", "mono", "use_sim_time")}
+    shared = {"use_sim_time": on["use_sim_time"], **preset_parameter(values)}
+    method = {"flow.method": values["method"]} if values["method"] else {}
+    store = {"store": values["store"]} if values["store"] else {}
+    left, both = _cameras(values, "left"), _cameras(values, "left", "right")
+    lidar = {"points": values["points"], "odom": values["odom"]}
+
+    def node(executable: str, remaps: Mapping[str, str], extra: Mapping[str, Any]) -> NodePlan:
+        return NodePlan(executable, values["namespace"], {**shared, **extra}, remaps)
+
+    plans = []
+    if on["lidar"]:
+        plans.append(node("scene_flow", lidar, method))
+    if on["stereo"]:
+        plans.append(node("stereo_depth", both, {}))
+        plans.append(node("obstacle_distance", {}, {}))
+    if on["stereo"] and on["mono"]:
+        plans.append(node("mono_depth", left, store))
+        plans.append(node("depth_learner", left, store))
+    if values["bag"]:
+        clock = 100.0 if on["use_sim_time"] else 0.0
+        player = {"bag": values["bag"], "clock": clock, "wait": PLAYER_PATIENCE}
+        plans.append(NodePlan("bag_player", "", player, from_file=False, ends_launch=True))
+    return plans
+
+
+def flow(given: Arguments) -> list[NodePlan]:
+    """Scene flow alone."""
+    return perception({**given, "stereo": "false"})
+
+
+def depth(given: Arguments) -> list[NodePlan]:
+    """Depth and obstacle distance alone."""
+    return perception({**given, "lidar": "false"})
+
+
+def sim(given: Arguments) -> list[NodePlan]:
+    """A simulated world, perception of it, and ``avoid`` in a room.
+
+    Args:
+        given: any of ``SIM``; what is missing or empty is as the world needs it.
+    """
+    values = {**defaults(SIM), **SIM_DEFAULTS, **given}
+    fitting = WORLDS.get(values["world"], {"lidar": "true", "avoid": "false"})
+    values |= {name: values[name] or value for name, value in fitting.items()}
+    preset, seed = preset_parameter(values), {"seed": int(values["seed"])}
+    world = {
+        "world": values["world"],
+        **seed,
+        "seconds": float(values["seconds"]),
+        "rate": float(values["rate"]),
+        "lockstep": is_true(values["lockstep"]),
+        "report": values["report"],
+    }
+    plans = perception({n: values[n] for n in PERCEPTION if n in values} | {"use_sim_time": "true"})
+    if is_true(values["avoid"]):
+        plans.append(NodePlan("avoid", parameters={"use_sim_time": True, **preset, **seed}))
+    plans.append(NodePlan("sim_world", parameters={**world, **preset}, ends_launch=True))
+    return plans
+
+
+def is_true(text: str) -> bool:
+    """``true`` or ``false``, as launch arguments have it.
+
+    Raises:
+        ValueError: another text.
+    """
+    try:
+        return {"true": True, "false": False}[text.lower()]
+    except KeyError:
+        raise ValueError(f"true or false expected, not {text!r}") from None
+
+
+def preset_parameter(values: Arguments) -> dict[str, str]:
+    """The parameter ``preset``, unless it is left to the YAML file."""
+    return {"preset": values["preset"]} if values["preset"] else {}
+
+
+def _cameras(values: Arguments, *sides: str) -> dict[str, str]:
+    topics = ("image_rect", "camera_info")
+    return {f"{side}/{topic}": f"{values[side]}/{topic}" for side in sides for topic in topics}
