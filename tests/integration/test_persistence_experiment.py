@@ -18,7 +18,7 @@ from ssl_perception_sim.experiments.persistence import (
     Result,
     fly,
 )
-from ssl_perception_sim.experiments.persistence_files import read_flight, read_tables
+from ssl_perception_sim.experiments.persistence_files import plain, read_flight, read_tables
 from ssl_perception_sim.experiments.persistence_report import (
     Job,
     bootstrap,
@@ -85,7 +85,7 @@ def test_flown_flights_are_not_flown_again(
     assert "1 flights, 1 flown already" in text and "stereo" in text
     (flight,) = json.loads((tmp_path / "all.json").read_text())["flights"]
     flown = fly("stereo", "network", 0, SHORT)
-    assert flight["cells"] == persistence_report._plain(flown)["cells"]
+    assert flight["cells"] == plain(flown)["cells"]
     (cell,) = flight["cells"]
     assert cell["test"] == "stereo" and cell["blind"] == 0.0 and cell["metres"] > 0.0
     assert "<table>" in (tmp_path / "report.html").read_text()
@@ -111,7 +111,7 @@ def test_rates_count_predictions_against_the_true_obstacles(
 
     monkeypatch.setattr(persistence, "true_nearest", true_nearest)
     monkeypatch.setattr(persistence, "nearest_ahead", lambda *_: now[1])
-    marks = persistence._Marks(options)
+    marks = persistence._ObstacleCounts(options)
     for _ in truth:
         marks.add(None, None, options.trigger)  # type: ignore[arg-type]
     found = marks.rates()

@@ -142,7 +142,7 @@ def size(value: object) -> int:
         return sys.getsizeof(inner) + sum(size(k) + size(v) for k, v in inner.items())
     if isinstance(inner, str | bytes) or not hasattr(inner, "__iter__"):
         return sys.getsizeof(inner)
-    return sys.getsizeof(inner) + sum(map(size, inner))
+    return sys.getsizeof(inner) + sum(size(one) for one in inner)
 
 
 @pytest.mark.parametrize("restarts", [False, True])
