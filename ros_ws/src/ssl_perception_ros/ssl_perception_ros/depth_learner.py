@@ -61,8 +61,9 @@ class DepthLearnerNode(PerceptionNode):
         self._announced: int | None = None
         self._reported = 0.0
         self._learner = LearnerProcess(self._folder, self.config.learner, self.settings.seed)
+        wait = self.settings.cue_wait  # in full: learning is in no hurry
         self._sync: StampSync[Any] = StampSync(
-            (IMAGE, "stereo/depth", *COMPANIONS), wait=self.settings.cue_wait, silence=3600.0
+            (IMAGE, "stereo/depth", *COMPANIONS), wait, least_wait=wait, silence=3600.0
         )
         now = time.perf_counter()
         self._sync.expect(IMAGE, now)
