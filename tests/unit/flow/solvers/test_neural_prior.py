@@ -89,11 +89,11 @@ def test_raw_sweeps_go_through_it(data: Path) -> None:
 
 
 def test_the_rigid_motion_goes_by_the_settings_of_rigid_cluster() -> None:
-    """With one pair and online; the walker of 1.4 m/s is out of the search at 0.5 m/s."""
+    """With one pair and online; the walker is 3 m off, beyond a range of 2 m."""
     source, target, _, _ = walker()
-    for speed, moves in ((30.0, True), (0.5, False)):
+    for max_range, moves in ((50.0, True), (2.0, False)):
         flow = override(
-            Config(), ["flow.method=neural_prior", f"flow.rigid_cluster.max_speed={speed}"]
+            Config(), ["flow.method=neural_prior", f"flow.rigid_cluster.max_range={max_range}"]
         ).flow
         found = estimate_flow(source, target, "neural_prior", options=flow)
         assert found.moving[800:].any() == moves

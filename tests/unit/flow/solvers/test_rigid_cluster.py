@@ -143,7 +143,7 @@ def test_one_thread_finds_what_two_find(rng):
     one, two = (cluster_flow(*pair, RigidClusterConfig(threads=threads)) for threads in (1, 2))
     assert (one.state == REGISTERED).sum() > 15
     for name in ("label", "state", "translation", "yaw", "pivot", "lower", "upper", "energy",
-                 "energy_still", "support", "points", "unmatched"):  # fmt: skip
+                 "energy_static", "support", "points", "unmatched"):  # fmt: skip
         assert np.array_equal(getattr(one, name), getattr(two, name)), name
     assert np.array_equal(one.flow.flow, two.flow.flow)
 
