@@ -1,4 +1,4 @@
-"""Vehicles, cyclists and pedestrians of a street; their paths never overlap."""
+"""Vehicles, cyclists and pedestrians of a street; no two overlap."""
 
 from __future__ import annotations
 
