@@ -115,7 +115,7 @@ def run_flight(
             bar.advance(task)
     flights = [kept[seed] for seed in seeds]
     table = Table("seed", "minutes", "crashes", "min clearance, m", "time < 0.1 m", "distance, m",
-                  "turns", "stereo invalid", "x real time")  # fmt: skip
+                  "turns", "stereo invalid", "x real time", box=None, pad_edge=False)  # fmt: skip
     for flight in flights:
         invalid = f"{flight['invalid']:.2%}" if "invalid" in flight else "–"
         table.add_row(
