@@ -11,7 +11,7 @@ from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
 
 
-class Failing(PerceptionNode):
+class FailingNode(PerceptionNode):
     def __init__(self) -> None:
         super().__init__("failing")
         self._ticks = 0
@@ -35,4 +35,4 @@ class Failing(PerceptionNode):
         self._out.publish(UInt64(data=self._ticks))
 
 
-raise SystemExit(run(Failing))
+raise SystemExit(run(FailingNode))

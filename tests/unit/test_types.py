@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from ssl_perception.errors import InputError
 from ssl_perception.types import (
     CameraModel,
     DepthMap,
+    FloatArray,
     ObstacleScan,
     Odometry,
     PointCloud,
@@ -13,6 +16,10 @@ from ssl_perception.types import (
 )
 
 CAMERA = CameraModel(width=8, height=6, fx=5.0, fy=5.0, cx=4.0, cy=3.0)
+
+
+def floats(values: Any) -> FloatArray:
+    return np.array(values, np.float32)
 
 
 def test_a_float32_cloud_is_taken_without_a_copy() -> None:
@@ -28,12 +35,14 @@ def test_a_cloud_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
 
 def test_times_must_match_the_points() -> None:
     with pytest.raises(InputError, match="time must have shape"):
-        PointCloud(np.zeros((5, 3)), time=np.zeros(4))
+        PointCloud(np.zeros((5, 3), np.float32), time=np.zeros(4, np.float32))
 
 
 def test_transforming_a_cloud_moves_its_points_and_its_sensor() -> None:
     quarter_turn = np.array([[0, -1, 0, 1.0], [1, 0, 0, 2.0], [0, 0, 1, 3.0], [0, 0, 0, 1]])
-    cloud = PointCloud([[1.0, 0.0, 0.0]], origin=[0.0, 1.0, 0.0], frame="a", time=[0.5])
+    cloud = PointCloud(
+        floats([[1.0, 0.0, 0.0]]), origin=floats([0.0, 1.0, 0.0]), frame="a", time=floats([0.5])
+    )
     moved = cloud.transformed(quarter_turn, "b")
     np.testing.assert_allclose(moved.points, [[1.0, 3.0, 3.0]])
     np.testing.assert_allclose(moved.origin, [0.0, 2.0, 3.0])
@@ -42,7 +51,7 @@ def test_transforming_a_cloud_moves_its_points_and_its_sensor() -> None:
 
 
 def test_selecting_keeps_times_beside_their_points() -> None:
-    cloud = PointCloud(np.arange(12).reshape(4, 3), time=np.arange(4))
+    cloud = PointCloud(floats(range(12)).reshape(4, 3), time=floats(range(4)))
     part = cloud.select(np.array([False, True, False, True]))
     assert part.time is not None
     np.testing.assert_array_equal(part.time, [1, 3])
@@ -50,18 +59,19 @@ def test_selecting_keeps_times_beside_their_points() -> None:
 
 
 def test_velocity_is_flow_over_interval_also_backwards_in_time() -> None:
-    flow = SceneFlow([[-1.0, 0, 0]], [True], [1.0], interval=-0.1)
+    flow = SceneFlow(floats([[-1.0, 0, 0]]), np.array([True]), floats([1.0]), interval=-0.1)
     np.testing.assert_allclose(flow.velocity, [[10.0, 0, 0]])
 
 
 def test_velocity_is_unknown_where_confidence_is_zero() -> None:
-    flow = SceneFlow(np.zeros((2, 3)), [False, False], [0.0, 1.0], interval=0.1)
+    flow = SceneFlow(floats([[0.0] * 3] * 2), np.zeros(2, bool), floats([0.0, 1.0]), interval=0.1)
     assert np.isnan(flow.velocity[0]).all()
     np.testing.assert_array_equal(flow.velocity[1], 0.0)
 
 
 def test_velocity_without_an_interval_is_unknown() -> None:
-    assert np.isnan(SceneFlow(np.zeros((1, 3)), [False], [1.0], interval=0.0).velocity).all()
+    flow = SceneFlow(floats([[0.0] * 3]), np.zeros(1, bool), floats([1.0]), interval=0.0)
+    assert np.isnan(flow.velocity).all()
 
 
 def test_images_of_different_size_are_refused() -> None:
@@ -96,7 +106,7 @@ def test_valid_fraction_counts_known_pixels() -> None:
 
 
 def test_scan_angles_are_sector_centres() -> None:
-    scan = ObstacleScan(np.zeros(4), -1.0, 0.5, 0.1, 10.0)
+    scan = ObstacleScan(floats([0.0] * 4), -1.0, 0.5, 0.1, 10.0)
     np.testing.assert_allclose(scan.angles, [-1.0, -0.5, 0.0, 0.5])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,10 +98,10 @@ def test_what_noise_at_rest_could_be_is_neither_a_collision_nor_clear() -> None:
 
 
 def test_only_what_is_inside_the_box_is_the_robot_itself() -> None:
-    ahead = {"robot": (5.0, 0.0, 0.0)}
+    ahead: dict[str, Any] = {"robot": (5.0, 0.0, 0.0)}
     assert contact((1.9, 0.0, 0.0), **ahead) == math.inf
     assert contact((2.01, 0.0, 0.0), **ahead) == pytest.approx(0.002, abs=1e-3)
-    turning = {"robot": (5.0, 0.0, 0.0), "yaw_rate": 1.0}
+    turning: dict[str, Any] = {"robot": (5.0, 0.0, 0.0), "yaw_rate": 1.0}
     assert contact((1.5, 1.1, 0.0), **turning) < 1.0, "the front swings to the left"
     mirrors = ROBOT.model_copy(update={"own": 0.4})
     assert contact((1.5, 1.1, 0.0), **turning, options=mirrors) == math.inf
@@ -183,7 +184,9 @@ def test_the_way_that_ego_motion_turns_is_the_way_of_the_robot(left: float) -> N
     angle, side = 0.6, {}
     for name, to in (("ahead", left), ("other", -left)):
         point = [[20.0 * math.sin(angle), to * 20.0 * (1.0 - math.cos(angle)), 0.0]]
-        flow = SceneFlow(np.zeros((1, 3)), np.zeros(1, bool), np.ones(1), -0.1)
+        flow = SceneFlow(
+            np.zeros((1, 3), np.float32), np.zeros(1, bool), np.ones(1, np.float32), -0.1
+        )
         cloud = PointCloud(np.array(point, np.float32), None, 1.0, "lidar")
         side[name] = time_to_collision(
             SweepFlow(cloud, flow, np.zeros(1, bool), motion, [], {}), ROBOT
@@ -246,7 +249,7 @@ def two_sweeps(things: FloatArray) -> list[PointCloud]:
 def front_of_a_box(x: float, y: float) -> FloatArray:
     """(500, 3) m, the face that it turns to the robot, 0.6 m wide, its middle at x, y."""
     low, high = (x, y - 0.3, 0.02 - HEIGHT), (x + 0.005, y + 0.3, 0.3)
-    return np.random.default_rng(1).uniform(low, high, (500, 3))
+    return np.random.default_rng(1).uniform(low, high, (500, 3)).astype(np.float32)
 
 
 def collision_after(things: FloatArray, *settings: str) -> float:

@@ -100,6 +100,8 @@ class BagPlayerNode(PerceptionNode):
                     self.get_logger().info("the bag has ended")
                     self.done.set_result(True)
         except Exception as error:  # rosbags raises whatever its parsers meet in a broken file
+            if not self.context.ok():  # the process ends: whatever publishes fails now
+                return
             line = " ".join(str(error).split()) or type(error).__name__
             self.get_logger().error(f"{self.settings.bag}: {line}")
             self.done.set_result(False)

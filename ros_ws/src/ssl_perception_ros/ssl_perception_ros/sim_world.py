@@ -110,6 +110,8 @@ class SimWorldNode(PerceptionNode):
             self.get_logger().error(str(error))
             self.done.set_result(False)
         except Exception:
+            if not self.context.ok():  # the process ends: whatever publishes fails now
+                return
             self.get_logger().error(traceback.format_exc())
             self.done.set_result(False)
 
