@@ -1,3 +1,3 @@
 """Online self-supervised perception: lidar scene flow and depth that teaches itself."""
 
-__version__ = "0.1.0"
+from ssl_perception.version import __version__ as __version__

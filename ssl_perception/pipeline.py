@@ -27,13 +27,14 @@ from ssl_perception.config import Config
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.depth.teacher.stereo import StereoMatcher
 from ssl_perception.depth.trust.fusion import CueFusion
-from ssl_perception.depth.trust.state import ActiveCue, Trust
+from ssl_perception.depth.trust.state import Trust
 from ssl_perception.flow.online.accumulation import Accumulator
 from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
 from ssl_perception.flow.online.pose_buffer import PoseBuffer
 from ssl_perception.obstacles.collision import time_to_collision
 from ssl_perception.runtime.stopwatch import Stopwatch
 from ssl_perception.types import (
+    ActiveCue,
     CameraModel,
     DepthMap,
     FloatArray,

@@ -225,6 +225,15 @@ class Cue(str, Enum):
     NONE = "none"
 
 
+class ActiveCue(str, Enum):
+    """Which cue obstacle distance comes from."""
+
+    STEREO = "stereo"
+    GUARDED = "mono guarded by stereo"
+    MONO = "mono"
+    NONE = "none"
+
+
 @dataclass(frozen=True, eq=False)
 class DepthMap:
     """Depth along the optical axis for each pixel of the left camera.

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ssl_perception.errors import InputError
-from ssl_perception.types import DepthMap
+from ssl_perception.types import ActiveCue, DepthMap
 
 _LONGEST = 1000  # characters of a reason
 
@@ -68,3 +69,20 @@ class CueStatus:
         if math.isnan(novelty) or novelty < 0.0 or len(reason) > _LONGEST:
             raise InputError(f"cue status: novelty {novelty}, reason of {len(reason)} characters")
         return cls(valid, reason, novelty, generation)
+
+
+class TrustStatus(Protocol):
+    """What goes out of the trust in the student; ``depth.trust.state.Trust`` has it, and more."""
+
+    @property
+    def active_cue(self) -> ActiveCue: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def trusted(self) -> bool: ...
+    @property
+    def threshold(self) -> float: ...
+    @property
+    def overrides(self) -> int: ...
+    @property
+    def teacher_suspect(self) -> bool: ...

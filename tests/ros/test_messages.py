@@ -17,11 +17,11 @@ from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
 from stereo_msgs.msg import DisparityImage
 
-from ssl_perception.commands.ros_processes import SOURCE
 from ssl_perception.errors import InputError
 from ssl_perception.io import images, odometry, point_cloud2
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.output import OutputBag
+from ssl_perception.runtime.ros_processes import SOURCE
 from ssl_perception.types import (
     CameraModel,
     DepthMap,

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-from ssl_perception.commands.ros_processes import Nodes, environment
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.output import OutputBag
@@ -25,6 +24,7 @@ from ssl_perception.io.point_cloud2 import (
     encode_points,
 )
 from ssl_perception.io.results import read_depth, read_flow, read_scans
+from ssl_perception.runtime.ros_processes import Nodes, environment
 from ssl_perception.types import PointCloud, StereoPair
 
 pytestmark = pytest.mark.ros

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from rosbags.rosbag2 import Reader
 
-from ssl_perception.commands.ros_processes import SOURCE, Nodes, environment
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.open_log import open_log
+from ssl_perception.runtime.ros_processes import SOURCE, Nodes, environment
 from ssl_perception.types import PointCloud, StereoPair
 from ssl_perception_sim.experiments.fly import SCAN, STEREO, fly_through_nodes
 from ssl_perception_sim.world.worlds import STREET_FOOTPRINT

@@ -22,9 +22,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from ssl_perception.commands.ros_processes import Nodes, environment
 from ssl_perception.errors import InputError
 from ssl_perception.obstacles.avoid import Avoid, Command
+from ssl_perception.runtime.ros_processes import Nodes, environment
 from ssl_perception_sim.experiments.flight import Flight
 from ssl_perception_sim.experiments.students import stereo_pipeline
 from ssl_perception_sim.world import worlds
