@@ -318,7 +318,7 @@ def bench_flow(
         typer.Option(help="Recording of raw sweeps, beside simulated ones; several times."),
     ] = None,
     pair: Annotated[Path | None, typer.Option(help="Labelled pair, as `evaluate flow`.")] = None,
-    sweeps: Annotated[int, typer.Option(min=10, help="So many of each recording.")] = 100,
+    sweeps: Annotated[int, typer.Option(min=10, help="Sweeps per recording.")] = 100,
     priors: Annotated[
         bool, typer.Option("--priors", help="The published priors as well: minutes.")
     ] = False,

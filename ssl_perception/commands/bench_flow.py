@@ -117,7 +117,7 @@ def _street() -> Iterator[PointCloud]:
             last = start + sweep.cloud.stamp
             cloud = sweep.cloud
             yield PointCloud(cloud.points, cloud.time, last, cloud.frame, cloud.origin)
-        start = last + 10.0  # another street: the runtime starts anew
+        start = last + 10.0  # another street: the runtime is reset
 
 
 def _dense_pair() -> FlowSample:

@@ -1,4 +1,4 @@
-"""What stands along a street: the ground, houses, trees, hedges, fences, lamps, parked cars."""
+"""Static objects of a street: the ground, houses, trees, hedges, fences, lamps, parked cars."""
 
 from __future__ import annotations
 

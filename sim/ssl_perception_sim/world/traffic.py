@@ -1,4 +1,4 @@
-"""Who drives, rides and walks in a street, without anybody going through anybody."""
+"""Vehicles, cyclists and walkers of a street, on paths that don't collide."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def traffic(
     seed: int, plan: StreetPlan, road: Road, times: Float, ego_s: Float, ids: Iterator[int],
     extent: tuple[float, float],
 ) -> list[Actor]:  # fmt: skip
-    """All that moves, with nobody driving through anybody."""
+    """All that moves, on paths that don't collide."""
     discs: list[tuple[Float, float]] = []  # (T, 2) centre and radius of what is taken
 
     def free(track: Float, radius: float) -> bool:
