@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -83,3 +84,31 @@ def test_the_version_has_one_source() -> None:
     source = ROOT / project["tool"]["hatch"]["version"]["path"]
     assert project["tool"]["hatch"]["version"]["path"] == "ssl_perception/version.py"
     assert f'__version__ = "{ssl_perception.__version__}"' in source.read_text(encoding="utf-8")
+    node_package = ROOT / "ros_ws" / "src" / "ssl_perception_ros"
+    wanted = f"<version>{ssl_perception.__version__}</version>"
+    assert wanted in (node_package / "package.xml").read_text(encoding="utf-8")
+    wanted = f'version="{ssl_perception.__version__}"'
+    assert wanted in (node_package / "setup.py").read_text(encoding="utf-8")
+
+
+def test_the_readme_example_runs() -> None:
+    import numpy as np
+
+    from ssl_perception import CameraModel, PointCloud, StereoPair
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"^    from ssl_perception import .*\n(?:    .*\n|\n)*", readme, re.MULTILINE)
+    assert block
+    wall = np.stack(np.meshgrid([10.0], np.arange(-3, 3, 0.1), np.arange(-1, 1, 0.1)), -1)
+    texture = np.random.default_rng(0).integers(0, 256, (240, 336), dtype=np.uint8)
+    camera = CameraModel(width=320, height=240, fx=200.0, fy=200.0, cx=160.0, cy=120.0)
+    names = {
+        "earlier": wall.reshape(-1, 3),
+        "later": wall.reshape(-1, 3),
+        "cloud": PointCloud(wall.reshape(-1, 3)),
+        "pair": StereoPair(texture[:, :320], texture[:, 16:], camera, baseline=0.1),
+    }
+    exec(dedent(block[0]), names)
+    for given, comment in re.findall(r"    (\w+) = perception.*# (.*)", block[0]):
+        for attribute in re.findall(r"\.(\w+)", comment):
+            assert hasattr(names[given], attribute)
