@@ -20,7 +20,8 @@ from rich.console import Console
 from ssl_perception import config as configuration
 from ssl_perception.commands.seeds import SEEDS_HELP, parse_seeds
 from ssl_perception.errors import InputError
-from ssl_perception.io.output_paths import check_outputs
+from ssl_perception.io.output_paths import check_inputs, check_outputs
+from ssl_perception.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,6 +57,24 @@ Resume = Annotated[
     Path | None, typer.Option(help="Keeps each result; a killed run goes on from it.")
 ]
 Seeds = Annotated[str, typer.Option(help=SEEDS_HELP)]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ssl-perception {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def _config(path: Path | None, settings: list[str] | None) -> configuration.Config:
@@ -119,6 +138,7 @@ def replay(
     json_file: JsonFile = None,
 ) -> None:
     """Run the pipeline over a recorded log."""
+    check_inputs(log)
     from ssl_perception.commands.replay import run_replay, viewer_file
 
     if viewer not in (None, "rerun"):
@@ -160,6 +180,7 @@ def evaluate_flow(
 
     Raw sweeps (kitti-raw) have no truth: there each detected mover is checked on a third sweep.
     """
+    check_inputs(path)
     from ssl_perception.commands.evaluate_flow import run_evaluate_flow
 
     config = _config(config_file, settings)
@@ -189,6 +210,7 @@ def evaluate_accumulation(
     json_file: JsonFile = None,
 ) -> None:
     """The last sweeps as one dense cloud: how sharp moving things are in it, and a picture."""
+    check_inputs(path)
     from ssl_perception.commands.evaluate_accumulation import run_evaluate_accumulation
 
     config = _config(config_file, settings)
@@ -209,6 +231,7 @@ def evaluate_depth(
     json_file: JsonFile = None,
 ) -> None:
     """Depth against ground truth: stereo, a student, and the best constant."""
+    check_inputs(path, student)
     from ssl_perception.commands.evaluate_depth import run_evaluate_depth
 
     config = _config(config_file, settings)
@@ -280,6 +303,7 @@ def export_onnx(
     ] = None,
 ) -> None:
     """The newest student of a model store as an ONNX file."""
+    check_inputs(store)
     from ssl_perception.commands.export_student import run_export_onnx
 
     check_outputs([store], {"--out": output, "--int8": int8})
@@ -315,6 +339,7 @@ def train_scoop(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """SCOOP's correspondence, without labels."""
+    check_inputs(path)
     from ssl_perception.commands.train_scoop import run_train_scoop
 
     check_outputs([path], {"--out": folder})
@@ -328,7 +353,7 @@ def bench_flow(
         typer.Option(help="Recording of raw sweeps, beside simulated ones; several times."),
     ] = None,
     pair: Annotated[Path | None, typer.Option(help="Labelled pair, as `evaluate flow`.")] = None,
-    sweeps: Annotated[int, typer.Option(min=10, help="So many of each recording.")] = 100,
+    sweeps: Annotated[int, typer.Option(min=10, help="Sweeps per recording.")] = 100,
     priors: Annotated[
         bool, typer.Option("--priors", help="The published priors as well: minutes.")
     ] = False,
@@ -343,6 +368,7 @@ def bench_flow(
     json_file: JsonFile = None,
 ) -> None:
     """Scene flow: stages on raw sweeps, scaling, deadlines, and the priors beside it."""
+    check_inputs(*(log or []), pair)
     from ssl_perception.commands.bench_flow import run_bench_flow
 
     config = _config(config_file, settings)

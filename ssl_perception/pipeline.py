@@ -144,6 +144,19 @@ class Perception:
     def sweep(self, cloud: PointCloud) -> SweepFlow:
         """The motion over ground of each point of a raw sweep, relative to the sweep before it.
 
+        Two walls and the ground, seen by a robot that stands:
+
+        >>> across, up = np.arange(-12, 12, 0.2), np.arange(-1.6, 3, 0.2)
+        >>> ground = np.stack(np.meshgrid(across, across, [-1.7]), -1).reshape(-1, 3)
+        >>> ahead = np.stack(np.meshgrid([12.0], across, up), -1).reshape(-1, 3)
+        >>> left = ahead[:, [1, 0, 2]]
+        >>> points = np.concatenate([ground, ahead, left])
+        >>> perception = Perception()
+        >>> for stamp in (0.0, 0.1, 0.2):
+        ...     result = perception.sweep(PointCloud(points, stamp=stamp, frame="lidar"))
+        >>> bool(result.flow.moving.any()), len(result.objects)
+        (False, 0)
+
         Raises:
             InputError: an empty cloud, or NaN or infinite points.
         """
@@ -158,7 +171,19 @@ class Perception:
         return time_to_collision(result, self.config.collision)
 
     def stereo(self, pair: StereoPair) -> DepthResult:
-        """Depth, trust and obstacle distance from a rectified pair."""
+        """Depth, trust and obstacle distance from a rectified pair.
+
+        A wall full of texture, 1.25 m away (disparity 16 pixels):
+
+        >>> texture = np.random.default_rng(0).integers(0, 256, (240, 336), dtype=np.uint8)
+        >>> camera = CameraModel(width=320, height=240, fx=200.0, fy=200.0, cx=160.0, cy=120.0)
+        >>> pair = StereoPair(texture[:, :320], texture[:, 16:], camera, baseline=0.1)
+        >>> result = Perception().stereo(pair)
+        >>> result.stereo.valid, round(float(np.nanmin(result.scan.ranges)), 2)
+        (True, 1.25)
+        >>> int(np.isnan(result.scan.ranges).sum())  # sectors out of the camera's sight: unknown
+        58
+        """
         return self.depth.process(pair)
 
     def odometry(self, odometry: Odometry) -> None:

@@ -44,6 +44,12 @@ class PointCloud:
 
     Raises:
         InputError: on a wrong shape.
+
+    >>> cloud = PointCloud([[5.0, 0.0, 0.0], [0.0, 2.0, 1.0]], stamp=10.0, frame="lidar")
+    >>> len(cloud), cloud.points.dtype.name
+    (2, 'float32')
+    >>> cloud.select(cloud.points[:, 0] > 1.0).points.tolist()
+    [[5.0, 0.0, 0.0]]
     """
 
     points: FloatArray
@@ -221,6 +227,15 @@ class Cue(str, Enum):
     """Which sense a depth comes from."""
 
     STEREO = "stereo"
+    MONO = "mono"
+    NONE = "none"
+
+
+class ActiveCue(str, Enum):
+    """Which cue obstacle distance comes from."""
+
+    STEREO = "stereo"
+    GUARDED = "mono guarded by stereo"
     MONO = "mono"
     NONE = "none"
 

@@ -20,20 +20,20 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import ssl_perception
 from ssl_perception.config import Config
 from ssl_perception.datasets import FlowSample, open_flow
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.flow_metrics import score
 from ssl_perception.flow import estimate_flow
 from ssl_perception.flow.online.online import OnlineFlow
-from ssl_perception.flow.online.warm_up import warm_up
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.write import write_json, write_output
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.runtime.installation import examine
 from ssl_perception.runtime.resident_memory import resident_megabytes
 from ssl_perception.types import PointCloud, SceneFlow
+from ssl_perception.version import __version__
+from ssl_perception.warm_up import warm_up
 
 SIZES = (10_000, 30_000, 100_000, 300_000)
 DEADLINES = (0.005, 0.01, 0.02, 0.05, 0.1)  # s
@@ -88,7 +88,7 @@ def run_bench_flow(
         "date": time.strftime("%Y-%m-%d"),
         "load_before": load,
         "notes": list(notes),
-        "versions": {"ssl_perception": ssl_perception.__version__, **installation["parts"]},
+        "versions": {"ssl_perception": __version__, **installation["parts"]},
         "machine": installation["machine"],
         "online": {},
     }
@@ -142,7 +142,7 @@ def _street() -> Iterator[PointCloud]:
             last = start + sweep.cloud.stamp
             cloud = sweep.cloud
             yield PointCloud(cloud.points, cloud.time, last, cloud.frame, cloud.origin)
-        start = last + 10.0  # another street: the runtime starts anew
+        start = last + 10.0  # another street: the runtime is reset
 
 
 def _dense_pair() -> FlowSample:

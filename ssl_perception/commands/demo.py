@@ -125,7 +125,7 @@ def run_demo(
     run_simulate("street", log, seconds, seed, None, console)
     times = RunReport()
     if ros:
-        from ssl_perception.commands.ros_processes import through_nodes
+        from ssl_perception.runtime.ros_processes import through_nodes
 
         console.print("[bold]2[/] play it through the ROS 2 nodes")
         through_nodes(log, output, config, console)

@@ -21,7 +21,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import ssl_perception
 from ssl_perception.config import Config
 from ssl_perception.datasets import FlowSample, open_flow
 from ssl_perception.errors import InputError
@@ -36,14 +35,15 @@ from ssl_perception.evaluation.kept_results import KeptResults, Result, fingerpr
 from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.flow import estimate_flow, find
 from ssl_perception.flow.online.ego_motion import EgoMotion
-from ssl_perception.flow.online.warm_up import time_to_warm
 from ssl_perception.io.write import write_json, write_output
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.runtime.installation import examine
 from ssl_perception.runtime.resident_memory import forget_peak, peak_megabytes
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
+from ssl_perception.version import __version__
+from ssl_perception.warm_up import time_to_warm
 
-ZERO = "zero"  # overall error and accuracy flatter whoever predicts nothing: show it beside
+ZERO = "zero"  # overall error and accuracy flatter predicting no motion: show it beside
 EGO = "ego_motion"  # the clouds' rigid registration and nothing else
 AS_PUBLISHED = ("nsfp", "fast_nsf")  # run with the ego motion in the flow, as in their papers
 BUCKETED = ("bucketed_dynamic_error", "bucketed_static_epe")
@@ -134,7 +134,7 @@ def run_evaluate_flow(
         "pairs": count,
         "seed": seed,
         "settings": _settings(methods, config),
-        "versions": {"ssl_perception": ssl_perception.__version__, **installation["parts"]},
+        "versions": {"ssl_perception": __version__, **installation["parts"]},
         "machine": installation["machine"],
         "methods": {name: summarise(done.of(name, count)) for name in names},
     }
@@ -157,7 +157,7 @@ def run_evaluate_flow(
         _write_csv(csv_file, figures["methods"])
     if html_file is not None:
         lead = (
-            f"{count} pairs, seed {seed}, ssl_perception {ssl_perception.__version__}, "
+            f"{count} pairs, seed {seed}, ssl_perception {__version__}, "
             f"{figures['machine']['processor']}"
         )
         sections = [

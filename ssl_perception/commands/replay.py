@@ -20,7 +20,6 @@ from ssl_perception.evaluation.report import write_html
 from ssl_perception.evaluation.run_report import RunReport, latency_rows
 from ssl_perception.evaluation.trust_timeline import TrustTimeline
 from ssl_perception.flow.online.online import SweepFlow
-from ssl_perception.flow.online.warm_up import time_to_warm, warm_up
 from ssl_perception.io import images
 from ssl_perception.io.log import Log, Recorded
 from ssl_perception.io.open_log import open_log
@@ -33,6 +32,7 @@ from ssl_perception.obstacles.scan import nearest_ahead
 from ssl_perception.pipeline import Perception
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.types import Odometry, PointCloud, StereoPair
+from ssl_perception.warm_up import time_to_warm, warm_up
 
 Result = SweepFlow | DepthResult
 AHEAD = 0.35  # rad, width of what obstacle_range calls ahead

@@ -86,7 +86,10 @@ class LearnerConfig(Section):
     weight_decay: float = Field(1e-2, ge=0.0, le=1.0, description="AdamW decay")
     batch: int = Field(8, ge=2, le=256, description="the newest frame and the rest from memory")
     averaging: float = Field(
-        0.02, gt=0.0, le=1.0, description="rate of the running mean of weights that flies"
+        0.02,
+        gt=0.0,
+        le=1.0,
+        description="rate of the exponential moving average of the deployed weights",
     )
     huber: float = Field(0.1, gt=0.0, le=10.0, description="log depth error where L2 turns to L1")
     gradient_weight: float = Field(

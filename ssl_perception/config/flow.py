@@ -284,7 +284,7 @@ class FlowConfig(Section):
     )
     deadline: float = Field(0.0, ge=0.0, le=3600.0, description="s per sweep (0: none)")
     max_gap: float = Field(
-        0.5, gt=0.0, le=60.0, description="s between sweeps beyond which flow starts anew"
+        0.5, gt=0.0, le=60.0, description="s between sweeps beyond which the runtime is reset"
     )
     nsfp: NsfpConfig = NsfpConfig()
     fast_nsf: FastNsfConfig = FastNsfConfig()

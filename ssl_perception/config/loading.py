@@ -107,6 +107,10 @@ def override(config: AnySection, settings: list[str]) -> AnySection:
     Args:
         config: the whole, or any part of it.
 
+    >>> changed = override(Config(), ["flow.method=nsfp", "scan.sectors=36"])
+    >>> changed.flow.method, changed.scan.sectors
+    ('nsfp', 36)
+
     Raises:
         InputError: a setting without ``=``, an unknown key, or a value out of bounds.
     """

@@ -79,7 +79,7 @@ class CollisionConfig(Section):
         0.3,
         ge=0.01,
         le=10.0,
-        description="m/s; slower approaches aren't told from noise at rest: unknown",
+        description="m/s; slower approaches can't be separated from noise at rest: unknown",
     )
 
     @property

@@ -17,7 +17,7 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Setting(NamedTuple):
-    """One leaf of the tree, for whoever derives parameters or documentation from it."""
+    """One leaf of the tree, from which parameters and documentation derive."""
 
     name: str
     default: Any

@@ -42,7 +42,7 @@ def score(sample: FlowSample, answer: SceneFlow) -> dict[str, float]:
         parts, and ``epe_three_way`` their mean (Chodosh et al., WACV 2024); dynamic means moving
         at 0.5 m/s or more over ground.
         ``acc_strict``, ``acc_relax``, ``outliers``: see the functions of these names.
-        ``angle_error``: radians, over points that are dynamic; over all where that isn't told.
+        ``angle_error``: radians, over points that are dynamic; over all where that isn't labelled.
         ``dynamic_iou``: of the moving flag with the truth.
         ``points``: how many counted.
     """

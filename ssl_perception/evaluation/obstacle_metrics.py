@@ -1,4 +1,4 @@
-"""How well obstacles are told from free space. An obstacle is what counts as positive.
+"""How well obstacles are separated from free space. An obstacle is the positive class.
 
 What is unknown is left out by the caller: it is neither a hit nor a miss.
 """

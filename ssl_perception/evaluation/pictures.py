@@ -21,9 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from ssl_perception.depth.trust.state import ActiveCue
 from ssl_perception.io.point_cloud2 import FlowCloud
-from ssl_perception.types import DepthMap, ObstacleScan
+from ssl_perception.types import ActiveCue, DepthMap, ObstacleScan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from ssl_perception.config import TrustConfig
 from ssl_perception.depth.result import DepthResult
-from ssl_perception.depth.trust.state import ActiveCue
 from ssl_perception.depth.trust.statistics import rate_bounds
 from ssl_perception.evaluation.pictures import CUE_COLOURS, cues_side_by_side
 from ssl_perception.evaluation.report import Section
 from ssl_perception.obstacles.scan import nearest_ahead
-from ssl_perception.types import DepthMap, FloatArray
+from ssl_perception.types import ActiveCue, DepthMap, FloatArray
 
 _MOMENTS = 3  # frames whose depth images are shown
 _ROWS = 40  # changes of the active cue that the table lists

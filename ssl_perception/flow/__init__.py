@@ -70,6 +70,16 @@ def estimate_flow(
         seed: the same input, seed and machine give the same flow when no deadline is given.
         options: settings of scene flow, or the method's section of them alone; None: defaults.
 
+    A car's rear that moves 1 m before a wall that doesn't:
+
+    >>> wall = np.stack(np.meshgrid([20.0], np.arange(-5, 5, 0.1), np.arange(0, 3, 0.2)), -1)
+    >>> car = np.stack(np.meshgrid([8.0], np.arange(-1, 1, 0.1), np.arange(0, 1.5, 0.1)), -1)
+    >>> source = PointCloud(np.concatenate([wall.reshape(-1, 3), car.reshape(-1, 3)]), stamp=0.0)
+    >>> moved = np.concatenate([wall.reshape(-1, 3), car.reshape(-1, 3) + [1.0, 0.0, 0.0]])
+    >>> flow = estimate_flow(source, PointCloud(moved, stamp=0.1))
+    >>> [float(step) for step in np.median(flow.flow[flow.moving], axis=0).round(1)]
+    [1.0, 0.0, 0.0]
+
     Raises:
         InputError: unknown method, NaN or infinite points, an empty cloud, one that spans more
             than 10 km (other units than metres), or clouds whose frames differ.

@@ -11,9 +11,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ssl_perception.errors import InputError
-from ssl_perception.types import DepthMap
+from ssl_perception.types import ActiveCue, DepthMap
 
 _LONGEST = 1000  # characters of a reason
 _GENERATION = re.compile(r"[0-9]{1,19}")
@@ -83,3 +84,20 @@ class CueStatus:
 def _short(text: str) -> str:
     """For a message of one line."""
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
+
+
+class TrustStatus(Protocol):
+    """What goes out of the trust in the student; ``depth.trust.state.Trust`` has it, and more."""
+
+    @property
+    def active_cue(self) -> ActiveCue: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def trusted(self) -> bool: ...
+    @property
+    def threshold(self) -> float: ...
+    @property
+    def overrides(self) -> int: ...
+    @property
+    def teacher_suspect(self) -> bool: ...

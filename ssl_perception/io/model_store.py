@@ -191,7 +191,7 @@ class ModelStore:
         """The last number given before everything was forgotten; 0: never, or not to be read."""
         try:
             text = (self.path / "spent").read_bytes()[:9]
-            # what isn't a generation's number would name files that nobody finds again
+            # what isn't a generation's number would name files that can't be found again
             return int(text) if text.isdigit() and len(text) <= 8 else 0
         except OSError:
             return 0

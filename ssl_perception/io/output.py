@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from scipy.spatial.transform import Rotation
 
-from ssl_perception.depth.trust.state import ActiveCue, Trust
 from ssl_perception.errors import InputError
 from ssl_perception.io import images, point_cloud2
 from ssl_perception.io.bag_log import typestore
-from ssl_perception.io.cue_status import CueStatus
+from ssl_perception.io.cue_status import CueStatus, TrustStatus
 from ssl_perception.types import (
+    ActiveCue,
     CameraModel,
     DepthMap,
     MovingObject,
@@ -110,7 +110,7 @@ class Output(ABC):
             status.values(),
         )
 
-    def trust(self, stamp_ns: int, trust: Trust) -> None:
+    def trust(self, stamp_ns: int, trust: TrustStatus) -> None:
         """``trust``: which cue obstacle distance comes from, why, and by what threshold."""
         nothing = trust.active_cue is ActiveCue.NONE
         values = {

@@ -1,4 +1,5 @@
-"""Outputs that would hurt an input, or each other, are refused before a run begins."""
+"""Inputs that aren't there, and outputs that would hurt an input or each other, are refused before
+a run begins."""
 
 from __future__ import annotations
 
@@ -9,6 +10,17 @@ from stat import S_ISREG
 
 from ssl_perception.errors import InputError
 from ssl_perception.io.write import is_stream
+
+
+def check_inputs(*paths: Path | None) -> None:
+    """Refuse a run whose input isn't there, before it has loaded what would read it.
+
+    Raises:
+        InputError: naming the path.
+    """
+    for path in paths:
+        if path is not None and not path.exists():
+            raise InputError(f"{path}: no such file or folder")
 
 
 def check_outputs(inputs: Iterable[Path | None], outputs: Mapping[str, Path | None]) -> None:

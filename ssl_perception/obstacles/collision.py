@@ -1,4 +1,4 @@
-"""Time to collision: when what is seen meets the robot, if all goes on as it goes now.
+"""Time to collision: when an obstacle meets the robot, assuming constant velocity.
 
 The robot keeps its speed and its yaw rate, so its path is an arc; every point keeps its velocity
 over ground. In the robot's axes a point at ``p`` with velocity ``v`` is at

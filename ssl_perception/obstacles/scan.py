@@ -10,7 +10,7 @@ noisy.
 
 Unknown is never free. A sector says "d" only if enough of its rays, of those that stay in the band
 up to d, are known; "+Inf" likewise up to ``range_max``; else NaN. The exception is on the safe
-side: an obstacle nearer than ``near`` that enough pixels see is told in any case.
+side: an obstacle nearer than ``near`` that enough pixels see is reported in any case.
 """
 
 from __future__ import annotations

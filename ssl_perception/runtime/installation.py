@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import ssl_perception
+from ssl_perception.version import __version__
 
 # What works with it -> distributions any of which gives it, and the way to get it.
 PARTS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -76,7 +76,7 @@ def examine() -> dict[str, Any]:
     if parts["mono depth inference (ONNX Runtime)"]:
         providers = import_module("onnxruntime").get_available_providers()
     return {
-        "ssl_perception": ssl_perception.__version__,
+        "ssl_perception": __version__,
         "machine": machine(),
         "parts": parts,
         "cuda_device": gpu,

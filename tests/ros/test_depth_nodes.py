@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-from ssl_perception.commands.ros_processes import Nodes, environment
 from ssl_perception.config import TrustConfig
 from ssl_perception.depth.learning.checkpoint import Checkpoint
 from ssl_perception.depth.learning.learner import Learner
@@ -26,6 +25,7 @@ from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.output import OutputBag
 from ssl_perception.io.results import read_depth
+from ssl_perception.runtime.ros_processes import Nodes, environment
 from ssl_perception.types import CameraModel
 
 pytestmark = pytest.mark.ros

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from ssl_perception.commands.ros_processes import SOURCE
 from ssl_perception.config import Config, flat, preset, presets, settings
+from ssl_perception.runtime.ros_processes import SOURCE
 from ssl_perception_ros import node_plan
 from ssl_perception_ros.node_plan import ARGUMENTS, NodePlan
 from ssl_perception_ros.settings import ALL

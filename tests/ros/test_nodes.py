@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-from ssl_perception.commands.ros_processes import Nodes, environment
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.output import Output, OutputBag
@@ -330,7 +329,7 @@ def test_nodes_do_not_outlive_who_started_them(tmp_path: Path) -> None:
             "-c",
             "import sys, time\n"
             "from pathlib import Path\n"
-            "from ssl_perception.commands.ros_processes import Nodes, environment\n"
+            "from ssl_perception.runtime.ros_processes import Nodes, environment\n"
             "with Nodes(environment(99), Path(sys.argv[1])) as nodes:\n"
             "    print(nodes.start('obstacle_distance').pid, flush=True)\n"
             "    nodes.ready(60.0)\n"

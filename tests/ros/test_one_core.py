@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 import yaml
 
-from ssl_perception.commands.ros_processes import Nodes, environment
 from ssl_perception.config import Config, override, preset
 from ssl_perception.io import images
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.output import OutputBag
 from ssl_perception.pipeline import Perception
+from ssl_perception.runtime.ros_processes import Nodes, environment
 from ssl_perception.types import StereoPair
 from ssl_perception_sim.experiments.room_flight import RoomFlight
 from ssl_perception_sim.experiments.students import stereo_pipeline

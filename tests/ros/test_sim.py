@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-from ssl_perception.commands.ros_processes import Nodes, environment
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.open_log import open_log
+from ssl_perception.runtime.ros_processes import Nodes, environment
 from ssl_perception.types import PointCloud, StereoPair
 from ssl_perception_sim.experiments.fly import fly_through_nodes
 

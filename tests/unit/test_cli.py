@@ -11,6 +11,7 @@ import typer.core
 import typer.main
 from typer.testing import CliRunner
 
+import ssl_perception
 from ssl_perception import cli
 
 
@@ -64,6 +65,47 @@ def test_help_answers_at_once() -> None:
     assert result.returncode == 0
     for words in COMMANDS:
         assert words[0] in result.stdout
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert result.returncode == 0
+    assert result.stdout.strip() == f"ssl-perception {ssl_perception.__version__}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["replay", "absent", "--out", "o.mcap"],
+        ["evaluate", "flow", "absent", "--dataset", "pair"],
+        ["evaluate", "flow", "absent", "--dataset", "kitti-raw"],
+        ["evaluate", "depth", "absent", "--dataset", "kitti-stereo"],
+        ["evaluate", "accumulation", "absent"],
+        ["export", "onnx", "absent", "--out", "o.onnx"],
+    ],
+)
+def test_a_path_that_is_not_there_is_refused_before_anything_heavy_loads(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    code = (
+        "import sys\n"
+        "from ssl_perception import cli\n"
+        "try:\n"
+        f"    cli.main({arguments!r})\n"
+        "finally:\n"
+        "    print({'cv2', 'matplotlib', 'numba', 'torch'} & set(sys.modules))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 2
+    assert result.stderr.strip() == "error: absent: no such file or folder"
+    assert result.stdout.strip() == "set()"
 
 
 def test_doctor_writes_what_it_prints(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from ssl_perception.commands.ros_processes import Nodes, environment
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.kept_results import KeptRows, fingerprint
 from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.avoid import Avoid, Command
 from ssl_perception.runtime.console import progress_bar
+from ssl_perception.runtime.ros_processes import Nodes, environment
 from ssl_perception_sim.experiments.flight_record import FlightRecord
 from ssl_perception_sim.experiments.students import DRONE, stereo_pipeline
 from ssl_perception_sim.world import worlds

@@ -22,7 +22,7 @@ class Prediction:
 
     Attributes:
         log_depth: (30, 40) float32, natural logarithm of depth in metres.
-        feature: (96,) float32, by which places are told apart.
+        feature: (96,) float32, the image's embedding, for novelty and coverage.
         novelty: in [0, sqrt(2)], distance of the feature, scaled to unit length, from the nearest
             one in the replay memory; 0 when the model came without memory.
         generation: of the model.

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ssl_perception.config import ScanConfig, TrustConfig
-from ssl_perception.depth.trust.state import ActiveCue, Observation, Trust
+from ssl_perception.depth.trust.state import Observation, Trust
 from ssl_perception.depth.trust.update import update, update_without_student
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
-from ssl_perception.types import CameraModel, Cue, DepthMap, FloatArray, ObstacleScan
+from ssl_perception.types import ActiveCue, CameraModel, Cue, DepthMap, FloatArray, ObstacleScan
 
 
 @dataclass(frozen=True, eq=False)

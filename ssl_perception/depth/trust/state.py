@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
 
 from ssl_perception.depth.trust.statistics import UNTESTED, Tally
-
-
-class ActiveCue(str, Enum):
-    """Which cue obstacle distance comes from."""
-
-    STEREO = "stereo"
-    GUARDED = "mono guarded by stereo"
-    MONO = "mono"
-    NONE = "none"
+from ssl_perception.types import ActiveCue
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def wilson(successes: int, trials: int, z: float) -> tuple[float, float]:
 
     >>> low, high = wilson(95, 100, z=1.645)
     >>> round(low, 3), round(high, 3)
-    (0.902, 0.975)
+    (0.901, 0.975)
     """
     if trials == 0:
         return 0.0, 1.0

@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 from ssl_perception.config import TrustConfig
-from ssl_perception.depth.trust.state import ActiveCue, Observation, Trust
+from ssl_perception.depth.trust.state import Observation, Trust
 from ssl_perception.depth.trust.statistics import (
     UNTESTED,
     RateBounds,
@@ -28,6 +28,7 @@ from ssl_perception.depth.trust.statistics import (
     calibrate,
     rate_bounds,
 )
+from ssl_perception.types import ActiveCue
 
 _BIAS_FAST, _BIAS_SLOW = 0.4, 0.005  # rates of the running means: 2 frames, 200 frames
 _BIAS_FRAMES = 300  # before the usual bias is known

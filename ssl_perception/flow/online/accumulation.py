@@ -64,7 +64,7 @@ class _Field:
         # a sweep's flow leads back to the sweep before: its samples lie at the foot of each arrow
         feet = points[flow.moving] + flow.flow[flow.moving]
         self._reach = reach
-        # a grid around the feet, so that most of what stands still is never searched for
+        # a grid around the feet, so that most static points are never searched for
         self._first = np.floor(feet.min(axis=0, initial=0.0) / reach).astype(np.int32) - 1
         cells = np.floor(feet / reach).astype(np.int32) - self._first
         self._near = np.zeros(cells.max(axis=0, initial=0) + 2, np.bool_)
@@ -107,7 +107,7 @@ class _Field:
 class Accumulator:
     """The last sweeps as one cloud in the newest one's axes, moving things in one place each.
 
-    Feed it the online runtime's results in the order of time. It starts anew where they do.
+    Feed it the online runtime's results in the order of time. It is reset where they are.
 
     Args:
         settings: how many sweeps it holds, and how far flow reaches.
@@ -130,7 +130,7 @@ class Accumulator:
         A point takes the velocity of the nearest moving sample of the flow field within ``reach``,
         if that is nearer than the nearest static one or the point moved before. One that moved and
         has no such sample coasts with its last velocity for ``coast`` sweeps, and is dropped then:
-        nobody knows where it is. Of a sweep whose flow isn't known (the first) only what later
+        its place is unknown. Of a sweep whose flow isn't known (the first) only what later
         flow tells is known; of ground nothing is kept unless asked for.
         """
         motion = result.current_from_previous

@@ -8,7 +8,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-import ssl_perception
 from ssl_perception.errors import InputError
 
 MAX_BYTES = 16 << 20  # the largest shipped model has 0.3 MB
@@ -20,7 +19,7 @@ def shipped(name: str) -> Path:
     Raises:
         InputError: there is no such file.
     """
-    package = Path(ssl_perception.__file__).parent
+    package = Path(__file__).resolve().parents[2]
     for folder in (package / "models", package.parent / "models"):
         if (folder / name).is_file():
             return folder / name

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ssl_perception.commands.ros_processes import Nodes
 from ssl_perception.errors import InputError
+from ssl_perception.runtime.ros_processes import Nodes
 
 ACTIVE = "[INFO] [1700000000.123456789] [stereo_depth]: active\n"
 IN_NAMESPACE = "[INFO] [1700000000.123456789] [robot_1.stereo_depth]: active\n"

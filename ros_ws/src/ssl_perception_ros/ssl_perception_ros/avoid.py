@@ -1,6 +1,6 @@
 """Node ``avoid``: obstacle scan in; straight, stop, turn out, as a velocity command.
 
-When scans stop coming the vehicle is told to stand still, again and again.
+When scans stop coming the vehicle is commanded to stop, again and again.
 """
 
 from __future__ import annotations

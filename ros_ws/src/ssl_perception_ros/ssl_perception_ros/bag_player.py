@@ -150,7 +150,7 @@ class BagPlayerNode(PerceptionNode):
         while alone and time.monotonic() < limit and not self._stop.wait(POLL):
             alone = [t for t in alone if not self._topics[t].get_subscription_count()]
         if alone and self.settings.wait:
-            self.get_logger().warning(f"nobody listens to {', '.join(alone)}; playing anyway")
+            self.get_logger().warning(f"no subscriber to {', '.join(alone)}; playing anyway")
         self._stop.wait(SETTLE)
 
 

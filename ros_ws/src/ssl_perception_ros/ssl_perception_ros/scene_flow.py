@@ -12,10 +12,10 @@ from std_msgs.msg import Float32
 from visualization_msgs.msg import MarkerArray
 
 from ssl_perception.errors import InputError
-from ssl_perception.flow.online.warm_up import warm_up
 from ssl_perception.io import odometry, point_cloud2
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.pipeline import Perception
+from ssl_perception.warm_up import warm_up
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
 from ssl_perception_ros.settings import ProcessingSettings

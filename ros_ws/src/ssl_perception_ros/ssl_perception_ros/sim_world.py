@@ -35,7 +35,7 @@ except ImportError as error:
     print(f"error: the simulator isn't installed (extra `sim`): {error}", file=sys.stderr)
     raise SystemExit(2) from None
 
-TRAFFIC = 120.0  # s that a street is made for when nobody says how long; 4 MB a second
+TRAFFIC = 120.0  # s that a street is made for when no length is given; 4 MB a second
 STALLED = 5.0  # s of real time in which a world must get a step done
 SETTLE = 0.5  # s from seeing the last reader to its seeing us
 POLL = 0.02  # s

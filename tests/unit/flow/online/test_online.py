@@ -13,8 +13,8 @@ from ssl_perception.errors import InputError
 from ssl_perception.flow.online import online
 from ssl_perception.flow.online.detection import Detections, detect
 from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
-from ssl_perception.flow.online.warm_up import warm_up
 from ssl_perception.types import PointCloud
+from ssl_perception.warm_up import warm_up
 
 HEIGHT = 1.7
 PERIOD = 0.1

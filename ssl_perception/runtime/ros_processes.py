@@ -68,7 +68,7 @@ def environment(domain: int | None = None) -> dict[str, str]:
 class Nodes:
     """Node processes that end together; use it as a context manager, in the main thread.
 
-    Also when this process is told to end (SIGTERM): nodes in groups of their own would go on.
+    Also when this process gets SIGTERM: nodes in groups of their own would go on.
 
     Attributes:
         processes: by name.
