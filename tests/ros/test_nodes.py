@@ -24,6 +24,7 @@ from ssl_perception.io.point_cloud2 import (
     encode_points,
 )
 from ssl_perception.io.results import read_depth, read_flow, read_scans
+from ssl_perception.runtime.ros_processes import Nodes, environment
 from ssl_perception.types import CameraModel, Cue, DepthMap, PointCloud, StereoPair
 
 pytestmark = pytest.mark.ros

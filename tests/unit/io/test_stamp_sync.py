@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -138,11 +139,12 @@ def test_recording_that_starts_again_is_not_late() -> None:
 def size(value: object) -> int:
     """Bytes of a container and of what it holds, however deep."""
     inner = getattr(value, "__dict__", None) or value
+    own = sys.getsizeof(inner)
     if isinstance(inner, dict):
-        return sys.getsizeof(inner) + sum(size(k) + size(v) for k, v in inner.items())
-    if isinstance(inner, str | bytes) or not hasattr(inner, "__iter__"):
-        return sys.getsizeof(inner)
-    return sys.getsizeof(inner) + sum(size(one) for one in inner)
+        return own + sum(size(k) + size(v) for k, v in inner.items())
+    if isinstance(inner, str | bytes) or not isinstance(inner, Iterable):
+        return own
+    return own + sum(size(one) for one in inner)
 
 
 @pytest.mark.parametrize("restarts", [False, True])
