@@ -80,7 +80,7 @@ def modules() -> dict[str, Path]:
 def imported(source: str, known: set[str]) -> set[str]:
     """What a module imports: ``from a.b import c`` is ``a.b.c`` where ``known`` has that module,
     else ``a.b``; of texts only those that name a module of ``known``."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
