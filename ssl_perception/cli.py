@@ -260,11 +260,23 @@ def export_scoop(
 ) -> None:
     """SCOOP's feature network as an ONNX file."""
     from ssl_perception.commands.export_scoop import run_export_scoop
-    from ssl_perception.flow.scoop.weights import shipped
+    from ssl_perception.runtime.shipped import shipped
 
     weights = weights or shipped("scoop.safetensors")
     check_outputs([weights], {"--out": output})
     run_export_scoop(weights, output, out)
+
+
+@export.command("store")
+def export_store(
+    store: Annotated[Path, typer.Argument(help="Model store that a learner wrote.")],
+    output: Annotated[Path, typer.Option("--out", help="Folder to make.")],
+) -> None:
+    """The newest student of a model store and its trust, without what only learning needs."""
+    from ssl_perception.commands.export_store import run_export_store
+
+    check_outputs([store], {"--out": output})
+    run_export_store(store, output, out)
 
 
 @train.command("scoop")

@@ -1,4 +1,4 @@
-"""Trained weights in safetensors files: found, checked, loaded. Nothing here runs foreign code."""
+"""Trained weights in safetensors files: checked, loaded. Nothing here runs foreign code."""
 
 from __future__ import annotations
 
@@ -8,23 +8,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-import ssl_perception
 from ssl_perception.errors import InputError
 
 MAX_BYTES = 16 << 20  # the largest shipped model has 0.3 MB
-
-
-def shipped(name: str) -> Path:
-    """A file of ``models/``: beside the package in a checkout, inside it when installed.
-
-    Raises:
-        InputError: there is no such file.
-    """
-    package = Path(ssl_perception.__file__).parent
-    for folder in (package / "models", package.parent / "models"):
-        if (folder / name).is_file():
-            return folder / name
-    raise InputError(f"{name}: not among the shipped models; reinstall, or name a weights file")
 
 
 def load_into(model: nn.Module, path: Path) -> None:

@@ -1,0 +1,21 @@
+"""Where the models that come with this package lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ssl_perception
+from ssl_perception.errors import InputError
+
+
+def shipped(name: str) -> Path:
+    """A file or folder of ``models/``: beside the package in a checkout, inside it when installed.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    package = Path(ssl_perception.__file__).parent
+    for folder in (package / "models", package.parent / "models"):
+        if (folder / name).exists():
+            return folder / name
+    raise InputError(f"{name}: not among the shipped models; reinstall, or name another one")
