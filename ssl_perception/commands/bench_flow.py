@@ -27,7 +27,7 @@ from ssl_perception.flow.online.online import OnlineFlow
 from ssl_perception.flow.online.warm_up import warm_up
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.write import write_json, write_output
-from ssl_perception.runtime.console import progress_bar
+from ssl_perception.runtime.console import PREPARING, progress_bar
 from ssl_perception.runtime.installation import examine
 from ssl_perception.runtime.resident_memory import resident_megabytes
 from ssl_perception.types import PointCloud, SceneFlow
@@ -61,7 +61,8 @@ def run_bench_flow(
     Raises:
         InputError: a recording can't be read or has no sweeps, or a file can't be written.
     """
-    warm_up(config)
+    with console.status(PREPARING):
+        warm_up(config)
     installation = examine()
     figures: dict[str, Any] = {
         "versions": {"ssl_perception": ssl_perception.__version__, **installation["parts"]},
