@@ -98,20 +98,28 @@ def demo(
     folder: Annotated[Path, typer.Option("--out", help="Folder for what it makes.")] = Path(
         "demo_out"
     ),
-    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Length of the log.")] = 20.0,
-    seed: Annotated[int, typer.Option(min=0, help="Which world.")] = 0,
-    ros: Annotated[bool, typer.Option("--ros", help="Through the ROS 2 nodes.")] = False,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, max=600.0, help="Length of the street's log.")
+    ] = 20.0,
+    drone_seconds: Annotated[
+        float, typer.Option(min=0.0, max=600.0, help="Length of the drone's flight; 0: none.")
+    ] = 90.0,
+    seed: Annotated[int, typer.Option(min=0, help="Which street.")] = 0,
+    ros: Annotated[
+        bool, typer.Option("--ros", help="The street through the ROS 2 nodes; not the drone.")
+    ] = False,
     config_file: ConfigFile = None,
     settings: Settings = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Simulate a log, run the whole pipeline on it, and show the result against the truth."""
+    """A simulated street through the whole pipeline, against its truth; then a drone that loses
+    stereo and flies on with a student. Settings are the street's."""
     from ssl_perception.commands.demo import files_written, run_demo
 
     config = _config(config_file, settings)
     outputs = {"--out": folder, **files_written(folder), "--json": json_file}
     check_outputs(_files(config_file, config), outputs)
-    run_demo(folder, seconds, seed, config, ros, json_file, out)
+    run_demo(folder, seconds, seed, config, ros, json_file, out, drone_seconds)
 
 
 @app.command()
@@ -319,11 +327,23 @@ def export_scoop(
 ) -> None:
     """SCOOP's feature network as an ONNX file."""
     from ssl_perception.commands.export_scoop import run_export_scoop
-    from ssl_perception.flow.scoop.weights import shipped
+    from ssl_perception.runtime.shipped import shipped
 
     weights = weights or shipped("scoop.safetensors")
     check_outputs([weights], {"--out": output})
     run_export_scoop(weights, output, out)
+
+
+@export.command("store")
+def export_store(
+    store: Annotated[Path, typer.Argument(help="Model store that a learner wrote.")],
+    output: Annotated[Path, typer.Option("--out", help="Folder to make.")],
+) -> None:
+    """The newest student of a model store and its trust, without what only learning needs."""
+    from ssl_perception.commands.export_store import run_export_store
+
+    check_outputs([store], {"--out": output})
+    run_export_store(store, output, out)
 
 
 @train.command("scoop")

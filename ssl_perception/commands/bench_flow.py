@@ -28,7 +28,7 @@ from ssl_perception.flow import estimate_flow
 from ssl_perception.flow.online.online import OnlineFlow
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.write import write_json, write_output
-from ssl_perception.runtime.console import progress_bar
+from ssl_perception.runtime.console import PREPARING, progress_bar
 from ssl_perception.runtime.installation import examine
 from ssl_perception.runtime.resident_memory import resident_megabytes
 from ssl_perception.types import PointCloud, SceneFlow
@@ -81,7 +81,8 @@ def run_bench_flow(
         InputError: a recording can't be read or has no sweeps, or a file can't be written.
     """
     load = os.getloadavg()[0]
-    warm_up(config)
+    with console.status(PREPARING):
+        warm_up(config)
     installation = examine()
     figures: dict[str, Any] = {
         "command": _command(config, logs, pair, sweeps, priors, json_file, markdown, notes),

@@ -1,4 +1,4 @@
-"""``ssl-perception demo``: a simulated street through the whole pipeline, judged by its truth."""
+"""``ssl-perception demo``: a street against its truth, and a drone that loses stereo."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
+from ssl_perception.commands.demo_drone import DroneHalf, run_drone
 from ssl_perception.commands.replay import run_replay
 from ssl_perception.config import Config, preset
 from ssl_perception.datasets.samples import DYNAMIC_SPEED
 from ssl_perception.errors import InputError
+from ssl_perception.evaluation.provenance import provenance
 from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.evaluation.run_report import PICTURES, RunReport
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.results import read_depth, read_flow, read_scans
-from ssl_perception.io.write import write_json
+from ssl_perception.io.write import write_json, write_output
+from ssl_perception.runtime.console import print_table
 from ssl_perception.types import (
     Cue,
     DepthMap,
@@ -29,6 +31,7 @@ from ssl_perception.types import (
 )
 
 FOOTPRINT = {"front", "rear", "width", "below", "above"}  # the robot's box in section collision
+DRONE_PICTURE = "drone"
 
 
 @dataclass
@@ -37,7 +40,7 @@ class Score:
 
     Velocity errors are lengths of differences, m/s; depth errors are relative. Each list holds one
     mean per input, so that a long sweep weighs no more than a short one. The rows beside ours say
-    what the same input would have scored with "nothing moves" and with the frame's median depth.
+    what the same input would have scored with zero flow and with the frame's median depth.
     """
 
     moving: list[float] = field(default_factory=list)
@@ -88,7 +91,7 @@ class Score:
 def files_written(folder: Path) -> dict[str, Path]:
     """What ``run_demo`` writes into its folder, by what it is."""
     files = {"the log": "log.mcap", "the results": "output.mcap", "the report": "report.html"}
-    files |= {f"the picture {name}": f"{name}.png" for name in PICTURES}
+    files |= {f"the picture {name}": f"{name}.png" for name in (*PICTURES, DRONE_PICTURE)}
     return {what: folder / name for what, name in files.items()}
 
 
@@ -100,8 +103,13 @@ def run_demo(
     ros: bool,
     json_file: Path | None,
     console: Console,
+    drone_seconds: float = 90.0,
 ) -> None:
-    """Make the log, run the pipeline (or the nodes) over it, score it, draw it.
+    """Make the log, run the pipeline (or the nodes) over it, score it; fly the drone; draw.
+
+    Args:
+        config: for the street; the drone has its own preset.
+        drone_seconds: half with stereo, half without; 0: the street alone.
 
     Raises:
         InputError: the folder can't be written, or a part that the demo needs is missing.
@@ -132,28 +140,42 @@ def run_demo(
     else:
         console.print("[bold]2[/] run the pipeline over it")
         times = run_replay(log, output, config, None, None, False, None, console).report
-    console.print("[bold]3[/] compare with the truth, and draw")
+    console.print("[bold]3[/] compare with the truth")
     score, collected = Score(), times.only_times()
     compare(log, output, score, collected)
-    figures = score.figures()
+    figures: dict[str, Any] = score.figures()
+    drone: DroneHalf | None = None
+    if drone_seconds:
+        half = drone_seconds / 2
+        console.print(f"[bold]4[/] fly a drone: {half:g} s with stereo, {half:g} s without")
+        drone = run_drone(drone_seconds, console)
+
     lead = f"A simulated street, seed {seed}, {seconds:g} s: {len(score.static)} sweeps and "
     lead += f"{len(score.depth)} stereo pairs compared with the truth."
-    against_truth = Section("Against the truth", _LEGEND, _HEADER, _rows(figures))
-    write_html(report, "ssl_perception demo", lead, [against_truth, *collected.sections()])
-    drawn = collected.write_pictures(folder)
+    lead += "" if drone is None else " Below: a drone that loses stereo in flight."
+    street_rows = _rows(figures)
+    sections = [Section("Against the truth", _LEGEND, _HEADER, street_rows), *collected.sections()]
+    sections += [] if drone is None else drone.sections
+    sections.append(provenance(config))
+    write_html(report, "ssl_perception demo", lead, sections)
+    drawn = collected.write_pictures(folder, [] if drone is None else [drone.overview])
+    if drone is not None:
+        drawn.append(folder / f"{DRONE_PICTURE}.png")
+        write_output(drawn[-1], drone.picture)
     if json_file is not None:
         latency = collected.latency()
-        write_json(json_file, {"seed": seed, "seconds": seconds, "latency_ms": latency, **figures})
+        flown = {} if drone is None else {"drone": drone.figures}
+        every = {"seed": seed, "seconds": seconds, "latency_ms": latency, **figures, **flown}
+        write_json(json_file, every)
 
-    table = Table(box=None, pad_edge=False)
-    for heading in _HEADER:
-        table.add_column(heading, justify="left" if heading == _HEADER[0] else "right")
-    for row in _rows(figures):
-        table.add_row(*row)
-    console.print(table)
+    print_table(_HEADER, street_rows, console)
+    console.print(_LEGEND, style="dim")
+    if drone is not None:
+        console.print()
+        print_table(drone.header, drone.rows, console)
     for name, path in (("log", log), ("results", output), ("report", report)):
-        console.print(f"{name:10s}{path}")
-    console.print(f"{'pictures':10s}{', '.join(str(path) for path in drawn)}")
+        console.print(f"{name:10s}{path}", soft_wrap=True)
+    console.print(f"{'pictures':10s}{', '.join(str(path) for path in drawn)}", soft_wrap=True)
 
 
 def compare(log: Path, output: Path, score: Score, report: RunReport) -> None:
@@ -191,11 +213,12 @@ def same_stamp(*streams: Iterator[tuple[int, Any]]) -> Iterator[tuple[Any, ...]]
 
 
 _LEGEND = (
-    "Velocity errors are mean lengths of differences, m/s, over points with a known velocity; "
-    "depth errors are medians of |depth - truth| / truth. The last column is what the same input "
-    "scores with a prediction that knows nothing: no motion, or the frame's median depth."
+    "Velocity errors are mean lengths of differences over points with a known velocity, dynamic: "
+    f"truly faster than {DYNAMIC_SPEED:g} m/s over ground; depth errors are medians of "
+    "|depth - truth| / truth. The baseline is what the same input scores with zero flow, or with "
+    "the frame's median depth everywhere."
 )
-_HEADER = ("", "error", "knowing nothing")
+_HEADER = ("", "error", "baseline")
 
 
 def _rows(figures: dict[str, float | None]) -> list[tuple[str, str, str]]:
@@ -205,14 +228,14 @@ def _rows(figures: dict[str, float | None]) -> list[tuple[str, str, str]]:
 
     return [
         (
-            "velocity of what moves, m/s",
+            "velocity error, dynamic points, m/s",
             text("velocity_error_moving", "{:.2f}"),
             text("velocity_error_moving_zero_flow", "{:.2f}"),
         ),
-        ("velocity of what stands, m/s", text("velocity_error_static", "{:.3f}"), "0.000"),
+        ("velocity error, static points, m/s", text("velocity_error_static", "{:.3f}"), "0.000"),
         ("points with a known velocity", text("known_fraction", "{:.0%}"), ""),
         (
-            "depth, relative",
+            "depth error, relative",
             text("depth_error_relative", "{:.1%}"),
             text("depth_error_relative_constant_median", "{:.1%}"),
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ssl_perception.runtime.installation import PARTS, examine
@@ -20,7 +21,7 @@ def run_doctor(json_file: Path | None, console: Console) -> None:
         table.add_column(heading)
     for part, (_, way) in PARTS.items():
         have = found["parts"][part]
-        table.add_row(part, have or "[yellow]missing[/]", "" if have else way)
+        table.add_row(part, have or "[yellow]missing[/]", "" if have else escape(way))
     ros = found["ros2"]
     table.add_row(
         "ROS 2 nodes (rclpy)",

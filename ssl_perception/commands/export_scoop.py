@@ -8,8 +8,9 @@ from rich.console import Console
 
 from ssl_perception.flow.scoop.correspondence import CorrespondenceModel
 from ssl_perception.flow.scoop.onnx_graph import build
-from ssl_perception.flow.scoop.weights import load_into, shipped
+from ssl_perception.flow.scoop.weights import load_into
 from ssl_perception.io.write import write_output
+from ssl_perception.runtime.shipped import shipped
 
 
 def run_export_scoop(weights: Path | None, output: Path, out: Console) -> None:

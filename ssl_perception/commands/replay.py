@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from ssl_perception.config import Config
 from ssl_perception.depth.result import DepthResult
 from ssl_perception.depth.trust.state import ActiveCue
 from ssl_perception.errors import InputError
+from ssl_perception.evaluation.provenance import provenance
 from ssl_perception.evaluation.report import write_html
 from ssl_perception.evaluation.run_report import RunReport, latency_rows
 from ssl_perception.evaluation.trust_timeline import TrustTimeline
@@ -30,7 +32,7 @@ from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.obstacles.scan import nearest_ahead
 from ssl_perception.pipeline import Perception
-from ssl_perception.runtime.console import progress_bar
+from ssl_perception.runtime.console import PREPARING, meanwhile, print_table, progress_bar
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 from ssl_perception.warm_up import time_to_warm, warm_up
 
@@ -90,7 +92,10 @@ class Summary:
 
 
 def replay(
-    log: Log, perception: Perception, on_bad: Callable[[InputError], None] | None = None
+    log: Log,
+    perception: Perception,
+    on_bad: Callable[[InputError], None] | None = None,
+    preparing: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[tuple[Recorded, Result]]:
     """The pipeline's answer to each sweep and stereo pair of a log, in the order of time.
 
@@ -98,7 +103,8 @@ def replay(
     installation), so that latencies are those of the work.
 
     Args:
-        on_bad: told of each input that can't be used, then the next one is taken; None: raise.
+        on_bad: called with each input that can't be used, then the next one is taken; None: raise.
+        preparing: entered while the compilers work.
 
     Raises:
         InputError: the log, or (without ``on_bad``) a message in it, can't be used.
@@ -109,7 +115,8 @@ def replay(
         try:
             if isinstance(value, PointCloud):
                 if not warm:
-                    warm_up(perception.config)
+                    with preparing():
+                        warm_up(perception.config)
                     warm = True
                 yield recorded, perception.sweep(value)
             elif isinstance(value, StereoPair):
@@ -217,7 +224,8 @@ def run_replay(
     ):
         summary.skipped += perception.problems
         task = bar.add_task(log.name, total=len(log))
-        for recorded, result in replay(log, perception, on_bad):
+        preparing = partial(meanwhile, bar, task, PREPARING)
+        for recorded, result in replay(log, perception, on_bad, preparing):
             write_result(bag, recorded, result, perception)
             summary.add(recorded, result)
             collect(collected, recorded, result)
@@ -243,21 +251,26 @@ def run_replay(
         timeline = [] if summary.trust is None else summary.trust.sections()
         lead = f"{summary.sweeps} sweeps, {summary.stereo_pairs} stereo pairs."
         lead += f" {unknown[0].upper()}{unknown[1:]}." if unknown else ""
-        write_html(report, f"Replay of {log.name}", lead, [*collected.sections(), *timeline])
+        this_run = provenance(config, summary.skipped)
+        sections = [*collected.sections(), *timeline, this_run]
+        write_html(report, f"Replay of {log.name}", lead, sections)
         console.print(f"report   {report}")
     if json_file is not None:
         write_json(json_file, summary.figures())
     return summary
 
 
+_LATENCY_LEGEND = (
+    "From the decoded input to the result: median, 95th percentile, largest. Student and learner "
+    "are parts of stereo pair."
+)
+
+
 def _print(summary: Summary, console: Console) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("input", "results", "p50 ms", "p95 ms", "max ms"):
-        table.add_column(heading, justify="left" if heading == "input" else "right")
     counts = dict.fromkeys(summary.latency, summary.stereo_pairs) | {"sweep": summary.sweeps}
-    for kind, *times in latency_rows(summary.latency):
-        table.add_row(kind, str(counts[kind]), *times)
-    console.print(table)
+    rows = [(kind, str(counts[kind]), *times) for kind, *times in latency_rows(summary.latency)]
+    print_table(("input", "results", "p50 ms", "p95 ms", "max ms"), rows, console)
+    console.print(_LATENCY_LEGEND, style="dim")
     if summary.trust is not None:
         _print_trust(summary.trust, console)
     for line in summary.skipped:
@@ -273,6 +286,8 @@ def _print_trust(timeline: TrustTimeline, console: Console) -> None:
     rates = [f"{k.upper()} {figures[k]:.2f}" for k in ("tpr", "fpr") if figures[k] is not None]
     verdict = "trusted" if figures["trusted"] else "not trusted"
     console.print(f"student: {verdict} at the end" + (f", {', '.join(rates)}" if rates else ""))
+    if timeline.untested:
+        console.print(timeline.untested, soft_wrap=True)
     first, last = figures["student_error_first"], figures["student_error_last"]
     if last is not None:
         console.print(f"its median error in log depth: {first:.3f} at first, {last:.3f} at the end")

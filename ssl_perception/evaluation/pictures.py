@@ -7,6 +7,7 @@ window, so it works on a robot without a screen.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import matplotlib
@@ -26,6 +27,7 @@ from ssl_perception.types import ActiveCue, DepthMap, ObstacleScan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
     from matplotlib.projections.polar import PolarAxes
 
 STATIC = (0.36, 0.40, 0.45)
@@ -129,28 +131,22 @@ def depth_beside_image(
     image: NDArray[np.uint8], depth: DepthMap, truth: NDArray[np.float32] | None = None
 ) -> Figure:
     """The left image, the depth seen in it, and the true depth (H, W) m where it is known."""
-    maps = [(depth.depth, f"depth from {depth.cue.value}")]
-    if not depth.valid:
-        maps[0] = (depth.depth, f"{maps[0][1]}: not to be trusted ({depth.reason})")
+    name = f"depth from {depth.cue.value}" + ("" if depth.valid else ": not to be trusted")
+    reason = "" if depth.valid else "\n".join(wrap(depth.reason, 40))
+    maps = [(depth.depth, name, reason)]
     if truth is not None:
-        maps.append((truth, "true depth"))
-    wide = image.shape[1] > 1.8 * image.shape[0]  # side by side, or one below the other
-    grid = (len(maps) + 1, 1) if wide else (1, len(maps) + 1)
-    width = 7.6 if wide else 3.6 * grid[1]
-    height = (width - 1.0) / grid[1] * image.shape[0] / image.shape[1] * grid[0] + 0.3 * grid[0]
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(*grid).ravel()
+        maps.append((truth, "true depth", ""))
+    figure, axes = _beside(len(maps) + 1, image.shape[1] / image.shape[0], 3.3)
     axes[0].imshow(image[..., ::-1] if image.ndim == 3 else image, cmap="gray")
     axes[0].set_title("left camera", fontsize=10, loc="left")
     known = depth.depth[np.isfinite(depth.depth)]
     far = float(np.percentile(known, 95)) if len(known) else 1.0
-    for place, (values, name) in zip(axes[1:], maps, strict=True):
+    for place, (values, name, reason) in zip(axes[1:], maps, strict=True):
         place.set_facecolor(UNKNOWN)
-        picture = place.imshow(values, cmap=DEPTH_MAP, vmin=0.0, vmax=far)
+        drawn = place.imshow(values, cmap=DEPTH_MAP, vmin=0.0, vmax=far)
         place.set_title(name, fontsize=10, loc="left")
-    figure.colorbar(picture, ax=list(axes[1:]), label="m (lilac: unknown)", shrink=0.85)
-    for place in axes:
-        place.set(xticks=[], yticks=[])
+        place.text(0.5, 0.5, reason, transform=place.transAxes, ha="center", va="center")
+    _depth_bar(figure, drawn, axes[1:])
     return figure
 
 
@@ -169,35 +165,60 @@ def cues_side_by_side(
     """
     maps = [(d.depth if d.valid else np.full_like(d.depth, np.nan)) for d in (stereo, mono)]
     names = [
-        f"{name}: {'valid' if d.valid else d.reason[:60]}"
+        name if d.valid else f"{name}: invalid"
         for name, d in (("stereo", stereo), ("student", mono))
     ]
+    reasons = ["" if d.valid else "\n".join(wrap(d.reason, 28)) for d in (stereo, mono)]
     if truth is not None:
         maps.append(truth)
         names.append("true depth")
+        reasons.append("")
     known = np.concatenate([m[np.isfinite(m)] for m in maps])
     if far is None:
         far = float(np.percentile(known, 95)) if len(known) else 1.0
     height, width = image.shape[:2]
-    columns = len(maps) + 1
-    figure = Figure(figsize=(3.1 * columns, 3.1 * height / width + 0.5), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False)[0]
+    figure, axes = _beside(len(maps) + 1, width / height, 3.1)
     axes[0].imshow(image[..., ::-1] if image.ndim == 3 else image, cmap="gray")
     axes[0].set_title("left camera", fontsize=9, loc="left")
-    for place, values, name in zip(axes[1:], maps, names, strict=True):
+    for place, values, name, reason in zip(axes[1:], maps, names, reasons, strict=True):
         place.set_facecolor(UNKNOWN)
         drawn = place.imshow(
             values, cmap=DEPTH_MAP, vmin=0.0, vmax=far, extent=(0, width, height, 0)
         )
         place.set_title(name, fontsize=9, loc="left")
-    figure.colorbar(drawn, ax=list(axes[1:]), label="m (lilac: unknown)", shrink=0.85)
-    for place in axes:
-        place.set(xticks=[], yticks=[])
+        place.text(
+            0.5, 0.5, reason, transform=place.transAxes, fontsize=8, ha="center", va="center"
+        )
+    _depth_bar(figure, drawn, axes[1:])
     return figure
 
 
+def _beside(count: int, aspect: float, width: float) -> tuple[Figure, list[Axes]]:
+    """Axes without ticks for images side by side, or, wide ones, one below the other.
+
+    Args:
+        aspect: of an image, width by height.
+        width: inches of an image that stands beside others.
+    """
+    below = aspect > 1.8
+    rows, columns = (count, 1) if below else (1, count)
+    width = 6.6 if below else width
+    size = (width * columns + 1.0, (width / aspect + 0.32) * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for place in axes:
+        place.set(xticks=[], yticks=[])
+    return figure, axes
+
+
+def _depth_bar(figure: Figure, drawn: AxesImage, axes: list[Axes]) -> None:
+    bar = figure.colorbar(drawn, ax=axes, label="m (lilac: unknown)", shrink=0.85, pad=0.01)
+    bar.ax.yaxis.label.set_fontsize(8)
+    bar.ax.tick_params(labelsize=8)
+
+
 def obstacle_polar(scan: ObstacleScan, title: str = "") -> Figure:
-    """The scan seen from above: red obstacle, green clear, lilac unknown."""
+    """The scan from above: red obstacle, green clear, grey behind an obstacle, lilac unknown."""
     figure = Figure(figsize=(5.2, 5.2), layout="constrained")
     axes: PolarAxes = figure.add_subplot(projection="polar")  # type: ignore[assignment]
     axes.set_theta_zero_location("N")
@@ -217,8 +238,8 @@ def obstacle_polar(scan: ObstacleScan, title: str = "") -> Figure:
     axes.scatter(scan.angles[hit], ranges[hit], s=14, color=ROBOT, zorder=3)
     axes.set_ylim(0.0, scan.range_max)
     axes.set_title(title, fontsize=10, loc="left")
-    key = [Patch(color=c, label=n) for n, c in (("clear", CLEAR), ("unknown", UNKNOWN))]
-    key.append(Patch(color=ROBOT, label="obstacle"))
+    shown = {"clear": CLEAR, "obstacle": ROBOT, "behind one": BEHIND, "unknown": UNKNOWN}
+    key = [Patch(color=colour, label=name) for name, colour in shown.items()]
     axes.legend(
         handles=key, loc="lower left", bbox_to_anchor=(-0.08, -0.08), fontsize=8, frameon=False
     )

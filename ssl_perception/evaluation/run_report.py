@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,18 @@ from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.write import write_output
 from ssl_perception.types import DepthMap, FloatArray, ObstacleScan
 
+_TRUE_ARROWS = " Thin black arrows are the true displacement."
 _CAPTIONS = {
     "scene_flow": (
         "Scene flow",
-        "The sweep with most moving points, from above: grey static, colour moving. Arrows show "
-        "the way in one second; thin black ones the truth, where it is known.",
+        "The sweep with most moving points, from above: grey static, coloured moving. Arrows show "
+        "the displacement over 1 s.",
     ),
     "depth": ("Depth", "The stereo pair with the nearest obstacle."),
-    "obstacle_distance": ("Obstacle distance", "The same instant. Lilac is unknown, never free."),
+    "obstacle_distance": (
+        "Obstacle distance",
+        "From above, at the same instant; ahead is up, distances in m. Unknown is never free.",
+    ),
     "latency": ("Time per input", "From the decoded input to the result."),
 }
 PICTURES = (*_CAPTIONS, "overview")  # names of all that ``write_pictures`` may write
@@ -109,23 +113,30 @@ class RunReport:
 
     def sections(self) -> list[Section]:
         """The report's chapters."""
-        chapters = [
-            Section(_CAPTIONS[name][0], figures=[(figure, _CAPTIONS[name][1])])
-            for name, figure in self.figures().items()
-        ]
+        chapters = []
+        for name, figure in self.figures().items():
+            title, caption = _CAPTIONS[name]
+            if name == "scene_flow" and self._sweep is not None and self._sweep.truth is not None:
+                caption += _TRUE_ARROWS
+            chapters.append(Section(title, figures=[(figure, caption)]))
         if self._milliseconds:
             chapters[-1].header = ("input", "p50 ms", "p95 ms", "max ms")
             chapters[-1].rows = latency_rows(self.latency())
         return chapters
 
-    def write_pictures(self, folder: Path) -> list[Path]:
-        """Each picture as a PNG file of its own, and ``overview.png`` with what was seen."""
+    def write_pictures(self, folder: Path, below: Sequence[bytes] = ()) -> list[Path]:
+        """Each picture as a PNG file of its own, and ``overview.png`` with what was seen.
+
+        Args:
+            below: other PNG pictures, shown below in the overview.
+        """
         drawn = {name: png(figure) for name, figure in self.figures().items()}
         seen = [
             drawn[name] for name in ("scene_flow", "depth", "obstacle_distance") if name in drawn
         ]
         if seen:
-            drawn["overview"] = pictures.overview(seen)
+            rows = [[pictures.overview(seen)], *([picture] for picture in below)]
+            drawn["overview"] = pictures.stack(rows)
         written = []
         for name, content in drawn.items():
             path = folder / f"{name}.png"

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ssl_perception.config import TrustConfig
 from ssl_perception.depth.result import DepthResult
-from ssl_perception.depth.trust.statistics import rate_bounds
+from ssl_perception.depth.trust.state import Trust
+from ssl_perception.depth.trust.statistics import UNTESTED, rate_bounds
 from ssl_perception.evaluation.pictures import CUE_COLOURS, cues_side_by_side
 from ssl_perception.evaluation.report import Section
 from ssl_perception.obstacles.scan import nearest_ahead
@@ -72,6 +73,7 @@ class TrustTimeline:
         self._after: list[Moment] = []
         self._stride = 1
         self._invalid = 0
+        self._near = 0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -93,7 +95,9 @@ class TrustTimeline:
         if not self.changes or self.changes[-1].cue is not trust.active_cue:
             self.changes.append(Change(seconds, trust.active_cue, trust.reason))
         tally = trust.under_mono if any(trust.under_mono) else trust.under_stereo
-        bounds = rate_bounds(tally, trust.threshold, self._options.z)
+        # without a threshold nothing is predicted to be an obstacle, rightly or wrongly
+        calibrated = math.isfinite(trust.threshold)
+        bounds = rate_bounds(tally if calibrated else UNTESTED, trust.threshold, self._options.z)
         assert result.mono_scan is not None
         ahead = self._options.ahead
         self._rows.append(
@@ -108,6 +112,7 @@ class TrustTimeline:
             )
         )
         self._cues.append(trust.active_cue)
+        self._near = max(self._near, sum(map(len, _near_tests(trust))))
         self._last = result
         self._keep(Moment(seconds, image, result.stereo, result.mono, truth))
 
@@ -156,6 +161,18 @@ class TrustTimeline:
             "student_error_last": plain(float(np.mean(errors[-tenth:]))) if len(errors) else None,
         }
 
+    @property
+    def untested(self) -> str:
+        """Why there are no error rates of the student; empty where there are."""
+        rows = np.array(self._rows).reshape(-1, 7)
+        if np.isfinite(rows[:, 4:6]).any():
+            return ""
+        trigger = f"the trigger distance ({self._options.trigger:g} m)"
+        if not (rows[:, 1] < self._options.trigger).any():
+            return f"no obstacle within {trigger} ahead was seen, so no tests"
+        tests = f"{self._near} tests" if self._near else "no test"
+        return f"{tests} on obstacles within {trigger} yet: too few to calibrate a threshold"
+
     def sections(self) -> list[Section]:
         """Chapters of the report; none where there was no student."""
         if self._last is None:
@@ -165,6 +182,8 @@ class TrustTimeline:
         text = "Obstacle distance comes from the active cue." + (
             f" {more} later changes are left out." if more else ""
         )
+        if self.untested:
+            text += f" The student can't earn trust here: {self.untested}."
         chapters = [
             Section(
                 "Trust",
@@ -195,9 +214,12 @@ class TrustTimeline:
             axes[0].axvspan(change.seconds, end, color=CUE_COLOURS[change.cue], lw=0)
         for cue in dict.fromkeys(c.cue for c in self.changes):
             axes[0].plot([], [], lw=6, color=CUE_COLOURS[cue], label=cue.value)
-        axes[0].set(yticks=[], title="active cue")
+        axes[0].set(yticks=[], title="active cue", xlim=(float(seconds[0]), float(seconds[-1])))
         axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+        seen = rows[:, 1:3][np.isfinite(rows[:, 1:3])]
         far = 4.0 * self._options.trigger
+        if len(seen):  # of large, far scenes not only the part about the trigger
+            far = max(far, 1.1 * float(np.percentile(seen, 90)))
         for column, cue in ((1, ActiveCue.STEREO), (2, ActiveCue.MONO)):
             near = np.where(rows[:, column] == np.inf, far, rows[:, column])
             axes[1].plot(seconds, near, lw=0.9, color=CUE_COLOURS[cue], label=cue.value)
@@ -207,6 +229,7 @@ class TrustTimeline:
         axes[2].plot(seconds, rows[:, 4], color="#2b7a4b", label="TPR")
         axes[2].plot(seconds, rows[:, 5], color="#d1495b", label="FPR")
         axes[2].set(ylim=(-0.02, 1.02), title="the student's tests so far")
+        axes[2].text(0.5, 0.5, self.untested, transform=axes[2].transAxes, ha="center", fontsize=9)
         if learnt:
             axes[3].plot(seconds, rows[:, 6], lw=0.7, color="#4c7fb0", label="error")
             axes[3].set(ylim=(0.0, None), ylabel="log depth", title="the student's median error")
@@ -214,8 +237,13 @@ class TrustTimeline:
             place.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
         for place in axes:
             place.set_title(place.get_title(), fontsize=9, loc="left")
+            place.set_title("")
         axes[-1].set_xlabel("seconds")
         return figure
+
+
+def _near_tests(trust: Trust) -> tuple[tuple[float, ...], ...]:
+    return trust.calibration, trust.under_stereo.near, trust.under_mono.near
 
 
 _CAPTION = (

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
 from ssl_perception import cli
+from ssl_perception.commands.demo import files_written
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.results import read_depth, read_flow, read_scans
@@ -17,12 +19,13 @@ from ssl_perception.types import PointCloud, StereoPair
 
 
 @pytest.mark.parametrize("through", [[], pytest.param(["--ros"], marks=pytest.mark.ros)])
-def test_demo(through: list[str], tmp_path: Path) -> None:
-    figures = tmp_path / "demo.json"
-    arguments = ["demo", "--seconds", "3", "--out", str(tmp_path), "--json", str(figures)]
-    cli.app([*arguments, *through], standalone_mode=False)
+def test_demo(through: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, figures = tmp_path / "demo", tmp_path / "demo.json"
+    arguments = ["demo", "--seconds", "3", "--out", str(folder), "--json", str(figures)]
+    flight = "0" if through else "12"  # the drone's half is the same with --ros
+    cli.app([*arguments, "--drone-seconds", flight, *through], standalone_mode=False)
 
-    log, output = tmp_path / "log.mcap", tmp_path / "output.mcap"
+    log, output = folder / "log.mcap", folder / "output.mcap"
     inputs = list(open_log(log))
     sweeps = [r.stamp_ns for r in inputs if isinstance(r.value, PointCloud)]
     pairs = [r.stamp_ns for r in inputs if isinstance(r.value, StereoPair)]
@@ -45,4 +48,26 @@ def test_demo(through: list[str], tmp_path: Path) -> None:
     assert found["velocity_error_static"] < 0.1
     assert found["depth_error_relative"] < 0.05 < found["depth_error_relative_constant_median"]
     for name in ("report.html", "scene_flow.png", "depth.png", "obstacle_distance.png"):
-        assert (tmp_path / name).stat().st_size > 10_000
+        assert (folder / name).stat().st_size > 10_000
+    page = (folder / "report.html").read_text()
+    assert "Thin black arrows are the true displacement" in page
+    assert "collision.front=2.5" in page, "settings off their defaults"
+    if through:
+        assert "drone" not in found and not (folder / "drone.png").exists()
+        return
+
+    assert set(folder.iterdir()) == set(files_written(folder).values())
+    drone = found["drone"]
+    with_stereo, after = drone["with_stereo"], drone["after_loss"]
+    assert with_stereo["seconds"] == after["seconds"] == 6.0
+    assert drone["trust"]["trusted"], "trust came along with the shipped student"
+    guarded = with_stereo["active_cue"]["mono guarded by stereo"]
+    assert guarded > 0.8, "after one test beside stereo"
+    assert after["active_cue"]["mono"] > 0.9
+    assert after["metres"] > 0.5 and drone["crashes"] == 0
+    assert after["imminent_reported_free"] == 0
+    assert "A drone that loses stereo" in page and "Stereo and student, side by side" in page
+    printed = capsys.readouterr().out
+    assert "stereo lost" in printed and str(folder / "drone.png") in printed.replace("\n", "")
+    street, whole = (cv2.imread(str(folder / f"{name}.png")) for name in ("depth", "overview"))
+    assert whole.shape[0] > 1000 and street.shape[1] > 500, "the overview shows both halves"

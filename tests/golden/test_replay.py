@@ -78,3 +78,57 @@ def test_the_same_log_gives_the_same_flow_twice(data: Path, tmp_path: Path) -> N
         found.append([flow.velocity for _, flow in read_flow(tmp_path / name)])
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds of a drone in a room; the student hands over its first model after five."""
+    log = tmp_path_factory.mktemp("room") / "room.mcap"
+    cli.app(
+        ["simulate", "room", "--seconds", "6", "--seed", "2", "--out", str(log)],
+        standalone_mode=False,
+    )
+    return log
+
+
+def test_replay_learns_and_a_later_one_uses_what_was_learnt(
+    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, output, report = (tmp_path / name for name in ("store", "o.mcap", "r.html"))
+    figures = tmp_path / "o.json"
+    common = ["--config", "drone", "--store", str(store), "--json", str(figures)]
+    common += ["--report", str(report)]
+    cli.app(["replay", str(room), "--out", str(output), *common, "--learn"], standalone_mode=False)
+    pairs = stamps(room, StereoPair)
+    learnt = json.loads(figures.read_text())["trust"]
+    assert learnt["student_error_last"] < 0.9 * learnt["student_error_first"]
+    assert learnt["active_cue_seconds"]["stereo"] > 5.0 and not learnt["trusted"]
+    page = report.read_text()
+    assert page.count("data:image/png;base64,") >= 5
+    assert "stereo.disparities=48" in page and "ssl_perception" in page
+    assert "true displacement" not in page, "a recording has no truth"
+    assert "learner" in capsys.readouterr().out
+
+    kept = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    again = tmp_path / "again.mcap"
+    cli.app(["replay", str(room), "--out", str(again), *common], standalone_mode=False)
+    used = json.loads(figures.read_text())
+    assert used["latency_ms"].keys() == {"stereo pair", "student"}, "nothing is learnt"
+    assert used["trust"]["student_error_last"] is None
+    assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == kept
+    mono = list(read_depth(again, "/mono/depth"))
+    assert [stamp for stamp, _ in mono] == pairs
+    assert all(np.isfinite(depth).any() for _, depth in mono), "from the first frame on"
+
+
+def test_far_scenes_give_no_tests_and_replay_says_so(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, figures = tmp_path / "r.html", tmp_path / "o.json"
+    arguments = ["replay", str(data / "stereo_seq_kitti_a"), "--out", str(tmp_path / "o.mcap")]
+    arguments += ["--learn", "--report", str(report), "--json", str(figures)]
+    cli.app(arguments, standalone_mode=False)
+    found = json.loads(figures.read_text())["trust"]
+    assert found["tpr"] is None and found["fpr"] is None and not found["trusted"]
+    line = "no obstacle within the trigger distance (1.1 m) ahead was seen, so no tests"
+    assert line in capsys.readouterr().out and line in report.read_text()

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import ssl_perception
 from ssl_perception import cli
+from ssl_perception.runtime import installation
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -114,6 +115,15 @@ def test_doctor_writes_what_it_prints(tmp_path: Path) -> None:
     assert result.returncode == 0
     found = json.loads(file.read_text())
     assert found["parts"]["fast flow solvers (numba)"] in result.stdout
+
+
+def test_doctor_names_extras_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(installation, "_installed", lambda names: None)
+    monkeypatch.setenv("COLUMNS", "200")
+    cli.app(["doctor"], standalone_mode=False)
+    assert "pip install 'ssl-perception[viewer]'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

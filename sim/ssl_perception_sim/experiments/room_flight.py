@@ -24,6 +24,7 @@ class RoomFlight:
     Args:
         seed: of room, start and turns.
         near_clearance: m; nearer is a near miss.
+        start: which of the starts in this room; 0: the one of ``worlds.room``.
 
     Attributes:
         world: with the drone in it.
@@ -32,7 +33,7 @@ class RoomFlight:
         crashes, near: times. metres: flown. clearance: least, m. frames: seen.
     """
 
-    def __init__(self, seed: int, near_clearance: float = 0.1) -> None:
+    def __init__(self, seed: int, near_clearance: float = 0.1, start: int = 0) -> None:
         self.world = worlds.room(seed)
         self.avoid = Avoid(seed=seed)
         self.command = Command()
@@ -40,6 +41,11 @@ class RoomFlight:
         self._room = rooms.plan(seed)
         _, self._taken = rooms.build(seed, self._room)
         self._rng = stream(seed, "respawn")
+        if start:
+            rng = stream(seed, "start", start)
+            place, yaw = worlds.free_pose(rng, self._room, self._taken)
+            self.world.vehicle = Drone(place, yaw)
+            self.avoid = Avoid(seed=int(rng.integers(2**31)))
         self._reset_counts()
 
     def _reset_counts(self) -> None:

@@ -101,6 +101,11 @@ class Checkpoint:
         generation = self._store.load()
         if generation is None:
             return None
+        if TRAINING_FILE not in generation.files:
+            raise InputError(
+                f"{self._store.path}: a student without its training state (an exported store); "
+                "learning can't go on from it"
+            )
         learner.restore(tensors(generation.files[TRAINING_FILE], TRAINING_FILE))
         index = tensors(generation.files[FEATURES_FILE], FEATURES_FILE)
         serials, features = index.get("serial"), index.get("feature")

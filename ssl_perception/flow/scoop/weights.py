@@ -1,4 +1,4 @@
-"""Trained weights in safetensors files: found, checked, loaded. Nothing here runs foreign code."""
+"""Trained weights in safetensors files: checked, loaded. Nothing here runs foreign code."""
 
 from __future__ import annotations
 
@@ -11,19 +11,6 @@ from torch import nn
 from ssl_perception.errors import InputError
 
 MAX_BYTES = 16 << 20  # the largest shipped model has 0.3 MB
-
-
-def shipped(name: str) -> Path:
-    """A file of ``models/``: beside the package in a checkout, inside it when installed.
-
-    Raises:
-        InputError: there is no such file.
-    """
-    package = Path(__file__).resolve().parents[2]
-    for folder in (package / "models", package.parent / "models"):
-        if (folder / name).is_file():
-            return folder / name
-    raise InputError(f"{name}: not among the shipped models; reinstall, or name a weights file")
 
 
 def load_into(model: nn.Module, path: Path) -> None:

@@ -28,8 +28,9 @@ from ssl_perception.flow.scoop.correspondence import (
 from ssl_perception.flow.scoop.refinement import Refined, refine
 from ssl_perception.flow.scoop.set_conv import neighbour_graph
 from ssl_perception.flow.scoop.static_suppression import suppress_static
-from ssl_perception.flow.scoop.weights import load_into, shipped
+from ssl_perception.flow.scoop.weights import load_into
 from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.runtime.shipped import shipped
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 if TYPE_CHECKING:

@@ -34,9 +34,10 @@ from ssl_perception.flow.scoop.training import (
     crop,
     held_out,
 )
-from ssl_perception.flow.scoop.weights import load_into, shipped
+from ssl_perception.flow.scoop.weights import load_into
 from ssl_perception.flow.solvers import scoop
 from ssl_perception.runtime.onnx_session import open_session
+from ssl_perception.runtime.shipped import shipped
 from ssl_perception.types import PointCloud
 
 MOVE = np.array([0.7, 0.2, 0.0], np.float32)
