@@ -162,6 +162,11 @@ class TrustTimeline:
         }
 
     @property
+    def learnt(self) -> bool:
+        """Something was, so that there are errors of the student."""
+        return any(math.isfinite(row[6]) for row in self._rows)
+
+    @property
     def untested(self) -> str:
         """Why there are no error rates of the student; empty where there are."""
         rows = np.array(self._rows).reshape(-1, 7)
@@ -190,7 +195,7 @@ class TrustTimeline:
                 text,
                 ("from s", "active cue", "reason"),
                 changes,
-                [(self.draw(), _CAPTION)],
+                [(self.draw(), _CAPTION + (_ERROR_CAPTION if self.learnt else ""))],
             )
         ]
         if self.moments:
@@ -205,7 +210,7 @@ class TrustTimeline:
         """The timeline: active cue, nearest obstacle ahead, error rates, the student's error."""
         rows = np.array(self._rows)
         seconds = rows[:, 0]
-        learnt = bool(np.isfinite(rows[:, 6]).any())
+        learnt = self.learnt
         figure = Figure(figsize=(9.2, 6.2 if learnt else 4.8), layout="constrained")
         ratios = [0.5, 1.6, 1.3, 1.3][: 4 if learnt else 3]
         axes = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios)
@@ -248,6 +253,7 @@ def _near_tests(trust: Trust) -> tuple[tuple[float, ...], ...]:
 
 _CAPTION = (
     "Top: the cue that obstacle distance came from. A gap in a line is unknown; a line at the top "
-    "edge is clear. TPR and FPR are of the student's predictions, each made before learning from "
-    "the frame. The error is the median over the image, before learning from the frame."
+    "edge is clear. TPR and FPR are of the newest tests of the student: predictions on frames that "
+    "it had not learnt from, against stereo."
 )
+_ERROR_CAPTION = " The error is the median over the image, before learning from the frame."

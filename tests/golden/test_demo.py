@@ -59,11 +59,11 @@ def test_demo(through: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[
     assert set(folder.iterdir()) == set(files_written(folder).values())
     drone = found["drone"]
     with_stereo, after = drone["with_stereo"], drone["after_loss"]
-    assert with_stereo["seconds"] == after["seconds"] == 6.0
+    assert with_stereo["seconds"] == pytest.approx(5.9) and after["seconds"] == pytest.approx(6.1)
     assert drone["trust"]["trusted"], "trust came along with the shipped student"
     guarded = with_stereo["active_cue"]["mono guarded by stereo"]
     assert guarded > 0.8, "after one test beside stereo"
-    assert after["active_cue"]["mono"] > 0.9
+    assert after["active_cue"] == {"mono": 1.0}, "from the first frame without stereo on"
     assert after["metres"] > 0.5 and drone["crashes"] == 0
     assert after["imminent_reported_free"] == 0
     assert "A drone that loses stereo" in page and "Stereo and student, side by side" in page

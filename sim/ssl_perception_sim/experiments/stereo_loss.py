@@ -138,7 +138,8 @@ def fly(
     flight = RoomFlight(seed, start=start)
     flight.lose_stereo(after=learn * 60.0)
     options, period = pipeline.config.trust, flight.world.tick
-    flown = StereoLoss(learn, round(learn * 60.0 / period), period, TrustTimeline(options))
+    lost = max(0, round(learn * 60.0 / period) - 1)  # the first frame is one period after 0
+    flown = StereoLoss(learn, lost, period, TrustTimeline(options))
     with progress_bar(console or Console(quiet=True)) as bar:
         task = bar.add_task(f"room {seed}", total=round((learn + alone) * 60.0 / period))
         for frame in flight.fly(learn + alone):

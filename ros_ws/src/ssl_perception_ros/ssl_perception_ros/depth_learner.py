@@ -65,9 +65,8 @@ class DepthLearnerNode(PerceptionNode):
         self._sync: StampSync[Any] = StampSync(
             (IMAGE, "stereo/depth", *COMPANIONS), wait, least_wait=wait, silence=3600.0
         )
-        now = time.perf_counter()
-        self._sync.expect(IMAGE, now)
-        self._sync.expect("stereo/depth", now)
+        self._sync.expect(IMAGE)
+        self._sync.expect("stereo/depth")
         self._work = self.work_on(self._learn, self.settings.queue)
         self.every(WATCH_PERIOD, self._watch)
         self._services = [
@@ -90,7 +89,7 @@ class DepthLearnerNode(PerceptionNode):
         now = time.perf_counter()
         for part in COMPANIONS:
             if not self._sync.expects(part) and self.published(part):
-                self._sync.expect(part, now)
+                self._sync.expect(part)
         stamp = stamp_ns(message.header.stamp)
         self._offer(self._sync.add(topic, stamp, message, now), now)
 
@@ -104,7 +103,7 @@ class DepthLearnerNode(PerceptionNode):
         learner = self._learner
         if learner is None:
             return
-        stamp, parts = arrival.group
+        stamp, parts = arrival.group.stamp_ns, arrival.group.parts
         stereo = depth_map(parts, Cue.STEREO, None, stamp)
         assert stereo is not None
         label = pseudo_label(stereo, self.config.pseudo_label)

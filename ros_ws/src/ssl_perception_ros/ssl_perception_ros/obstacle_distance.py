@@ -25,7 +25,7 @@ from ssl_perception.depth.trust.persistence import load_trust, save_trust
 from ssl_perception.depth.trust.state import ActiveCue, Trust
 from ssl_perception.depth.trust.statistics import rate_bounds
 from ssl_perception.io.point_cloud2 import stamp_ns
-from ssl_perception.io.stamp_sync import Group, StampSync
+from ssl_perception.io.stamp_sync import Absence, Group, StampSync
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
 from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
 from ssl_perception_ros.depth_parts import depth_map
@@ -83,6 +83,7 @@ class ObstacleDistanceNode(PerceptionNode):
         self._last = (0, 0.0)  # newest source stamp, ns, and when it came on the steady clock
         self._frame = ""
         self._student_seen = False
+        self._skipped = 0  # images that mono answered to, and stereo, slower, did not
         self._one_at_a_time = threading.Lock()  # the worker and the timer both fuse frames
         self._sync: StampSync[Arrival] = StampSync(
             PARTS, self.settings.cue_wait, self.settings.cue_wait_least, self.settings.timeout
@@ -135,16 +136,16 @@ class ObstacleDistanceNode(PerceptionNode):
             now = time.perf_counter()
             for part in PARTS:
                 if not self._sync.expects(part) and self.published(part):
-                    self._sync.expect(part, now)
+                    self._sync.expect(part)
             self._student_seen = self._sync.expects("mono/depth")
             stamp = stamp_ns(arrival.message.header.stamp)
             for group in self._sync.add(arrival.part, stamp, arrival, now):
                 self._fuse(group)
 
-    def _flush(self) -> None:
+    def _flush(self, now: float | None = None) -> None:
         if self.active and self._one_at_a_time.acquire(blocking=False):
             try:
-                for group in self._sync.overdue(time.perf_counter()):
+                for group in self._sync.overdue(time.perf_counter() if now is None else now):
                     self._fuse(group)
             finally:
                 self._one_at_a_time.release()
@@ -157,10 +158,15 @@ class ObstacleDistanceNode(PerceptionNode):
         there = found[Cue.STEREO] or found[Cue.MONO]
         if there is None:  # a status whose depth image was lost
             return
-        stereo = found[Cue.STEREO] or self._missing(Cue.STEREO, there)
+        if group.absent.get("stereo/depth") is Absence.SKIPPED:
+            # Stereo is slower than the camera. It has not failed, it has answered to a later image:
+            # that one is next.
+            self._skipped += 1
+            return
+        stereo = found[Cue.STEREO] or self._missing(Cue.STEREO, there, group)
         mono = label = None
         if self._student_seen:
-            mono = found[Cue.MONO] or self._missing(Cue.MONO, there)
+            mono = found[Cue.MONO] or self._missing(Cue.MONO, there, group)
             label = pseudo_label(stereo, self.config.pseudo_label)
         fused = self._fusion.update(stereo, mono, label)
         trust = fused.trust
@@ -173,11 +179,14 @@ class ObstacleDistanceNode(PerceptionNode):
         self._publish(fused.scan, stamp)
         self._report(fused.scan, trust, stamp, min(a.seconds for a in group.parts.values()))
 
-    def _missing(self, cue: Cue, there: DepthMap) -> DepthMap:
-        """The depth map of a cue that hasn't answered to this image in time."""
-        lag = self._sync.lag(f"{cue.value}/depth")
-        late = f"{cue.value} is late: {1e3 * lag:.0f} ms behind" if lag > LATE else ""
-        return absent(cue, there.camera, there.stamp, late or f"no {cue.value} depth of this image")
+    def _missing(self, cue: Cue, there: DepthMap, group: Group[Arrival]) -> DepthMap:
+        """The depth map of a cue that hasn't answered to this image, and why."""
+        depth = f"{cue.value}/depth"
+        reason = f"no {cue.value} depth"
+        if group.absent.get(depth) is Absence.LATE:
+            lag = max(self._sync.lag(depth), self.settings.cue_wait)
+            reason = f"{cue.value} is late: {lag * 1e3:.0f} ms behind"
+        return absent(cue, there.camera, there.stamp, reason)
 
     def _report(self, scan: ObstacleScan, trust: Trust, stamp: int, arrived: float) -> None:
         age = (self.get_clock().now().nanoseconds - stamp) * 1e-9
@@ -216,6 +225,7 @@ class ObstacleDistanceNode(PerceptionNode):
             "overrides": trust.overrides,
             "teacher_suspect": trust.teacher_suspect,
             "last_test_s": "never" if math.isinf(age) else f"{age:.1f}",
+            "skipped_by_stereo": self._skipped,
             "late_frames": sum(self._sync.late[depth] for depth in DEPTHS),
             "stereo_lag_ms": f"{1e3 * self._sync.lag('stereo/depth'):.0f}",
             "mono_lag_ms": f"{1e3 * self._sync.lag('mono/depth'):.0f}",
@@ -226,6 +236,7 @@ class ObstacleDistanceNode(PerceptionNode):
         """Depth has stopped: nothing is known, and nothing unknown is free."""
         if not self.active or self.health.silence <= self.settings.timeout:
             return
+        self._flush(math.inf)  # nothing more will come: what waits goes out before what is made up
         stamp, when = self._last
         if stamp:  # carry the source's clock on; the node's may be another one
             stamp += round((time.perf_counter() - when) * 1e9)
