@@ -70,4 +70,5 @@ def test_demo(through: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     assert "stereo lost" in printed and str(folder / "drone.png") in printed.replace("\n", "")
     street, whole = (cv2.imread(str(folder / f"{name}.png")) for name in ("depth", "overview"))
+    assert street is not None and whole is not None
     assert whole.shape[0] > 1000 and street.shape[1] > 500, "the overview shows both halves"
