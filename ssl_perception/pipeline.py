@@ -146,6 +146,7 @@ class Perception:
 
         Two walls and the ground, seen by a robot that stands:
 
+        >>> import numpy as np
         >>> across, up = np.arange(-12, 12, 0.2), np.arange(-1.6, 3, 0.2)
         >>> ground = np.stack(np.meshgrid(across, across, [-1.7]), -1).reshape(-1, 3)
         >>> ahead = np.stack(np.meshgrid([12.0], across, up), -1).reshape(-1, 3)
@@ -175,6 +176,8 @@ class Perception:
 
         A wall full of texture, 1.25 m away (disparity 16 pixels):
 
+        >>> import numpy as np
+        >>> from ssl_perception import CameraModel
         >>> texture = np.random.default_rng(0).integers(0, 256, (240, 336), dtype=np.uint8)
         >>> camera = CameraModel(width=320, height=240, fx=200.0, fy=200.0, cx=160.0, cy=120.0)
         >>> pair = StereoPair(texture[:, :320], texture[:, 16:], camera, baseline=0.1)
