@@ -19,8 +19,10 @@ EXTRAS := $(addprefix --extra ,cpu sim datasets dev train viewer)
 demo: $(VENV)/ready
 	$(BIN)/ssl-perception demo
 
+# first what starts no processes, by two workers; then what does, which wants the machine
 test: $(VENV)/ros-ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ros and not processes"
+	$(BIN)/python -m pytest -m "ros or processes"
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
