@@ -53,7 +53,8 @@ def test_a_killed_run_leaves_the_old_file(tmp_path: Path) -> None:
     file.write_text("yesterday's")
     program = (
         "import os, resource, signal\n"
-        "from ssl_perception import cli, doctor, replay\n"
+        "from ssl_perception import cli\n"
+        "from ssl_perception.commands import doctor, replay\n"
         "doctor.examine()\n"  # what this imports may write files of its own
         "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"  # the write beyond the limit kills
         "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"

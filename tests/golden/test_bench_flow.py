@@ -48,8 +48,13 @@ def test_the_page_and_the_figures(
     assert found["machine"]["processor"] in text
 
 
-def test_the_page_has_the_whole_command_that_made_it() -> None:
+def test_the_page_has_the_whole_command_that_made_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Run again by it, options and settings are the same."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a log", "b", "pair"):
+        Path(name).mkdir()
     config = override(Config(), ["flow.max_gap=0.4", "flow.method=neural_prior"])
     given = ([Path("a log"), Path("b")], Path("pair"), 50, True, Path("f.json"), Path("B.md"))
     notes = ["Nothing else ran.", "50 % of the fans on."]

@@ -9,6 +9,7 @@ import pytest
 import typer
 import typer.core
 import typer.main
+from rich.console import Console
 from typer.testing import CliRunner
 
 import ssl_perception
@@ -121,7 +122,7 @@ def test_doctor_names_extras_whole(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(installation, "_installed", lambda names: None)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(cli, "out", Console(width=200))
     cli.app(["doctor"], standalone_mode=False)
     assert "pip install 'ssl-perception[viewer]'" in capsys.readouterr().out
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +34,7 @@ from ssl_perception.errors import InputError
 from ssl_perception.flow.neural.distance_transform import NeighbourIndex
 from ssl_perception.flow.scoop.correspondence import CorrespondenceModel, all_pairs, correspond
 from ssl_perception.flow.scoop.set_conv import neighbour_graph
+from ssl_perception.runtime.determinism import deterministic
 from ssl_perception.types import FloatArray
 
 WINDOW = 16  # pairs held; the oldest leaves when the next comes
@@ -179,7 +179,7 @@ class Training:
             newest = self.step // STEPS_PER_PAIR
             pair = pairs[max(0, newest - int(rng.integers(WINDOW)))]
             self.optimizer.zero_grad(set_to_none=True)
-            with _deterministic():
+            with deterministic():
                 with torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda"):
                     loss = losses(self.model, crop(pair, self.points, rng))
                 loss.total.backward()
@@ -240,19 +240,6 @@ class Training:
                 raise
             line = " ".join(str(error).split())
             raise InputError(f"{path}: not a checkpoint of this training: {line}") from None
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Same seed, same weights: with two threads a gradient scattered to shared neighbours would
-    depend on which thread comes first. A GPU operation without such a variant only warns."""
-    before = torch.are_deterministic_algorithms_enabled()
-    warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warned)
 
 
 def held_out(pairs: Pairs, count: int, points: int) -> list[Crop]:

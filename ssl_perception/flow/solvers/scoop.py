@@ -30,6 +30,7 @@ from ssl_perception.flow.scoop.set_conv import neighbour_graph
 from ssl_perception.flow.scoop.static_suppression import suppress_static
 from ssl_perception.flow.scoop.weights import load_into
 from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.runtime.determinism import deterministic
 from ssl_perception.runtime.shipped import shipped
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
@@ -58,9 +59,10 @@ def solve(
     sampled_source = all_source[chosen]
     sampled_target = all_target[target_order[_sample(len(target_order), settings.points, seed + 1)]]
 
-    refined, confidence = solve_points(
-        model, sampled_source, sampled_target, settings, deadline, device
-    )
+    with deterministic():
+        refined, confidence = solve_points(
+            model, sampled_source, sampled_target, settings, deadline, device
+        )
     flow = refined.flow.cpu().numpy()
     if settings.refinement.static_suppression > 0.0:
         flow = suppress_static(

@@ -308,8 +308,9 @@ def test_a_bag_without_truth_is_refused(tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_bytes_in_another_process(bag: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; "
-        "from ssl_perception_sim import worlds; from ssl_perception_sim.record import record; "
-        "from ssl_perception_sim.world_file import parse; "
+        "from ssl_perception_sim.world import worlds; "
+        "from ssl_perception_sim.recording.record import record; "
+        "from ssl_perception_sim.world.world_file import parse; "
         f"record(worlds.build(parse({SMALL_STREET!r}), seconds=0.6), Path(sys.argv[1]), 0.6)"
     )
     other = tmp_path / "again.mcap"
@@ -331,7 +332,8 @@ def test_simulate_says_what_it_wrote(tmp_path: Path) -> None:
     file.write_text("{kind: room, seed: 5, room: {clutter: 0}, camera: {width: 64, height: 48}}")
     console = Console(record=True, width=200, quiet=False)
     run_simulate(str(file), tmp_path / "a.mcap", 0.3, 0, tmp_path / "a.json", console)
-    assert "seed 5, 0.3 s: 0 sweeps, 3 stereo pairs" in console.export_text()
+    printed = " ".join(console.export_text().split())  # lines may be broken anywhere
+    assert "seed 5, 0.3 s: 0 sweeps, 3 stereo pairs" in printed
     assert '"pairs": 3' in (tmp_path / "a.json").read_text()
     with pytest.raises(InputError, match="no such folder"):
         run_simulate("room", tmp_path / "none" / "a.mcap", 0.3, 0, None, console)

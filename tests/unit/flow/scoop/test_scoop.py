@@ -176,6 +176,7 @@ def test_sampled_points_speak_for_the_others() -> None:
     assert np.linalg.norm(np.median(flow.flow[-512:], axis=0) - MOVE) < 0.3
 
 
+@pytest.mark.alone
 def test_a_deadline_ends_the_refinement() -> None:
     points, target = (PointCloud(cloud(k, bool(k)), stamp=0.1 * k) for k in (0, 1))
     options = ScoopConfig(refinement=RefinementConfig(steps=100_000))
