@@ -63,7 +63,7 @@ LAYERS = (
 )
 HEIGHT = {name: height for height, row in enumerate(LAYERS) for name in row.split(", ")}
 ROS = re.compile(r"(rclpy|launch|ament_index_python|tf2|rosidl|\w+_msgs)(_\w+)?(\.|$)")
-SIMULATOR_USERS = ("ssl_perception.commands.", "ssl_perception.cli")
+SIMULATOR_USERS = ("ssl_perception.commands.",)
 
 Graph = dict[str, set[str]]
 
