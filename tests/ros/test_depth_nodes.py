@@ -131,9 +131,11 @@ def test_the_student_learns_in_flight_and_is_not_used_before_it_is_trusted(
     pauses = np.diff([learner_died, *between, stereo_died])
     assert pauses.max() < 1.0, "without the learner obstacle distance goes on"
     assert np.mean(list(between.values())) > 0.9
-    after = [known for when, known in seen if when > stereo_died + 0.7]
-    assert len(after) > 14
-    assert not any(after), "a student that is not trusted is not used"
+    after = {when: known for when, known in seen if when > stereo_died + 0.7}
+    # however slowly a busy machine simulates: no pause
+    pauses = np.diff([stereo_died + 0.7, *after, stereo_died + 4.0])
+    assert pauses.max() < 1.0, "without stereo the scan goes on"
+    assert not any(after.values()), "a student that is not trusted is not used"
     reported = diagnostics(output, "obstacle_distance")
     alarms = [(when, message) for when, level, message, _ in reported if level == 2]
     assert alarms, reported[-3:]
@@ -184,8 +186,9 @@ def test_a_trusted_student_takes_over_when_stereo_fails(nodes: Nodes, tmp_path: 
     time.sleep(4.0)
     assert nodes.failures() == {}
 
-    after = [known for when, known in scans(output) if when > stereo_died + 1.5]
-    assert len(after) > 10 and np.mean(after) > 0.9, "mono goes on"
+    after = {when: known for when, known in scans(output) if when > stereo_died + 1.5}
+    pauses = np.diff([stereo_died + 1.5, *after, stereo_died + 4.0])
+    assert pauses.max() < 1.0 and np.mean(list(after.values())) > 0.9, "mono goes on"
     reported = [
         values["trust"]
         for when, _, _, values in diagnostics(output, "obstacle_distance")
