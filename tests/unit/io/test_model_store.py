@@ -178,7 +178,7 @@ def test_notes_are_plain_json(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spoilt", [b"", b"\xff", b"9" * 30])
 def test_numbers_go_on_after_everything_is_forgotten(tmp_path: Path, spoilt: bytes) -> None:
-    """Whoever holds generation 3 must load the next one, which is another student."""
+    """A reader that holds generation 3 must load the next one, which is another student."""
     with filled(tmp_path) as store:
         store.clear()
         assert store.load() is None

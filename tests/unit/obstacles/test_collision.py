@@ -235,7 +235,7 @@ def two_sweeps(things: FloatArray) -> list[PointCloud]:
     """A small robot drives at 1 m/s through a yard. Its body is seen; so is the ground about it.
 
     Args:
-        things: (N, 3) m, what stands still besides, where the second sweep sees it.
+        things: (N, 3) m, static objects besides, where the second sweep sees it.
     """
     rng = np.random.default_rng(0)
     ground = np.r_[rng.uniform(-20, 20, (14000, 2)), rng.uniform(-2.5, 2.5, (3000, 2))]

@@ -1,4 +1,4 @@
-"""Node ``scene_flow``: sweeps in; the motion of every point over ground, and what moves, out."""
+"""Node ``scene_flow``: sweeps in; the velocity of every point over ground and the movers out."""
 
 from __future__ import annotations
 
