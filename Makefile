@@ -21,7 +21,7 @@ demo: $(VENV)/ready
 
 # first what starts no processes, by two workers; then what does, which wants the machine
 test: $(VENV)/ros-ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ros and not alone"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ros and not alone"
 	$(BIN)/python -m pytest -m "ros or alone"
 
 lint: $(VENV)/ready
