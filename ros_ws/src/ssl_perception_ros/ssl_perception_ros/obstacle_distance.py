@@ -90,7 +90,8 @@ class ObstacleDistanceNode(PerceptionNode):
         )
         # the very first depth may come before its camera is known
         self._without_info: dict[str, deque[Arrival]] = {d: deque(maxlen=queue) for d in DEPTHS}
-        self._work = self.work_on(self._collect, len(PARTS) * queue)
+        # parts of one image must not push each other out while the first scan is being laid out
+        self._work = self.work_on(self._collect, len(PARTS) * (queue + 9))
         for cue in CUES:
             self._listen_to_camera(cue)
         depth = max(5, queue)
