@@ -66,7 +66,7 @@ def test_the_vehicle_stands_still_when_perception_dies(nodes: Nodes, tmp_path: P
     dead = time.time()
     time.sleep(4.0)
     nodes.processes["avoid"].send_signal(signal.SIGKILL)
-    time.sleep(2.0)
+    time.sleep(6.0)  # on a busy machine the world's time runs slowly, and it brakes late
     codes = nodes.stop()
     assert codes["sim_world"] == 0
     commands = told(output)
@@ -82,8 +82,7 @@ def test_the_vehicle_stands_still_when_perception_dies(nodes: Nodes, tmp_path: P
         ]
     path = np.array([(p.position.x, p.position.y, p.orientation.z) for p in poses])
     assert np.ptp(path, axis=0).max() > 0.05, "it moved or turned before"
-    # the last 20 poses: on a busy machine the world's time runs slowly, and it brakes late
-    assert np.abs(path[-20:] - path[-1]).max() < 0.01, "and hangs where it was"
+    assert np.abs(path[-40:] - path[-1]).max() < 0.01, "and hangs where it was"
 
 
 def test_a_street_is_lived_through_with_its_truth(nodes: Nodes, tmp_path: Path) -> None:
