@@ -27,7 +27,8 @@ evaluate = typer.Typer(no_args_is_help=True, help="Score methods on a dataset wi
 def evaluate_flow(
     path: Annotated[Path, typer.Argument(help="Folder or file of the dataset.")],
     dataset: Annotated[
-        str, typer.Option(help="argoverse2, kitti-scene-flow, kitti-raw, pair or sim.")
+        str,
+        typer.Option(help="argoverse2, kitti-scene-flow, kitti-tracking, kitti-raw, pair or sim."),
     ],
     method: Annotated[
         list[str] | None, typer.Option(help="Solver, or solver:preset; give several times.")
@@ -45,7 +46,8 @@ def evaluate_flow(
 ) -> None:
     """Scene flow against ground truth, methods side by side, zero flow always among them.
 
-    Raw sweeps (kitti-raw) have no truth: there each detected mover is checked on a third sweep.
+    Raw sweeps with labelled boxes (kitti-tracking): which movers are found, and how fast they are.
+    Without (kitti-raw): each detected mover is checked on a third sweep.
     """
     check_inputs(path)
     from ssl_perception.commands.evaluate_flow import run_evaluate_flow

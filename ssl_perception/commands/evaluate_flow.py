@@ -84,7 +84,8 @@ def run_evaluate_flow(
 ) -> dict[str, Any]:
     """Score every method on every pair, print the table, write what was asked for.
 
-    Raw sweeps (``kitti-raw``) have no true flow: there the third-sweep test runs.
+    Raw sweeps have no true flow: on ``kitti-raw`` the third-sweep test runs, on ``kitti-tracking``
+    labelled boxes are compared with the objects found.
 
     Args:
         limit: at most so many pairs, the first ones; None: all.
@@ -104,6 +105,11 @@ def run_evaluate_flow(
 
         files = (limit, csv_file, html_file, resume)
         return run_third_sweep(path, methods, seed, config, json_file, console, *files)
+    if dataset == "kitti-tracking":
+        from ssl_perception.commands.evaluate_tracking import run_evaluate_tracking
+
+        files = (limit, csv_file, html_file, resume)
+        return run_evaluate_tracking(path, methods, seed, config, json_file, console, *files)
     samples = open_flow(dataset, path)
     count = len(samples) if limit is None else min(limit, len(samples))
     data = (dataset, str(path.resolve()), len(samples), seed)

@@ -77,7 +77,7 @@ def run_third_sweep(
     if seed != 0:
         raise InputError(f"--seed {seed}: on raw sweeps (kitti-raw) every solver runs with seed 0")
     methods = list(dict.fromkeys(methods))
-    configs = {method: _with_method(config, method) for method in methods}
+    configs = {method: with_method(config, method) for method in methods}
     log = open_log(path, config.topics)
     kept = KeptRows(
         resume,
@@ -136,7 +136,7 @@ def run_third_sweep(
     return figures
 
 
-def _with_method(config: Config, method: str) -> Config:
+def with_method(config: Config, method: str) -> Config:
     """The settings with a solver, or a solver with one of its presets, in the online pipeline."""
     _, options = find(method, flow=config.flow)
     name = method.partition(":")[0]

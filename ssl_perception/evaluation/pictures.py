@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from matplotlib.projections.polar import PolarAxes
 
+    from ssl_perception.evaluation.labelled_objects import Claim
+
 STATIC = (0.36, 0.40, 0.45)
 GROUND = (0.89, 0.91, 0.93)
 UNKNOWN = "#e8d9f0"
@@ -243,6 +245,29 @@ def obstacle_polar(scan: ObstacleScan, title: str = "") -> Figure:
     axes.legend(
         handles=key, loc="lower left", bbox_to_anchor=(-0.08, -0.08), fontsize=8, frameon=False
     )
+    return figure
+
+
+def claims_from_above(claims: Sequence[Claim], radius: float = 50.0) -> Figure:
+    """Claims that no label explains, from above, coloured by speed; crosses are ground or absurd.
+
+    Args:
+        claims: in their sweeps' frames.
+        radius: metres shown around the robot.
+    """
+    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
+    axes = figure.subplots()
+    colours = ScalarMappable(Normalize(0.0, FULL_SPEED), SPEED_MAP)
+    for wrong, marker in ((False, "o"), (True, "X")):
+        chosen = [claim for claim in claims if (claim.ground_arc or claim.absurd) is wrong]
+        where = np.array([claim.centre for claim in chosen], np.float64).reshape(-1, 3)
+        size = [8.0 + 0.05 * min(claim.points, 1000) + 40.0 * wrong for claim in chosen]
+        speeds = colours.to_rgba(np.array([claim.speed for claim in chosen]))
+        axes.scatter(-where[:, 1], where[:, 0], s=size, c=speeds, marker=marker)
+    axes.plot(0, 0, marker="^", color=ROBOT, markersize=9)
+    axes.set(xlim=(-radius, radius), ylim=(-radius, radius), xlabel="right, m", ylabel="ahead, m")
+    axes.set_aspect("equal")
+    figure.colorbar(colours, ax=axes, label="speed over ground, m/s", shrink=0.75)
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 from ssl_perception.config import FlowConfig
 from ssl_perception.flow import estimate_flow
 from ssl_perception.flow.online.boxes import corners
+from ssl_perception.flow.online.ground_surface import BELOW, GroundSurface, heights_above
 from ssl_perception.flow.online.motion_evidence import MotionEvidence
 from ssl_perception.flow.online.tracking import PredictedTrack
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.flow.segmentation import moving_candidates, moving_clusters
 from ssl_perception.flow.solvers.rigid_cluster import Guesses, cluster_flow
 from ssl_perception.runtime.deadline import Deadline
-from ssl_perception.types import FloatArray, PointCloud
+from ssl_perception.types import BoolArray, FloatArray, PointCloud
 
+LOW = 0.3  # m above the ground: kerbs, and what a ground ring may lie at
+COLUMN = 0.3  # m, edge of the cells in which something stands above a low point
+BLUR = 0.4  # m
 SAME_BODY = 0.5  # m between parts of one body
 SAME_SPEED = 1.0  # m/s
 CONFIRMED_HITS = 2  # sweeps after which a track supports its next detection
@@ -32,6 +36,7 @@ class ClusterDetection:
         indices: (n,) its points.
         velocity: (n, 3) float32, m/s over ground; mean_velocity: (3,).
         lower, upper: (3,) corners of its box, metres.
+        flat: all of it lies low above the ground.
     """
 
     indices: NDArray[np.intp]
@@ -39,6 +44,7 @@ class ClusterDetection:
     mean_velocity: FloatArray
     lower: FloatArray
     upper: FloatArray
+    flat: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +147,7 @@ def _cluster_detections(
 def validate(
     clusters: list[ClusterDetection],
     source: PointCloud,
+    surface: GroundSurface,
     evidence: MotionEvidence,
     tracks: list[PredictedTrack],
 ) -> list[list[ClusterDetection]]:
@@ -148,17 +155,28 @@ def validate(
 
     A detection is validated by the free-space votes. Where these are too few but consistent with
     its motion, a track that predicts it, or a validated detection beside it with the same velocity,
-    validates it.
+    validates it. Neither speaks for what lies flat on the ground: a ring of ground has the
+    surroundings, and the motion, of whatever stands on it. Flat things need votes of their own, and
+    of a body only the low points count that have some of it above them.
+
+    Args:
+        clusters: detections in ``source``.
+        surface: of the ground, seen from the sensor.
+        evidence, tracks: of the sweeps before.
     """
+    clusters = [
+        part for cluster in clusters if (part := _off_ground(cluster, source, surface)) is not None
+    ]
     validated: list[ClusterDetection] = []
     consistent: list[ClusterDetection] = []
     counted = evidence.count(
         [(source.points[c.indices] - source.origin, c.velocity) for c in clusters]
     )
     for cluster, votes in zip(clusters, counted, strict=True):
-        if evidence.validated(votes):
+        displacement = _displacement(cluster, evidence.span)
+        if evidence.validated(votes, displacement):
             validated.append(cluster)
-        elif evidence.consistent(votes):
+        elif evidence.consistent(votes) and not (cluster.flat and votes.stayed > votes.moved):
             (validated if _tracked(cluster, tracks) else consistent).append(cluster)
     bodies: list[list[ClusterDetection]] = []
     for cluster in sorted(validated, key=lambda c: -len(c.indices)):
@@ -174,6 +192,50 @@ def validate(
                 body.append(cluster)
                 break
     return bodies
+
+
+def _off_ground(
+    cluster: ClusterDetection, source: PointCloud, surface: GroundSurface
+) -> ClusterDetection | None:
+    """The detection without low points that have nothing of it above them; None: it is below the
+    ground, a mirror image."""
+    points = source.points[cluster.indices]
+    height = heights_above(surface, points - source.origin)
+    if np.median(height) < -BELOW:
+        return None
+    high = ~(height < LOW)
+    if high.all() or not high.any():
+        return replace(cluster, flat=not high.any())
+    stands = high | _beneath(points, high)
+    kept = cluster.indices[stands]
+    velocity = cluster.velocity[stands]
+    return ClusterDetection(kept, velocity, velocity.mean(axis=0), *corners(points[stands]))
+
+
+def _beneath(points: FloatArray, high: BoolArray) -> BoolArray:
+    """Which points (N, 3) have one of the ``high`` (N,) above them, give or take a cell."""
+    cells = np.floor((points[:, :2] - points[:, :2].min(axis=0)) / COLUMN).astype(np.intp) + 1
+    taken = np.zeros(cells.max(axis=0) + 2, np.bool_)
+    taken[cells[high, 0], cells[high, 1]] = True
+    around = np.zeros_like(taken)
+    for i in (-1, 0, 1):
+        for j in (-1, 0, 1):
+            around |= np.roll(taken, (i, j), (0, 1))
+    beneath: BoolArray = around[cells[:, 0], cells[:, 1]]
+    return beneath
+
+
+def _displacement(cluster: ClusterDetection, seconds: float) -> float:
+    """How far a detection gets in a time, in lengths of its box along its motion.
+
+    Less ``BLUR``: beams are too wide to show that what is just beside an object is free.
+    """
+    motion = np.abs(cluster.mean_velocity[:2])
+    speed = float(np.hypot(motion[0], motion[1]))
+    if speed == 0.0:
+        return 0.0
+    length = float((cluster.upper - cluster.lower)[:2] @ motion) / speed
+    return max(speed * seconds - BLUR, 0.0) / max(length, 0.1)
 
 
 def _tracked(cluster: ClusterDetection, tracks: list[PredictedTrack]) -> bool:

@@ -1,4 +1,7 @@
-"""Which points of a sweep are ground: Patchwork++ (Lee et al., IROS 2022), no map needed."""
+"""Which points of a sweep are ground: Patchwork++ (Lee et al., IROS 2022), no map needed.
+
+What it leaves over of the ground is added by ``ground_surface``.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,11 @@ import numpy as np
 import pypatchworkpp
 
 from ssl_perception.config import GroundConfig
+from ssl_perception.flow.online.ground_surface import (
+    GroundSurface,
+    fit_surface,
+    mark_ground,
+)
 from ssl_perception.types import BoolArray, FloatArray
 
 FLOOR_CELL = 0.1  # m, height bins in which the floor is looked for
@@ -21,6 +29,9 @@ class GroundSegmenter:
     """Splits sweep after sweep; Patchwork++ adapts its thresholds to what it has seen.
 
     Points must be z up, in the sensor's own frame (its origin at the sensor).
+
+    Attributes:
+        surface: that the ground of the last sweep spans; None before the first.
     """
 
     def __init__(self, options: GroundConfig | None = None) -> None:
@@ -30,6 +41,7 @@ class GroundSegmenter:
     def reset(self) -> None:
         """Forget what earlier sweeps taught."""
         self._segmenter: pypatchworkpp.patchworkpp | None = None
+        self.surface: GroundSurface | None = None
 
     def segment(self, points: FloatArray) -> BoolArray:
         """(N, 3) points -> (N,) True where a point is ground."""
@@ -40,6 +52,8 @@ class GroundSegmenter:
             self._segmenter = _patchwork(self.options, points)
         self._segmenter.estimateGround(points)
         ground[self._segmenter.getGroundIndices().ravel()] = True
+        self.surface = fit_surface(points, ground)
+        mark_ground(points, self.surface, ground)
         return ground
 
 

@@ -33,6 +33,7 @@ from ssl_perception.runtime.numba_kernel import kernel
 from ssl_perception.types import FloatArray
 
 SAMPLE = 128  # points of a detection that vote
+DISPLACED = 0.6  # of the points that must be displaced are to be seen to be
 STEADY = 0.35  # s for which a constant velocity is assumed
 
 
@@ -43,12 +44,14 @@ class FreeSpaceVotes:
     Attributes:
         points: sampled.
         moved: points whose position was free before, or whose earlier position is free now.
+        stayed: points that haven't moved, so far as is seen: a beam ended at their position before.
         confirmed: earlier positions, extrapolated back, where a beam ended.
         contradicted: earlier positions where the beams passed through.
     """
 
     points: int
     moved: int
+    stayed: int
     confirmed: int
     contradicted: int
 
@@ -108,7 +111,7 @@ class MotionEvidence:
             np.concatenate([part[pick] for part, pick in zip(parts, picks, strict=True)])
             for parts in zip(*detections, strict=True)
         )
-        counts = np.zeros((len(points), 3), np.int64)
+        counts = np.zeros((len(points), 4), np.int64)
         newest = self._views[0]
         for view in list(self._views)[1:]:
             elapsed = newest.stamp - view.stamp
@@ -122,16 +125,31 @@ class MotionEvidence:
                 counts,
             )
         sizes = np.array([len(pick) for pick in picks])
+        counts[counts[:, 0] == 1, 1] = 0
         sums = np.add.reduceat(counts, np.cumsum(sizes) - sizes)
         return [
-            FreeSpaceVotes(int(size), int(moved), int(confirmed), int(contradicted))
-            for size, (moved, confirmed, contradicted) in zip(sizes, sums, strict=True)
+            FreeSpaceVotes(int(size), *row) for size, row in zip(sizes, sums.tolist(), strict=True)
         ]
 
-    def validated(self, votes: FreeSpaceVotes) -> bool:
-        """Whether the votes alone prove a motion."""
+    @property
+    def span(self) -> float:
+        """Seconds back to the oldest sweep."""
+        return self._views[0].stamp - self._views[-1].stamp if self._views else 0.0
+
+    def validated(self, votes: FreeSpaceVotes, displacement: float) -> bool:
+        """Whether the votes alone prove a motion.
+
+        Args:
+            votes: on the detection.
+            displacement: over ``span``, in lengths of the detection along its motion. What has
+                moved by its whole length has left its place altogether.
+        """
         options = self.options
-        least = max(options.min_points, options.min_share * votes.points)
+        least = max(
+            options.min_points,
+            options.min_share * votes.points,
+            DISPLACED * min(displacement, 1.0) * (votes.moved + votes.stayed),
+        )
         return votes.moved >= least and self.consistent(votes)
 
     def consistent(self, votes: FreeSpaceVotes) -> bool:
@@ -157,21 +175,25 @@ def _count_votes(
         now, then: beam images. then_from_now: (4, 4) float32.
         points: (n, 3) now. back: (n, 3) displacement to where they were then.
         steady: count the positions along the motion.
-        counts: (n, 3): set to 1 where the point isn't static; confirmed and contradicted.
+        counts: (n, 4): set to 1 where the point isn't static, and where a beam ended at its
+            position; confirmed and contradicted.
     """
     rotation, translation = then_from_now[:3, :3], then_from_now[:3, 3]
     for i in range(len(points)):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        if _classify_then(then, rotation, translation, x, y, z) == FREE:
+        state = _classify_then(then, rotation, translation, x, y, z)
+        if state == FREE:
             counts[i, 0] = 1
+        elif state == OCCUPIED:
+            counts[i, 1] = 1
         x += back[i, 0]
         y += back[i, 1]
         z += back[i, 2]
         state = _classify_then(then, rotation, translation, x, y, z)
         if steady and state == OCCUPIED:
-            counts[i, 1] += 1
-        if steady and state == FREE:
             counts[i, 2] += 1
+        if steady and state == FREE:
+            counts[i, 3] += 1
         if state == OCCUPIED and classify(now, x, y, z) == FREE:
             counts[i, 0] = 1
 

@@ -262,7 +262,9 @@ class OnlineFlow:
         tracks = self._tracker.advance(motion, interval)
         found = detect(obstacles, previous, tracks, self.config.flow, limit, self._workspace)
         clock.lap("solver")
-        bodies = validate(found.clusters, obstacles, self._evidence, tracks)
+        surface = self._ground.surface
+        assert surface is not None  # the sweep has been segmented
+        bodies = validate(found.clusters, obstacles, surface, self._evidence, tracks)
         flow.write(found, bodies, chosen, interval)
         clock.lap("evidence")
         detections = [_detection(body, obstacles, chosen, found) for body in bodies]

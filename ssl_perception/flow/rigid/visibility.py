@@ -20,11 +20,13 @@ _NOTHING = np.float32(np.inf)
 class RangeImage(NamedTuple):
     """Nearest return per direction, seen from ``origin`` (3,); ``nearest`` (COLUMNS, ROWS), m.
 
-    Infinite where nothing returned. Ground was removed before, so it occludes nothing.
+    Infinite where nothing returned. Ground was removed before, so it occludes nothing. Nothing is
+    seen nearer than ``blind``, m: the sensor's own limit, or what was cut out around the robot.
     """
 
     origin: NDArray[np.float32]
     nearest: NDArray[np.float32]
+    blind: float
 
 
 def range_image(
@@ -32,8 +34,7 @@ def range_image(
 ) -> RangeImage:
     """Range image of (N, 3) points."""
     nearest = workspace.array(f"{name}.nearest", (COLUMNS, ROWS), np.float32)
-    _render(points, origin, nearest)
-    return RangeImage(origin, nearest)
+    return RangeImage(origin, nearest, _render(points, origin, nearest))
 
 
 @kernel
@@ -72,18 +73,22 @@ def direction(x: np.float32, y: np.float32, z: np.float32) -> tuple[int, int]:
 @kernel
 def _render(
     points: NDArray[np.float32], origin: NDArray[np.float32], nearest: NDArray[np.float32]
-) -> None:
+) -> float:
+    """Fill the image. Returns the distance of the nearest return of all."""
     nearest[:] = _NOTHING
+    least = _NOTHING
     for p in range(len(points)):
         x, y, z = points[p, 0] - origin[0], points[p, 1] - origin[1], points[p, 2] - origin[2]
         distance = np.sqrt(x * x + y * y + z * z)
         column, row = direction(x, y, z)
         nearest[column, row] = min(nearest[column, row], distance)
+        least = min(least, distance)
+    return float(least)
 
 
 @kernel
 def occluded(image: RangeImage, x: np.float32, y: np.float32, z: np.float32) -> bool:
-    """Whether a return seen from ``image.origin`` lies in front of (x, y, z).
+    """Whether (x, y, z) can't be seen from ``image.origin``: too near, or a return before it.
 
     Any of the 3 x 3 directions around counts (azimuth wraps), if nearer by 0.5 m and 3 %.
     """
@@ -91,6 +96,8 @@ def occluded(image: RangeImage, x: np.float32, y: np.float32, z: np.float32) -> 
     y -= image.origin[1]
     z -= image.origin[2]
     distance = np.sqrt(x * x + y * y + z * z)
+    if distance < image.blind:
+        return True
     before = distance - max(np.float32(0.5), np.float32(0.03) * distance)
     column, row = direction(x, y, z)
     for dc in range(-1, 2):
