@@ -181,7 +181,7 @@ def test_presets_are_within_the_settings_bounds() -> None:
 
 @pytest.mark.parametrize("method", ["nsfp:waymo", "rigid_cluster:fast", "nsfp:", "icp:kitti"])
 def test_an_unknown_preset_is_refused(method: str) -> None:
-    cloud = PointCloud(np.zeros((5, 3)))
+    cloud = PointCloud(np.zeros((5, 3), np.float32))
     with pytest.raises(InputError, match="unknown"):
         estimate_flow(cloud, cloud, method)
 
