@@ -19,10 +19,11 @@ EXTRAS := $(addprefix --extra ,cpu sim datasets dev train viewer)
 demo: $(VENV)/ready
 	$(BIN)/ssl-perception demo
 
-# first what starts no processes, by two workers; then what does, which wants the machine
+# first what computes, then what mostly waits for processes of its own; by two workers, of whom the
+# one that is done takes tests from the other
 test: $(VENV)/ros-ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ros and not alone"
-	$(BIN)/python -m pytest -m "ros or alone"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not ros and not alone"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "ros or alone"
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

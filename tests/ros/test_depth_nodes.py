@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +23,15 @@ from ssl_perception.io import images
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.output import OutputBag
+from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.results import read_depth
-from ssl_perception.runtime.ros_processes import Nodes, environment
+from ssl_perception.runtime.ros_processes import Nodes
 from ssl_perception.types import CameraModel
 
 pytestmark = pytest.mark.ros
 
 START = 180.0
 DRONE = {"preset": "drone"}
-
-
-@pytest.fixture
-def nodes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Nodes]:
-    """Each test in a domain of its own."""
-    domain = 101 + sum(request.node.name.encode()) % 100
-    with Nodes(environment(domain), tmp_path) as started:
-        yield started
 
 
 def diagnostics(bag: Path, node: str) -> list[tuple[float, int, str, dict[str, str]]]:
@@ -68,6 +60,28 @@ def scans(bag: Path) -> list[tuple[float, bool]]:
             )
             for connection, stamp, raw in reader.messages(wanted)
         ]
+
+
+def came(bag: Path, topic: str) -> dict[int, float]:
+    """When a message of each source stamp (ns) came."""
+    with Reader(bag) as reader:
+        wanted = [c for c in reader.connections if c.topic == topic]
+        return {
+            stamp_ns(typestore().deserialize_cdr(raw, connection.msgtype).header.stamp): when * 1e-9
+            for connection, when, raw in reader.messages(wanted)
+        }
+
+
+def unanswered(bag: Path, since: float) -> tuple[set[int], int]:
+    """Of what mono said from then on: what got no scan, and how much of it there was.
+
+    Up to the last one that got one: what came later was still under way when all ended.
+    """
+    mono, scanned = came(bag, "/mono/depth"), came(bag, "/obstacle_distance")
+    said = {stamp for stamp, when in mono.items() if when > since}
+    last = max(said & scanned.keys(), default=0)
+    said = {stamp for stamp in said if stamp <= last}
+    return said - scanned.keys(), len(said)
 
 
 def kill(nodes: Nodes, name: str) -> float:
@@ -111,7 +125,8 @@ def test_the_student_learns_in_flight_and_is_not_used_before_it_is_trusted(
     learns = {"store": str(store), "learner.save_seconds": 4.0}
     nodes.start("depth_learner", {**DRONE, **learns})
     trust_file = tmp_path / "trust.json"
-    nodes.start("obstacle_distance", {**DRONE, "trust_file": str(trust_file)})
+    # with room for all that waits, each image of mono has its scan, on a busy machine too
+    nodes.start("obstacle_distance", {**DRONE, "trust_file": str(trust_file), "queue": 100})
     nodes.start("avoid", DRONE)
     nodes.ready(START)
     nodes.start("sim_world", {**DRONE, "seed": 6})
@@ -135,6 +150,8 @@ def test_the_student_learns_in_flight_and_is_not_used_before_it_is_trusted(
     # however slowly a busy machine simulates: no pause
     pauses = np.diff([stereo_died + 0.7, *after, stereo_died + 4.0])
     assert pauses.max() < 1.0, "without stereo the scan goes on"
+    missing, said = unanswered(output, stereo_died + 0.7)
+    assert said and not missing, "to each image of mono"
     assert not any(after.values()), "a student that is not trusted is not used"
     reported = diagnostics(output, "obstacle_distance")
     alarms = [(when, message) for when, level, message, _ in reported if level == 2]
@@ -160,9 +177,8 @@ def test_a_trusted_student_takes_over_when_stereo_fails(nodes: Nodes, tmp_path: 
         trust = update(trust, Observation(0.3 * k, True, distance, distance, 0.0), TrustConfig())
     assert trust.trusted
     save_trust(trust_file, trust)
-    nodes.start(
-        "bag_recorder", {"output": str(output), "outputs": "obstacle_distance /diagnostics"}
-    )
+    outputs = "obstacle_distance mono/depth /diagnostics"
+    nodes.start("bag_recorder", {"output": str(output), "outputs": outputs})
     nodes.start("stereo_depth", DRONE)
     nodes.start("mono_depth", {**DRONE, "store": str(store), "student.max_novelty": 2.0})
     learns = {"store": str(store), "learner.save_seconds": 1.0}
@@ -172,6 +188,7 @@ def test_a_trusted_student_takes_over_when_stereo_fails(nodes: Nodes, tmp_path: 
         "trust.min_tpr": 0.0,
         "trust.max_fpr": 1.0,
         "trust.drift_limit": 1000.0,
+        "queue": 100,
     }
     nodes.start("obstacle_distance", {**DRONE, "trust_file": str(trust_file), **lenient})
     nodes.start("avoid", DRONE)
@@ -189,6 +206,8 @@ def test_a_trusted_student_takes_over_when_stereo_fails(nodes: Nodes, tmp_path: 
     after = {when: known for when, known in scans(output) if when > stereo_died + 1.5}
     pauses = np.diff([stereo_died + 1.5, *after, stereo_died + 4.0])
     assert pauses.max() < 1.0 and np.mean(list(after.values())) > 0.9, "mono goes on"
+    missing, said = unanswered(output, stereo_died + 1.5)
+    assert said and not missing, "to each image of mono"
     reported = [
         values["trust"]
         for when, _, _, values in diagnostics(output, "obstacle_distance")
