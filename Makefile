@@ -19,11 +19,12 @@ EXTRAS := $(addprefix --extra ,cpu sim datasets dev train viewer)
 demo: $(VENV)/ready
 	$(BIN)/ssl-perception demo
 
-# first what computes, then what mostly waits for processes of its own; by two workers, of whom the
-# one that is done takes tests from the other
+# What computes; what mostly waits for processes of its own; and what wants the machine for itself.
+# Of two workers the one that is done takes tests from the other.
 test: $(VENV)/ros-ready
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not ros and not alone"
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "ros or alone"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (ros or processes or alone)"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "(ros or processes) and not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
