@@ -59,7 +59,7 @@ def test_without_trust_the_drone_stands_still_when_stereo_fails(gated: Result) -
 
 
 def test_a_flight_that_ends_before_stereo_may_fail_is_flown() -> None:
-    change = {"stereo_minutes": 0.01, "learn_minutes": (0.03,), "curve": (), "failures_after": 6.0}
+    change = {"failures_after": 6.0, "curve": (), "learn_minutes": (0.06,)}
     short = SHORT.model_copy(update=change)
     for scheme in ("dagger", "gated"):
         result = fly(scheme, "textons", 0, short)
