@@ -19,10 +19,12 @@ EXTRAS := $(addprefix --extra ,cpu sim datasets dev train viewer)
 demo: $(VENV)/ready
 	$(BIN)/ssl-perception demo
 
-# first what starts no processes, by two workers; then what does, which wants the machine
+# What computes; what mostly waits for processes of its own; and what wants the machine for itself.
+# Of two workers the one that is done takes tests from the other.
 test: $(VENV)/ros-ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ros and not alone"
-	$(BIN)/python -m pytest -m "ros or alone"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (ros or processes or alone)"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "(ros or processes) and not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

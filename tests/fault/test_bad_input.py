@@ -170,7 +170,7 @@ def bag_of(tmp_path: Path, write: Callable[[OutputBag], None]) -> Path:
 
 
 def packed(points: np.ndarray = POINTS, **change: Any) -> PackedCloud:
-    values = {
+    values: dict[str, Any] = {
         "frame": "lidar",
         "fields": XYZ,
         "point_step": 12,
@@ -284,7 +284,7 @@ def test_stamp_that_is_none(tmp_path: Path) -> None:
 # sequence folders and datasets
 
 
-def arrays(path: Path, **columns: np.ndarray) -> Path:
+def arrays(path: Path, **columns: Any) -> Path:
     np.savez(path, **columns)
     return path
 
@@ -324,7 +324,7 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
 
 
 def test_names_inside_a_file_can_not_break_the_line(tmp_path: Path) -> None:
-    np.savez(tmp_path / "pair.npz", **{"p0\n\x1b[2J": POINTS})
+    arrays(tmp_path / "pair.npz", **{"p0\n\x1b[2J": POINTS})
     with pytest.raises(InputError, match=r"it holds p0 \[2J$"):
         open_flow("pair", tmp_path / "pair.npz")[0]
 

@@ -14,7 +14,7 @@ from ssl_perception.config import LearnerConfig, ReplayMemoryConfig
 from ssl_perception.depth.learning.learner_process import LearnerProcess
 from ssl_perception.io.model_store import ModelStore
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.processes
 
 OPTIONS = LearnerConfig(memory=ReplayMemoryConfig(frames=64), save_seconds=3000.0)
 IMAGE = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)

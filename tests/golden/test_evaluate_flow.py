@@ -39,11 +39,24 @@ def evaluate(*arguments: str) -> None:
     cli.app(["evaluate", "flow", *arguments], standalone_mode=False)
 
 
-def test_argoverse_pair(data: Path, tmp_path: Path) -> None:
-    figures, table, page = (tmp_path / name for name in ("f.json", "f.csv", "f.html"))
-    pair = str(data / "lidar_flow_av2_7fab2350")
-    outputs = ("--json", str(figures), "--csv", str(table), "--html", str(page))
-    evaluate(pair, "--dataset", "pair", "--method", "rigid_cluster", *outputs)
+@pytest.fixture(scope="module")
+def pair(data: Path) -> tuple[str, ...]:
+    """The arguments that evaluate on the labelled pair."""
+    folder = str(data / "lidar_flow_av2_7fab2350")
+    return (folder, "--dataset", "pair", "--method", "rigid_cluster")
+
+
+@pytest.fixture(scope="module")
+def evaluated(pair: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every output of one evaluation, and its state that a later one may resume."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    outputs = {"--json": "f.json", "--csv": "f.csv", "--html": "f.html", "--resume": "s.jsonl"}
+    evaluate(*pair, *(text for o, name in outputs.items() for text in (o, str(folder / name))))
+    return folder
+
+
+def test_argoverse_pair(evaluated: Path) -> None:
+    figures, table, page = (evaluated / name for name in ("f.json", "f.csv", "f.html"))
     found = json.loads(figures.read_text())
     assert set(found["methods"]) == {"zero", "rigid_cluster"}
     assert all(set(row) == KEYS for row in found["methods"].values())
@@ -61,27 +74,25 @@ def test_argoverse_pair(data: Path, tmp_path: Path) -> None:
     assert "rigid_cluster" in page.read_text()
 
 
-def test_a_killed_run_goes_on_where_it_stopped(data: Path, tmp_path: Path) -> None:
-    pair, state = str(data / "lidar_flow_av2_7fab2350"), tmp_path / "state.jsonl"
-    arguments = (pair, "--dataset", "pair", "--resume", str(state))
-    evaluate(*arguments)
-    lines = state.read_text().splitlines()
+def test_a_killed_run_goes_on_where_it_stopped(
+    pair: tuple[str, ...], evaluated: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "state.jsonl"
+    lines = (evaluated / "s.jsonl").read_text().splitlines()
     assert len(lines) == 3
     mark = lines[1].replace('"epe": 0.0168', '"epe": 7.0168', 1)
     assert mark != lines[1]
     state.write_text("\n".join([lines[0], mark, lines[2][:40]]))  # killed while writing
     figures = tmp_path / "f.json"
-    evaluate(*arguments, "--json", str(figures))
+    evaluate(*pair, "--resume", str(state), "--json", str(figures))
     found = json.loads(figures.read_text())["methods"]
     assert found["zero"]["epe"] > 7.0, "taken from the file, not computed again"
     assert found["rigid_cluster"]["epe_three_way"] < 0.1, "the one that was cut is done again"
 
 
-def test_results_of_another_seed_are_not_mixed_in(data: Path, tmp_path: Path) -> None:
-    pair, state = str(data / "lidar_flow_av2_7fab2350"), tmp_path / "state.jsonl"
-    evaluate(pair, "--dataset", "pair", "--resume", str(state))
+def test_results_of_another_seed_are_not_mixed_in(pair: tuple[str, ...], evaluated: Path) -> None:
     with pytest.raises(InputError, match="other settings, seed or data"):
-        evaluate(pair, "--dataset", "pair", "--resume", str(state), "--seed", "1")
+        evaluate(*pair, "--resume", str(evaluated / "s.jsonl"), "--seed", "1")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from rich.console import Console
 
 from ssl_perception.commands.evaluate_depth import run_evaluate_depth
@@ -25,6 +26,12 @@ from ssl_perception.types import CameraModel, StereoPair
 TRAINING, PASSES = 35, 6
 
 
+def grey(path: Path) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    assert picture is not None, path
+    return np.asarray(picture, np.uint8)
+
+
 @pytest.fixture(scope="module")
 def drive(data: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Images and labels of KITTI odometry 06, 51 frames."""
@@ -36,8 +43,7 @@ def drive(data: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     camera = CameraModel(**{name: half[name] for name in names})
     for number in range(51):
         left, right = (
-            cv2.imread(str(folder / "half" / side / f"{number:06d}.png"), cv2.IMREAD_GRAYSCALE)
-            for side in ("left", "right")
+            grey(folder / "half" / side / f"{number:06d}.png") for side in ("left", "right")
         )
         depth = matcher.depth(StereoPair(left, right, camera, half["baseline_m"]))
         target = pseudo_label(depth)

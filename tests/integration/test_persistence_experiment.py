@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from ssl_perception.config import TrustConfig
 from ssl_perception.errors import InputError
 from ssl_perception_sim.experiments import persistence, persistence_report
 from ssl_perception_sim.experiments.persistence import (
@@ -27,9 +28,9 @@ from ssl_perception_sim.experiments.persistence_report import (
 
 SHORT = Plan(
     stereo_minutes=0.05,
-    learn_minutes=(0.15,),
-    test_minutes=0.05,
-    curve=(0.1, 0.15),
+    learn_minutes=(0.12,),  # the student's first weights are handed over after 5 s
+    test_minutes=0.03,
+    curve=(0.1, 0.12),
     held_out=10,
     failures=1,
     failures_after=0.1,
@@ -47,18 +48,19 @@ def test_a_gated_flight_is_tested_with_and_without_its_parts(gated: Result) -> N
     whole, *parts = gated.cells
     assert not whole.trusted and whole.blind == 1.0 and whole.crashes == 0.0
     assert all(part.blind == 0.0 for part in parts)
-    assert [point.minute for point in gated.curve] == [0.1, 0.15]
+    assert [point.minute for point in gated.curve] == [0.1, 0.12]
     assert all(0.0 <= point.auc <= 1.0 for point in gated.curve)
 
 
 def test_without_trust_the_drone_stands_still_when_stereo_fails(gated: Result) -> None:
     (failure,) = gated.failures
     assert failure.active_cue == "none" and not failure.crashed
-    assert 0.1 <= failure.minute <= 0.16 and failure.metres < 0.5
+    assert 0.1 <= failure.minute <= 0.13 and failure.metres < 0.5
 
 
 def test_a_flight_that_ends_before_stereo_may_fail_is_flown() -> None:
-    short = SHORT.model_copy(update={"failures_after": 6.0, "curve": ()})
+    change = {"failures_after": 6.0, "curve": (), "learn_minutes": (0.06,)}
+    short = SHORT.model_copy(update=change)
     for scheme in ("dagger", "gated"):
         result = fly(scheme, "textons", 0, short)
         assert result.cells and not result.failures
@@ -150,6 +152,10 @@ def test_the_table_has_means_over_rooms(gated: Result) -> None:
     table = persistence_report.tests([Result((crashed(n),), (), ()) for n in (1.0, 3.0)])
     (row,) = persistence_report._cells(table)
     assert row[4] == "2" and row[6].startswith("2.00 [1.00, 3.00]")
+
+
+def test_the_experiment_flies_with_the_trust_settings_of_the_robot() -> None:
+    assert Plan().trust == TrustConfig()
 
 
 def test_intervals_hold_the_mean_and_leave_out_what_is_unknown() -> None:

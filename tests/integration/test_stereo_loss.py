@@ -43,7 +43,8 @@ def test_the_picture_is_drawn_and_the_figures_are_written(
     run_stereo_loss(2, LEARN, ALONE, tmp_path / "a.png", figures, out)
     assert "none 100%" in out.file.getvalue()  # type: ignore[attr-defined]
     assert json.loads(figures.read_text())["active_cue_after"] == {"none": 1.0}
-    assert cv2.imread(str(tmp_path / "a.png")).shape[1] > 1000
+    picture = cv2.imread(str(tmp_path / "a.png"))
+    assert picture is not None and picture.shape[1] > 1000
 
 
 def test_a_picture_that_cannot_be_written_is_found_before_the_flight(

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from ssl_perception.io.point_cloud2 import (
     encode_points,
 )
 from ssl_perception.io.results import read_depth, read_flow, read_scans
-from ssl_perception.runtime.ros_processes import Nodes, environment
+from ssl_perception.runtime.ros_processes import Nodes
 from ssl_perception.types import CameraModel, Cue, DepthMap, PointCloud, StereoPair
 
 pytestmark = pytest.mark.ros
@@ -37,14 +36,6 @@ CAMERAS = {
     for side in ("left", "right")
     for topic in ("image_rect", "camera_info")
 }
-
-
-@pytest.fixture
-def nodes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Nodes]:
-    """Each test in a domain of its own."""
-    domain = 101 + sum(request.node.name.encode()) % 100
-    with Nodes(environment(domain), tmp_path) as started:
-        yield started
 
 
 class KeptOutput(Output):
@@ -322,7 +313,7 @@ def test_a_second_sigint_does_not_cut_the_end_short(nodes: Nodes) -> None:
     assert nodes.failures() == {}
 
 
-def test_nodes_do_not_outlive_who_started_them(tmp_path: Path) -> None:
+def test_nodes_do_not_outlive_who_started_them(domain: int, tmp_path: Path) -> None:
     """SIGTERM to the process that started them, as a time limit or a service manager sends it."""
     parent = subprocess.Popen(
         [
@@ -330,13 +321,14 @@ def test_nodes_do_not_outlive_who_started_them(tmp_path: Path) -> None:
             "-c",
             "import sys, time\n"
             "from pathlib import Path\n"
-            "from ssl_perception.runtime.ros_processes import Nodes, environment\n"
-            "with Nodes(environment(99), Path(sys.argv[1])) as nodes:\n"
+            "from ssl_perception.runtime.ros_processes import Nodes\n"
+            "with Nodes(environment(int(sys.argv[2])), Path(sys.argv[1])) as nodes:\n"
             "    print(nodes.start('obstacle_distance').pid, flush=True)\n"
             "    nodes.ready(60.0)\n"
             "    print('ready', flush=True)\n"
             "    time.sleep(60.0)\n",
             str(tmp_path),
+            str(domain),
         ],
         stdout=subprocess.PIPE,
         text=True,

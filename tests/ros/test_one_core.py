@@ -92,22 +92,22 @@ def in_this_process(log: Path, store: Path) -> dict[int, dict[str, Any]]:
     return answers
 
 
-def through_nodes(log: Path, labelled: list[int], folder: Path) -> dict[str, Any]:
+def through_nodes(log: Path, labelled: list[int], folder: Path, domain: int) -> dict[str, Any]:
     parameters = folder / "parameters.yaml"
     patient = {"queue": 10, "timeout": 3600.0, "cue_wait": 3600.0, "cue_wait_least": 3600.0}
     values = {"preset": "drone", "store": str(folder / "store"), **patient, **EAGER}
     parameters.write_text(yaml.safe_dump({"/**": {"ros__parameters": values}}))
     wanted, answers = folder / "labelled.json", folder / "answers.json"
     wanted.write_text(json.dumps(labelled))
-    domain = environment(domain=77)
-    with Nodes(domain, folder) as nodes:
+    own = environment(domain)
+    with Nodes(own, folder) as nodes:
         for name in ("stereo_depth", "mono_depth", "depth_learner", "obstacle_distance"):
             nodes.start(name, files=(parameters,))
         nodes.ready(180.0)
         driver = Path(__file__).with_name("lockstep_driver.py")
         done = subprocess.run(
             [sys.executable, str(driver), str(log), str(wanted), str(answers)],
-            env=domain,
+            env=own,
             capture_output=True,
             text=True,
             timeout=900.0,
@@ -118,11 +118,11 @@ def through_nodes(log: Path, labelled: list[int], folder: Path) -> dict[str, Any
     return found
 
 
-def test_the_nodes_do_what_the_pipeline_does(flight: Path, tmp_path: Path) -> None:
+def test_the_nodes_do_what_the_pipeline_does(flight: Path, domain: int, tmp_path: Path) -> None:
     cv2.setNumThreads(1)
     here = in_this_process(flight, tmp_path / "here")
     labelled = [stamp for stamp, answer in here.items() if answer["label"] is not None]
-    there = through_nodes(flight, labelled, tmp_path)
+    there = through_nodes(flight, labelled, tmp_path, domain)
 
     cues = Counter(answer["active_cue"] for answer in here.values())
     assert len(cues) == 4, f"the flight must show every cue decision: {cues}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from rosbags.rosbag2 import Reader
 
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.open_log import open_log
-from ssl_perception.runtime.ros_processes import Nodes, environment
+from ssl_perception.runtime.ros_processes import Nodes
 from ssl_perception.types import PointCloud, StereoPair
 from ssl_perception_sim.experiments.fly import fly_through_nodes
 
@@ -22,14 +21,6 @@ pytestmark = pytest.mark.ros
 
 START = 180.0
 DRONE = {"preset": "drone"}
-
-
-@pytest.fixture
-def nodes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Nodes]:
-    """Each test in a domain of its own."""
-    domain = 101 + sum(request.node.name.encode()) % 100
-    with Nodes(environment(domain), tmp_path) as started:
-        yield started
 
 
 def told(bag: Path, topic: str = "/cmd_vel") -> list[tuple[float, float, float]]:

@@ -31,10 +31,12 @@ BETWEEN_NODES = {"mono/generation"}  # which model the student has: no result ab
 
 
 @pytest.fixture
-def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def published(
+    domain: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
     """Topic and message type of all that the depth nodes publish, once configured."""
     monkeypatch.setenv("ROS_HOME", str(tmp_path))
-    rclpy.init(domain_id=78)
+    rclpy.init(domain_id=domain)
     try:
         kinds = {}
         for factory in (StereoDepthNode, MonoDepthNode, ObstacleDistanceNode):

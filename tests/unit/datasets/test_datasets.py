@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,7 +41,7 @@ def moved(cloud: np.ndarray, transform: np.ndarray) -> np.ndarray:
 # pair
 
 
-def pair_arrays() -> dict[str, np.ndarray]:
+def pair_arrays() -> dict[str, Any]:
     """Twenty static points and ten that move 1 m forward, while the car drives and turns."""
     p0, p1 = points(30), points(25, 1)
     over_ground = np.zeros((30, 3), np.float32)
@@ -77,6 +78,7 @@ def check_pair(sample: FlowSample) -> None:
     np.testing.assert_array_equal(sample.dynamic, kept >= 20)
     np.testing.assert_array_equal(sample.foreground, kept >= 15)
     np.testing.assert_array_equal(sample.category, np.where(kept >= 15, 3, 0))
+    assert sample.source.time is not None and sample.target.time is not None
     np.testing.assert_allclose(sample.source.time, kept * 1e-3, rtol=1e-6)
     np.testing.assert_allclose(sample.target.time, np.arange(4, 25) * 1e-3, rtol=1e-6)
     origin = moved(np.array([[1.0, 0.0, 2.0]]), arrays["ego_1_from_0"])[0]
@@ -110,6 +112,7 @@ def test_bare_pair_is_taken_as_it_is(tmp_path: Path) -> None:
     assert sample.interval == pytest.approx(0.1)
     assert sample.source.time is None and sample.foreground is None
     np.testing.assert_array_equal(sample.source.points, p0)
+    assert sample.flow is not None
     np.testing.assert_allclose(sample.flow, flow, atol=1e-6)
     # 0.052 m in 0.1 s
     assert sample.dynamic is not None and sample.dynamic.all()
@@ -235,6 +238,7 @@ def test_argoverse_truth_from_boxes(tmp_path: Path) -> None:
     assert sample.interval == pytest.approx(0.100196, abs=1e-6)
     np.testing.assert_allclose(sample.target.origin, [1.35, 0, 1.6], atol=1e-6)
     np.testing.assert_allclose(sample.source.origin, [0.35, 0, 1.6], atol=1e-6)
+    assert sample.source.time is not None
     np.testing.assert_allclose(sample.source.time, np.arange(5, 55) * 1e-3, rtol=1e-5)
 
 
@@ -265,9 +269,9 @@ def test_argoverse_truth_from_labels(tmp_path: Path) -> None:
     assert set(sample.category[:20]) == {17} and set(sample.category[20:]) == {0}
     # the challenge's own files hold only the rows that count
     write_feather(labels, **{name: column[5:] for name, column in columns.items()})
-    np.testing.assert_allclose(
-        Argoverse2(tmp_path / "val", labels.parents[1])[0].flow, sample.flow, atol=1e-6
-    )
+    again = Argoverse2(tmp_path / "val", labels.parents[1])[0].flow
+    assert again is not None
+    np.testing.assert_allclose(again, sample.flow, atol=1e-6)
     write_feather(labels, **{name: column[:7] for name, column in columns.items()})
     with pytest.raises(InputError, match="7 labels fit neither"):
         open_flow("argoverse2", tmp_path / "val")[0]
@@ -323,6 +327,7 @@ def test_hplflownet_folders(tmp_path: Path) -> None:
     sample = open_flow("kitti-scene-flow", tmp_path)[0]
     assert sample.name == "000007"
     np.testing.assert_array_equal(sample.source.points, [[10, 1, 0], [5, 4, -1]])
+    assert sample.flow is not None
     np.testing.assert_allclose(sample.flow, [[0.5, 0.1, 0.0]] * 2, atol=1e-6)
     assert sorted(sample.target.points[:, 0].tolist()) == [5.5, 10.5]
 

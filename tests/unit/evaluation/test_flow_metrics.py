@@ -1,6 +1,7 @@
 """Worked by hand: four points, one per case."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ TRUTH = np.array([[1, 0, 0], [0, 0, 0], [0, 0, 0], [9, 9, 9]], np.float32)
 SAID = np.array([[1, 0.08, 0], [0, 0.3, 0.4], [0, 0, 0], [0, 0, 0]], np.float32)
 
 
-def sample(**change: object) -> FlowSample:
-    values = {
+def sample(**change: Any) -> FlowSample:
+    values: dict[str, Any] = {
         "name": "hand",
-        "source": PointCloud(np.zeros((4, 3)), stamp=0.0),
-        "target": PointCloud(np.zeros((4, 3)), stamp=0.1),
+        "source": PointCloud(np.zeros((4, 3), np.float32), stamp=0.0),
+        "target": PointCloud(np.zeros((4, 3), np.float32), stamp=0.1),
         "flow": TRUTH,
         "valid": np.array([True, True, True, False]),
         "dynamic": np.array([True, False, False, True]),

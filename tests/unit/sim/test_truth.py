@@ -13,7 +13,7 @@ from ssl_perception_sim.world import worlds
 from ssl_perception_sim.world.actors import car, pedestrian
 from ssl_perception_sim.world.categories import Category
 from ssl_perception_sim.world.materials import INDEX
-from ssl_perception_sim.world.mesh import box, merge, quad
+from ssl_perception_sim.world.mesh import Mesh, box, merge, quad
 from ssl_perception_sim.world.motion import Arc, Still, rotation
 from ssl_perception_sim.world.scene import (
     Actor,
@@ -25,9 +25,9 @@ from ssl_perception_sim.world.scene import (
 SENSOR = Lidar(pattern="beams32", columns=720)
 
 
-def plane(actors: list[Actor], *extra: object) -> Scene:
+def plane(actors: list[Actor], *extra: Mesh) -> Scene:
     ground = quad([(-60, -60, 0), (60, -60, 0), (60, 60, 0), (-60, 60, 0)], INDEX["asphalt"])
-    return Scene(merge([ground.labelled(Category.GROUND, 0), *extra]), actors)  # type: ignore[list-item]
+    return Scene(merge([ground.labelled(Category.GROUND, 0), *extra]), actors)
 
 
 def one_car(motion: Arc) -> Actor:
@@ -116,8 +116,9 @@ def test_a_cloud_warped_by_the_true_flow_lies_on_the_surfaces_of_the_target(
 def test_limbs_move_otherwise_than_the_trunk() -> None:
     motion = Arc(np.array([6.0, 0.0, 0.0]), 1.57, 1.4)
     scene = plane([pedestrian(np.random.default_rng(2), 3, motion, 1.4)])
+    below = np.array([[0, 0, -0.3]], np.float32)
     flows = [
-        scene.displacement(np.float32([[0, 0, -0.3]]), np.int16([part]), 0.0, 0.1)[0]
+        scene.displacement(below, np.array([part], np.int16), 0.0, 0.1)[0]
         for part in range(1, len(scene.bodies))
     ]
     trunk, limbs = flows[0], np.array(flows[1:])
@@ -163,7 +164,7 @@ def test_what_is_behind_is_hidden() -> None:
 @pytest.mark.parametrize("pattern", sorted(PATTERNS))
 def test_beam_patterns(pattern: str) -> None:
     beams = {"beams16": 16, "beams32": 32, "beams64": 64, "beams128": 128, "two_heads": 64}[pattern]
-    lidar = Lidar(pattern=pattern, columns=360)  # type: ignore[arg-type]
+    lidar = Lidar(pattern=pattern, columns=360)
     room = box((20, 20, 10), INDEX["plaster"]).moved((0, 0, -3))
     turn = lidars.sweep(lidar, Scene(room, []), Still(), 5.0, 0, 0, noise=False)
     assert len(turn.cloud) == beams * 360
@@ -216,8 +217,9 @@ def test_nobody_drives_through_anybody() -> None:
 
 def test_the_pair_of_a_street_is_that_of_the_world() -> None:
     world = worlds.street(12, 0.3, SENSOR, rig=None)
-    sweeps = [sweep for sensors in world.run(0.2) for sweep in sensors.sweeps]
-    sample = flow_sample("x", world.scene, *sweeps, SENSOR)
+    source, target = (sweep for sensors in world.run(0.2) for sweep in sensors.sweeps)
+    sample = flow_sample("x", world.scene, source, target, SENSOR)
     (other,) = street_pairs([12], lidar=SENSOR, ego_error=False)
     assert np.array_equal(sample.source.points, other.source.points)
+    assert sample.flow is not None and other.flow is not None
     assert np.array_equal(sample.flow, other.flow)

@@ -237,7 +237,7 @@ def test_new_scene_is_noticed_and_is_no_reason_to_roll_back(
     steps = []
     for k in range(12):
         image, label = scene(k)
-        steps.append(learner.step(255 - image, label + 2.0))
+        steps.append(learner.step(255 - image, label + np.float32(2.0)))
     assert any(step.new_scene for step in steps)
     assert sum(step.new_scene for step in steps) == 1
     assert not any(step.rollback for step in steps)

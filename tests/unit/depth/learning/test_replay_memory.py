@@ -56,7 +56,7 @@ def test_old_place_survives_a_long_stay_in_a_new_one() -> None:
     """Room A briefly, then room B for ever: A is remembered, by a recent-only memory it is not."""
     random = np.random.default_rng(1)
     for policy, kept in (("coverage", True), ("recent", False)):
-        memory = ReplayMemory(ReplayMemoryConfig(frames=20, policy=policy))  # type: ignore[arg-type]
+        memory = ReplayMemory(ReplayMemoryConfig(frames=20, policy=policy))
         fill(memory, random.uniform(0.0, 0.3, 30), value=1)
         fill(memory, random.uniform(2.0, 2.3, 1000), value=2)
         images = memory.frames(np.arange(len(memory))).images[:, 0, 0, 0]
@@ -66,7 +66,7 @@ def test_old_place_survives_a_long_stay_in_a_new_one() -> None:
 def test_coverage_beats_recency_on_a_walk() -> None:
     angles = np.linspace(0, 3, 600)
     covering, recent = (
-        ReplayMemory(ReplayMemoryConfig(frames=16, policy=policy))  # type: ignore[arg-type]
+        ReplayMemory(ReplayMemoryConfig(frames=16, policy=policy))
         for policy in ("coverage", "recent")
     )
     fill(covering, angles)
@@ -91,7 +91,8 @@ def test_nearest_neighbours_are_always_right(seed: int, capacity: int, count: in
     memory = ReplayMemory(ReplayMemoryConfig(frames=capacity), seed=seed)
     for _ in range(count):
         if len(memory) and random.random() < 0.3:
-            memory.refresh(int(random.integers(len(memory))), random.standard_normal(96))
+            slot = int(random.integers(len(memory)))
+            memory.refresh(slot, random.standard_normal(96).astype(np.float32))
         else:
             memory.add(IMAGE, LABEL, random.standard_normal(96).astype(np.float32))
     size = len(memory)
@@ -114,8 +115,8 @@ def test_restored_memory_is_the_saved_one() -> None:
         )
     np.testing.assert_allclose(copy.features(), memory.features(), atol=1e-6)
     np.testing.assert_allclose(copy._gap, memory._gap, atol=1e-6)
-    slot = copy.add(IMAGE, LABEL, -feature(1.0))
-    assert slot is not None and copy.serial[slot] == memory.serial.max() + 1
+    added = copy.add(IMAGE, LABEL, -feature(1.0))
+    assert added is not None and copy.serial[added] == memory.serial.max() + 1
 
 
 def test_novelty_of_an_empty_memory_is_infinite() -> None:

@@ -38,6 +38,7 @@ def student(seed: int = 0) -> StudentNetwork:
         for _ in range(3):
             network(torch.randint(0, 255, (4, 3, 120, 160), dtype=torch.uint8))
         for norm in network.norms.values():
+            assert isinstance(norm, torch.nn.BatchNorm2d)
             norm.weight.uniform_(0.5, 1.5)
             norm.bias.uniform_(-0.2, 0.2)
     return network.eval()

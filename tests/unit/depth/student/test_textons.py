@@ -26,7 +26,7 @@ def flight(count: int, seed: int) -> list[tuple[np.ndarray, float]]:
 
 @pytest.mark.parametrize("regressor", ["knn", "ridge"])
 def test_learns_distance_from_texture(regressor: str) -> None:
-    textons = Textons(TextonsConfig(regressor=regressor))  # type: ignore[arg-type]
+    textons = Textons(TextonsConfig(regressor=regressor))
     for image, distance in flight(160, seed=1):
         textons.learn(image, distance)
     test = flight(40, seed=2)

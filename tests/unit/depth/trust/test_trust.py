@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,7 +183,11 @@ def test_on_policy_failure_takes_trust_away() -> None:
 def test_mono_out_of_distribution_is_not_used_and_the_reason_is_given() -> None:
     flight = Flight()
     flight.fly(400)
-    novel = {"mono": math.nan, "bias": math.nan, "mono_reason": "out of distribution: novelty 0.9"}
+    novel: dict[str, Any] = {
+        "mono": math.nan,
+        "bias": math.nan,
+        "mono_reason": "out of distribution: novelty 0.9",
+    }
     trust = flight.frame(stereo_valid=False, stereo=math.nan, **novel)
     assert trust.active_cue is ActiveCue.NONE
     assert "mono is invalid: out of distribution" in trust.reason

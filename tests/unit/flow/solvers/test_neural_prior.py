@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -83,8 +84,10 @@ def test_raw_sweeps_go_through_it(data: Path) -> None:
         flow=FlowConfig(method="neural_prior", neural_prior=NeuralPriorConfig(iterations=5))
     )
     online = OnlineFlow(config)
-    log = open_log(data / "lidar_seq_kitti_city")
-    results = [online.process(recorded.value) for recorded, _ in zip(log, range(4), strict=False)]
+    results = []
+    for recorded in itertools.islice(open_log(data / "lidar_seq_kitti_city"), 4):
+        assert isinstance(recorded.value, PointCloud)
+        results.append(online.process(recorded.value))
     assert any(result.flow.moving.any() for result in results[2:])
 
 
