@@ -17,6 +17,7 @@ from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.flow.segmentation import moving_candidates, moving_clusters
 from ssl_perception.flow.solvers.rigid_cluster import Guesses, cluster_flow
 from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.runtime.numba_kernel import kernel
 from ssl_perception.types import BoolArray, FloatArray, PointCloud
 
 LOW = 0.3  # m above the ground: kerbs, and what a ground ring may lie at
@@ -25,6 +26,8 @@ BLUR = 0.4  # m
 SAME_BODY = 0.5  # m between parts of one body
 SAME_SPEED = 1.0  # m/s
 CONFIRMED_HITS = 2  # sweeps after which a track supports its next detection
+HOLD_MARGIN = 0.1  # m around the predicted box of a track that isn't found
+MIN_HELD = 8  # points in it
 TRACK_SPEED = 2.0  # m/s by which a detection may differ from the track that supports it
 
 
@@ -49,12 +52,20 @@ class ClusterDetection:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """The solver's result on a sweep's obstacles: moving clusters, and (N,) confidence."""
+    """The solver's result on a sweep's obstacles.
+
+    Attributes:
+        clusters: that move.
+        confidence: (N,).
+        iterations, converged: as of ``SceneFlow``.
+        label: (N,) int32, cluster of each point, moving or not; None: the solver has none.
+    """
 
     clusters: list[ClusterDetection]
     confidence: FloatArray
     iterations: int
     converged: bool
+    label: NDArray[np.int32] | None = None
 
 
 def detect(
@@ -79,15 +90,16 @@ def detect(
         return Detections([], np.zeros(len(source), np.float32), 0, True)
     if options.method in ("rigid_cluster", "neural_prior"):
         solved = cluster_flow(
-            source, target, options.rigid_cluster, deadline, _guesses(tracks), workspace
+            source, target, options.rigid_cluster, deadline, guesses_of(tracks), workspace
         )
         flow, labels = solved.flow, np.where(solved.flow.moving, solved.label, -1)
         if options.method == "neural_prior":
             from ssl_perception.flow.solvers.neural_prior import deform  # imports torch
 
             flow = deform(source, target, flow, options.neural_prior, deadline, seed=0)
-        clusters = _cluster_detections(source, flow.flow, labels, interval)
-        return Detections(clusters, flow.confidence, flow.iterations, flow.converged)
+        velocity = flow.flow / np.float32(interval)
+        clusters = clusters_of(source, velocity, labels)
+        return Detections(clusters, flow.confidence, flow.iterations, flow.converged, solved.label)
 
     confidence = np.ones(len(source), np.float32)
     of_source, of_target = moving_candidates(source, target, options.rigid_cluster)
@@ -110,11 +122,13 @@ def detect(
     moving = np.zeros(len(source), np.bool_)
     moving[of_source] = solved_part.moving
     labels = moving_clusters(source, moving)
-    clusters = _cluster_detections(source, flow_of_all, labels, interval)
+    clusters = clusters_of(source, flow_of_all / np.float32(interval), labels)
     return Detections(clusters, confidence, solved_part.iterations, solved_part.converged)
 
 
-def _guesses(tracks: list[PredictedTrack]) -> Guesses:
+def guesses_of(tracks: list[PredictedTrack]) -> Guesses:
+    """The tracks' boxes and velocities, as hypotheses for the solver."""
+
     def stack(rows: list[NDArray[np.float64]]) -> FloatArray:
         return np.array(rows, np.float32).reshape(-1, 3)
 
@@ -125,10 +139,10 @@ def _guesses(tracks: list[PredictedTrack]) -> Guesses:
     )
 
 
-def _cluster_detections(
-    source: PointCloud, flow: FloatArray, labels: NDArray[np.integer], interval: float
+def clusters_of(
+    source: PointCloud, velocity: FloatArray, labels: NDArray[np.integer]
 ) -> list[ClusterDetection]:
-    """One detection per label >= 0."""
+    """One detection per label >= 0; (N, 3) velocity, m/s, and (N,) labels."""
     moving = np.flatnonzero(labels >= 0)
     moving = moving[np.argsort(labels[moving], kind="stable")]
     if len(moving) == 0:
@@ -136,11 +150,9 @@ def _cluster_detections(
     ends = np.flatnonzero(np.diff(labels[moving])) + 1
     clusters = []
     for indices in np.split(moving, ends):
-        points = source.points[indices]
-        velocity = flow[indices] / np.float32(interval)
-        clusters.append(
-            ClusterDetection(indices, velocity, velocity.mean(axis=0), *corners(points))
-        )
+        own = velocity[indices]
+        box = corners(source.points[indices])
+        clusters.append(ClusterDetection(indices, own, own.mean(axis=0), *box))
     return clusters
 
 
@@ -238,15 +250,70 @@ def _displacement(cluster: ClusterDetection, seconds: float) -> float:
     return max(speed * seconds - BLUR, 0.0) / max(length, 0.1)
 
 
+def held(
+    tracks: list[PredictedTrack],
+    bodies: list[list[ClusterDetection]],
+    source: PointCloud,
+    free: BoolArray,
+    surface: GroundSurface,
+    evidence: MotionEvidence,
+) -> list[list[ClusterDetection]]:
+    """Confirmed tracks that no body continues, where the beams show that they go on as they were.
+
+    Args:
+        tracks: predicted to this sweep.
+        bodies: found in it.
+        source: its obstacles.
+        free: (N,) which belong to no body.
+        surface, evidence: as for ``validate``; here votes of the sweeps before are needed.
+    """
+    parts = [part for body in bodies for part in body]
+    found = []
+    for track in tracks:
+        if track.hits < CONFIRMED_HITS or any(_continues(part, track) for part in parts):
+            continue
+        low, high = track.lower - HOLD_MARGIN, track.upper + HOLD_MARGIN
+        inside = np.flatnonzero(_in_box(source.points, free, low, high))
+        if len(inside) < MIN_HELD:
+            continue
+        velocity = np.tile(track.velocity.astype(np.float32), (len(inside), 1))
+        box = corners(source.points[inside])
+        whole = ClusterDetection(inside, velocity, velocity[0], *box)
+        part = _off_ground(whole, source, surface)
+        if part is not None and not part.flat:
+            found.append(part)
+    return [[part] for part in found if _proven(part, source, evidence)]
+
+
+def _proven(part: ClusterDetection, source: PointCloud, evidence: MotionEvidence) -> bool:
+    (votes,) = evidence.count([(source.points[part.indices] - source.origin, part.velocity)])
+    return evidence.validated(votes, _displacement(part, evidence.span))
+
+
+@kernel
+def _in_box(
+    points: FloatArray, chosen: BoolArray, low: NDArray[np.float64], high: NDArray[np.float64]
+) -> BoolArray:
+    """(N,) the chosen points between two corners."""
+    inside = np.zeros(len(points), np.bool_)
+    for p in range(len(points)):
+        if chosen[p]:
+            inside[p] = (
+                low[0] <= points[p, 0] <= high[0]
+                and low[1] <= points[p, 1] <= high[1]
+                and low[2] <= points[p, 2] <= high[2]
+            )
+    return inside
+
+
+def _continues(part: ClusterDetection, track: PredictedTrack) -> bool:
+    near = (track.lower <= part.upper).all() and (part.lower <= track.upper).all()
+    return bool(near and np.linalg.norm(track.velocity - part.mean_velocity) < TRACK_SPEED)
+
+
 def _tracked(cluster: ClusterDetection, tracks: list[PredictedTrack]) -> bool:
     """Whether a confirmed track predicts the detection."""
-    return any(
-        track.hits >= CONFIRMED_HITS
-        and (track.lower <= cluster.upper).all()
-        and (cluster.lower <= track.upper).all()
-        and np.linalg.norm(track.velocity - cluster.mean_velocity) < TRACK_SPEED
-        for track in tracks
-    )
+    return any(track.hits >= CONFIRMED_HITS and _continues(cluster, track) for track in tracks)
 
 
 def _same_body(a: ClusterDetection, b: ClusterDetection) -> bool:

@@ -30,7 +30,7 @@ from ssl_perception.flow.online.free_space import (
     render,
 )
 from ssl_perception.runtime.numba_kernel import kernel
-from ssl_perception.types import FloatArray
+from ssl_perception.types import BoolArray, FloatArray
 
 SAMPLE = 128  # points of a detection that vote
 DISPLACED = 0.6  # of the points that must be displaced are to be seen to be
@@ -131,6 +131,18 @@ class MotionEvidence:
             FreeSpaceVotes(int(size), *row) for size, row in zip(sizes, sums.tolist(), strict=True)
         ]
 
+    def displaced(self, points: FloatArray, chosen: BoolArray) -> BoolArray:
+        """Which of the chosen points lie where the beams of the oldest sweep passed through.
+
+        Args:
+            points: (N, 3) in the newest sweep, seen from the sensor. chosen: (N,).
+        """
+        free = np.zeros(len(points), np.bool_)
+        if len(self._views) > self.options.sweeps:
+            oldest = self._views[-1]
+            _find_free(oldest.image, oldest.from_newest.astype(np.float32), points, chosen, free)
+        return free
+
     @property
     def span(self) -> float:
         """Seconds back to the oldest sweep."""
@@ -196,6 +208,22 @@ def _count_votes(
             counts[i, 3] += 1
         if state == OCCUPIED and classify(now, x, y, z) == FREE:
             counts[i, 0] = 1
+
+
+@kernel
+def _find_free(
+    then: BeamImage,
+    then_from_now: FloatArray,
+    points: FloatArray,
+    chosen: BoolArray,
+    free: BoolArray,
+) -> None:
+    """Set ``free`` (N,) for those of the chosen points that lie where it was free then."""
+    rotation, translation = then_from_now[:3, :3], then_from_now[:3, 3]
+    for i in range(len(points)):
+        if chosen[i]:
+            x, y, z = points[i, 0], points[i, 1], points[i, 2]
+            free[i] = _classify_then(then, rotation, translation, x, y, z) == FREE
 
 
 @kernel

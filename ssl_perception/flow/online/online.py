@@ -23,11 +23,20 @@ from numpy.typing import NDArray
 from ssl_perception.config import Config
 from ssl_perception.errors import InputError
 from ssl_perception.flow.online.deskew import deskew
-from ssl_perception.flow.online.detection import ClusterDetection, Detections, detect, validate
+from ssl_perception.flow.online.detection import (
+    ClusterDetection,
+    Detections,
+    clusters_of,
+    detect,
+    guesses_of,
+    held,
+    validate,
+)
 from ssl_perception.flow.online.ego_motion import EgoMotion
 from ssl_perception.flow.online.ground import GroundSegmenter
 from ssl_perception.flow.online.motion_evidence import MotionEvidence
-from ssl_perception.flow.online.tracking import Detection, Tracker
+from ssl_perception.flow.online.slow_movers import SlowMovers
+from ssl_perception.flow.online.tracking import Detection, PredictedTrack, Tracker
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.runtime.numba_kernel import kernel
@@ -138,6 +147,7 @@ class OnlineFlow:
         self._ground = GroundSegmenter(self.config.ground)
         self._evidence = MotionEvidence(self.config.evidence)
         self._tracker = Tracker(self.config.tracks)
+        self._slow = SlowMovers()
         self._workspace = Workspace()
         self._previous: _Previous | None = None
         self._tail = 0.005  # s, running mean of the time that validation and tracks take
@@ -149,6 +159,7 @@ class OnlineFlow:
         self._ground.reset()
         self._evidence.reset()
         self._tracker.reset()
+        self._slow.reset()
 
     def process(
         self, sweep: PointCloud, world_from_sensor: NDArray[np.float64] | None = None
@@ -183,6 +194,7 @@ class OnlineFlow:
             reset = "ego motion not found"
             self._evidence.reset()
             self._tracker.reset()
+            self._slow.reset()
         chosen = np.flatnonzero(inside & ~ground)
         obstacles = _select(sweep, points, chosen)
         self._previous = _Previous(obstacles, world_from_sensor, deskewed)
@@ -194,6 +206,7 @@ class OnlineFlow:
             earlier = previous.obstacles.transformed(motion)
             limit = Deadline(max(deadline.remaining - self._tail, 1e-4))
             objects = self._find_movers(obstacles, earlier, motion, chosen, flow, limit, clock)
+        self._slow.add(obstacles)
         return SweepFlow(
             sweep,
             flow.finished(-interval, deadline.elapsed),
@@ -259,12 +272,15 @@ class OnlineFlow:
         """
         interval = obstacles.stamp - previous.stamp
         self._evidence.move(motion)
+        self._slow.move(motion)
         tracks = self._tracker.advance(motion, interval)
         found = detect(obstacles, previous, tracks, self.config.flow, limit, self._workspace)
         clock.lap("solver")
         surface = self._ground.surface
         assert surface is not None  # the sweep has been segmented
         bodies = validate(found.clusters, obstacles, surface, self._evidence, tracks)
+        if found.label is not None:
+            bodies += self._find_slow(obstacles, found.label, bodies, tracks, limit)
         flow.write(found, bodies, chosen, interval)
         clock.lap("evidence")
         detections = [_detection(body, obstacles, chosen, found) for body in bodies]
@@ -274,6 +290,38 @@ class OnlineFlow:
         clock.lap("tracks")
         self._tail += 0.2 * (clock.stages["evidence"] + clock.stages["tracks"] - self._tail)
         return objects
+
+    def _find_slow(
+        self,
+        obstacles: PointCloud,
+        label: NDArray[np.int32],
+        bodies: list[list[ClusterDetection]],
+        tracks: list[PredictedTrack],
+        limit: Deadline,
+    ) -> list[list[ClusterDetection]]:
+        """Bodies that two sweeps don't show: slow ones, and tracked ones that the solver missed."""
+        surface = self._ground.surface
+        assert surface is not None
+        free = np.ones(len(obstacles), np.bool_)
+        for part in (part for body in bodies for part in body):
+            free[part.indices] = False
+        rays = obstacles.points - obstacles.origin
+        displaced = self._evidence.displaced(rays, free)
+        solved = self._slow.solve(
+            obstacles,
+            np.where(free, label, -1),
+            displaced,
+            guesses_of(tracks),
+            self.config.flow.rigid_cluster,
+            limit,
+        )
+        slow: list[list[ClusterDetection]] = []
+        if solved is not None:
+            parts = clusters_of(obstacles, *solved)
+            slow = validate(parts, obstacles, surface, self._evidence, tracks)
+            for part in (part for body in slow for part in body):
+                free[part.indices] = False
+        return slow + held(tracks, bodies + slow, obstacles, free, surface, self._evidence)
 
     def _why_reset(self, sweep: PointCloud) -> str:
         if self._previous is None:
