@@ -21,6 +21,9 @@ FILL = 4  # cells that the surface goes on into where there is no ground
 ABOVE = 0.12  # m above the surface that still count as ground: rough asphalt, sensor noise
 STEP = 0.6  # m between a cell and the median of those around it: more is a mirror image
 BELOW = 0.3  # m below it; what lies deeper is a pit or a mirror image
+LOW = 0.3  # m above the ground: kerbs, and what a ground ring may lie at
+COLUMN = 0.3  # m, edge of the cells in which something stands above a low point
+STANDING, FLAT, BURIED = 0, 1, 2
 _SIDE = int(2 * REACH / CELL)
 
 GroundSurface = NDArray[np.float32]  # (_SIDE, _SIDE) heights at the cells' middles, m; NaN: none
@@ -41,6 +44,51 @@ def mark_ground(points: FloatArray, surface: GroundSurface, ground: BoolArray) -
         if not ground[p]:
             height = _height_above(surface, points[p, 0], points[p, 1], points[p, 2])
             ground[p] = -BELOW < height < ABOVE
+
+
+@kernel
+def find_standing(points: FloatArray, surface: GroundSurface, stands: BoolArray) -> int:
+    """Which points of an object belong to something that stands on the ground.
+
+    A low point does if the object has a higher one above it, give or take a cell. One without is
+    ground beside the object.
+
+    Args:
+        points: (n, 3) of the object, seen from the sensor.
+        surface: of the ground.
+        stands: (n,) all True; set to False for points that don't.
+
+    Returns:
+        STANDING; FLAT, and nothing set: all points are low; BURIED, and nothing set: most lie below
+        the ground.
+    """
+    low = np.zeros(len(points), np.bool_)
+    lows = buried = 0
+    left = back = np.float32(np.inf)
+    right = front = np.float32(-np.inf)
+    for p in range(len(points)):
+        height = _height_above(surface, points[p, 0], points[p, 1], points[p, 2])
+        low[p] = height < LOW
+        lows += low[p]
+        buried += height < -BELOW
+        back, front = min(back, points[p, 0]), max(front, points[p, 0])
+        left, right = min(left, points[p, 1]), max(right, points[p, 1])
+    if 2 * buried > len(points):
+        return BURIED
+    if lows == len(points):
+        return FLAT
+    if lows == 0:
+        return STANDING
+    above = np.zeros((int((front - back) / COLUMN) + 3, int((right - left) / COLUMN) + 3), np.bool_)
+    for p in range(len(points)):
+        if not low[p]:
+            i, j = int((points[p, 0] - back) / COLUMN), int((points[p, 1] - left) / COLUMN)
+            above[i : i + 3, j : j + 3] = True  # one cell of margin on every side
+    for p in range(len(points)):
+        if low[p]:
+            i, j = int((points[p, 0] - back) / COLUMN), int((points[p, 1] - left) / COLUMN)
+            stands[p] = above[i + 1, j + 1]
+    return STANDING
 
 
 @kernel
@@ -96,12 +144,17 @@ def _without_outliers(surface: GroundSurface) -> GroundSurface:
             if np.isnan(surface[i, j]):
                 continue
             known = 0
+            total = 0.0
             for a in range(max(i - 2, 0), min(i + 3, _SIDE)):
                 for b in range(max(j - 2, 0), min(j + 3, _SIDE)):
                     if (a != i or b != j) and not np.isnan(surface[a, b]):
                         around[known] = surface[a, b]
+                        total += surface[a, b]
                         known += 1
-            if known >= 3 and abs(surface[i, j] - np.median(around[:known])) > STEP:
+            # the mean is cheap, and off wherever the median is
+            if known < 3 or abs(surface[i, j] - total / known) < 0.5 * STEP:
+                continue
+            if abs(surface[i, j] - np.median(around[:known])) > STEP:
                 kept[i, j] = np.nan
     return kept
 

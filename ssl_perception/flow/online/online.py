@@ -29,14 +29,13 @@ from ssl_perception.flow.online.detection import (
     clusters_of,
     detect,
     guesses_of,
-    held,
-    validate,
 )
 from ssl_perception.flow.online.ego_motion import EgoMotion
 from ssl_perception.flow.online.ground import GroundSegmenter
 from ssl_perception.flow.online.motion_evidence import MotionEvidence
 from ssl_perception.flow.online.slow_movers import SlowMovers
 from ssl_perception.flow.online.tracking import Detection, PredictedTrack, Tracker
+from ssl_perception.flow.online.validation import held, validate
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.runtime.numba_kernel import kernel

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ssl_perception.flow.online.boxes import corners
-from ssl_perception.flow.online.detection import ClusterDetection, validate
+from ssl_perception.flow.online.detection import ClusterDetection
 from ssl_perception.flow.online.ground_surface import GroundSurface, fit_surface
 from ssl_perception.flow.online.motion_evidence import FreeSpaceVotes, MotionEvidence
+from ssl_perception.flow.online.validation import validate
 from ssl_perception.types import FloatArray, PointCloud
 
 GROUND = -1.7
