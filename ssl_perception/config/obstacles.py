@@ -49,7 +49,7 @@ class LidarScanConfig(Section):
         0.3, ge=0.0, le=5.0, description="m above the ground; the robot drives over what is lower"
     )
     clearance: float = Field(
-        2.2, gt=0.1, le=50.0, description="m above the ground; it passes below what is higher"
+        2.0, gt=0.1, le=50.0, description="m above the ground; it passes below what is higher"
     )
     obstacle_width: float = Field(
         0.3,
@@ -77,7 +77,8 @@ class LidarScanConfig(Section):
         0.006,
         ge=0.0,
         le=0.1,
-        description="rad between beams; what is so near a sector's edge counts on both sides of it",
+        description="rad from beam to beam at most: so far an obstacle that one has met may reach "
+        "into the next sector unseen",
     )
     max_age: float = Field(
         0.3, gt=0.0, le=10.0, description="s between a sweep and the image that it is fused with"

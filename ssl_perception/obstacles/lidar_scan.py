@@ -24,7 +24,7 @@ behind their glass, which then looks open.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -42,6 +42,7 @@ from ssl_perception.flow.online.ground import estimate_sensor_height
 from ssl_perception.flow.online.online import SweepFlow
 from ssl_perception.flow.rigid.visibility import arctan
 from ssl_perception.runtime.numba_kernel import kernel
+from ssl_perception.runtime.stopwatch import Stopwatch
 from ssl_perception.types import BoolArray, Cue, FloatArray, ObstacleScan
 
 BINS = 3600  # directions in which beams are kept apart: 0.1 degrees, finer than lidars turn
@@ -50,8 +51,10 @@ MOST_RINGS = 160  # ... or coarser, for scans that reach far
 GROUND_SECTORS = 72
 GROUND_RING = 2.0  # m, cells over which ground returns are averaged
 GROUND_BEYOND = 20.0  # m beyond the scan in which ground still counts
+GROUND_STEP, GROUND_SLOPE = 0.1, 0.15  # m and m/m: ground isn't steeper from cell to cell
+GROUND_MARGIN = 2.0  # times ``lowest``: what is so high is no ground, whatever it was taken for
 BELOW_GROUND = 0.3  # m: returns that deep are mirror images; beams no deeper graze the ground
-ONE_SURFACE = 3.0  # times the noise: returns so much farther than the nearest are averaged with it
+ONE_SURFACE = 2.0  # times the noise: returns so much farther than the nearest are averaged with it
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +98,14 @@ def lidar_scan(result: SweepFlow, config: Config) -> ObstacleScan:
     height, known_to = _ground(place, distance, bins, result.ground, rings)
     if not known_to.any():  # no ground at all: then as far below as the settings say
         height[:] = -(config.ground.sensor_height or estimate_sensor_height(place))
+    height = _finer(height, layout.ring, math.ceil(rings * GROUND_RING / layout.ring))
     band = np.array([options.lowest, options.clearance, options.obstacle_height, options.blind])
     seen = np.zeros((layout.rings + 1, BINS), np.uint8)
     camera = np.array([options.camera_x, options.camera_y, options.camera_yaw])
+    beside = np.full(scan.sectors, np.nan, np.float32)
     sector, away, index = _look(
         place, distance, bins, result.ground, height, known_to, band, layout.ring, seen,
-        camera, scan.sectors, options.edge, scan.range_max,
+        camera, scan.sectors, options.edge, scan.range_max, beside,
     )  # fmt: skip
     _close_gaps(seen, layout.ring, options.blind, options.obstacle_width)
     free_to = _free_to(seen.reshape(-1), layout.cells)
@@ -109,6 +114,7 @@ def lidar_scan(result: SweepFlow, config: Config) -> ObstacleScan:
         _robot_motion(result, layout.level, camera), layout.level, camera, scan.sectors,
         options.min_points, max(ONE_SURFACE * options.noise, 1e-6),
     )  # fmt: skip
+    ranges = np.where(np.isnan(ranges), beside, ranges)
     clear = np.isnan(ranges) & ~lone & (free_to == layout.cells.shape[1])
     ranges[clear] = np.inf
     ranges[ranges < scan.range_min] = -np.inf
@@ -124,6 +130,14 @@ def lidar_scan(result: SweepFlow, config: Config) -> ObstacleScan:
         cue=Cue.NONE if np.isnan(ranges).all() else Cue.LIDAR,
         closing_speed=closing,
     )
+
+
+def with_lidar_scan(result: SweepFlow, config: Config) -> SweepFlow:
+    """The result with its ``lidar_scan``, and the time that it took among the stages."""
+    watch = Stopwatch()
+    scan = lidar_scan(result, config)
+    watch.lap("obstacle scan")
+    return replace(result, lidar_scan=scan, stages={**result.stages, **watch.stages})
 
 
 @lru_cache(maxsize=4)
@@ -203,7 +217,7 @@ def _locate(
     for p in range(len(points)):
         x, y, z = points[p, 0] - start[0], points[p, 1] - start[1], points[p, 2] - start[2]
         if low[0] < x < high[0] and low[1] < y < high[1]:
-            bins[p] = -1
+            bins[p], distance[p], place[p] = -1, 0.0, 0.0
             continue
         a = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z
         b = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z
@@ -227,9 +241,15 @@ def _ground(
     rings: int,
 ) -> tuple[FloatArray, FloatArray]:
     """Height of the ground about the sensor, m: (GROUND_SECTORS, ``rings``), and the distance up to
-    which each sector's ground was seen, m: (GROUND_SECTORS,), 0 for not at all."""
-    total = np.zeros((GROUND_SECTORS, rings), np.float32)
-    count = np.zeros((GROUND_SECTORS, rings), np.int32)
+    which each sector's ground was seen, m: (GROUND_SECTORS,), 0 for not at all.
+
+    What is taken for ground may be the bonnet of a car close by. So a cell's height is its second
+    lowest point's, the robot stands on the median of what is next to it, and from there outwards a
+    cell is believed only if no steeper way than GROUND_SLOPE leads to it.
+    """
+    lowest = np.full((GROUND_SECTORS, rings), np.inf, np.float32)
+    height = np.full((GROUND_SECTORS, rings), np.inf, np.float32)
+    farthest = np.zeros((GROUND_SECTORS, rings), np.float32)
     known_to = np.zeros(GROUND_SECTORS, np.float32)
     for p in range(len(place)):
         if not ground[p] or bins[p] < 0:
@@ -237,44 +257,53 @@ def _ground(
         ring = int(distance[p] / np.float32(GROUND_RING))
         if ring >= rings:
             continue
-        sector = bins[p] * GROUND_SECTORS // BINS
-        total[sector, ring] += place[p, 2]
-        count[sector, ring] += 1
-        known_to[sector] = max(known_to[sector], distance[p])
-    # where a sector has no ground of its own, it is as high as the others' nearest
-    near_sum, near_count = np.float32(0.0), 0
+        sector = bins[p] // (BINS // GROUND_SECTORS)
+        z = place[p, 2]
+        farthest[sector, ring] = max(farthest[sector, ring], distance[p])
+        if z < lowest[sector, ring]:
+            height[sector, ring] = lowest[sector, ring]
+            lowest[sector, ring] = z
+        else:
+            height[sector, ring] = min(height[sector, ring], z)
+    near = np.empty(GROUND_SECTORS, np.float32)
+    count = 0
     for sector in range(GROUND_SECTORS):
         for ring in range(rings):
-            if count[sector, ring]:
-                near_sum += total[sector, ring] / np.float32(count[sector, ring])
-                near_count += 1
+            if height[sector, ring] < np.inf:
+                near[count] = height[sector, ring]
+                count += 1
                 break
-    usual = near_sum / np.float32(max(near_count, 1))
+    near[:count].sort()
+    under = near[count // 2] if count else np.float32(0.0)
     for sector in range(GROUND_SECTORS):
-        last = -1
+        last, before = -1, under
         for ring in range(rings):
-            if not count[sector, ring]:
+            here = height[sector, ring]
+            way = np.float32(GROUND_RING) * np.float32(ring - last)
+            if not abs(here - before) <= GROUND_STEP + GROUND_SLOPE * way:
                 continue
-            here = total[sector, ring] / np.float32(count[sector, ring])
-            before = here if last < 0 else total[sector, last]
             for between in range(last + 1, ring):
                 share = np.float32(between - last) / np.float32(ring - last)
-                total[sector, between] = before + share * (here - before)
-            total[sector, ring] = here
-            last = ring
-        carried = usual if last < 0 else total[sector, last]
-        total[sector, last + 1 :] = carried
-    return total, known_to
+                height[sector, between] = before + share * (here - before)
+            last, before = ring, here
+            known_to[sector] = farthest[sector, ring]
+        height[sector, last + 1 :] = before
+    return height, known_to
 
 
 @kernel
-def _ground_at(height: FloatArray, sector: int, distance: float) -> float:
-    """Height of the ground there, m about the sensor."""
-    at = max(distance / GROUND_RING - 0.5, 0.0)
-    ring = min(int(at), height.shape[1] - 1)
-    after = min(ring + 1, height.shape[1] - 1)
-    share = at - ring
-    return float((1.0 - share) * height[sector, ring] + share * height[sector, after])
+def _finer(height: FloatArray, step: float, steps: int) -> FloatArray:
+    """The heights (GROUND_SECTORS, rings) interpolated to the middles of ``steps`` steps."""
+    fine = np.empty((len(height), steps), np.float32)
+    for k in range(steps):
+        at = max((k + 0.5) * step / GROUND_RING - 0.5, 0.0)
+        ring = min(int(at), height.shape[1] - 1)
+        after = min(ring + 1, height.shape[1] - 1)
+        share = np.float32(at - ring)
+        for sector in range(len(height)):
+            here = height[sector, ring]
+            fine[sector, k] = here + share * (height[sector, after] - here)
+    return fine
 
 
 @kernel
@@ -292,21 +321,30 @@ def _look(
     sectors: int,
     edge: float,
     range_max: float,
+    beside: FloatArray,
 ) -> tuple[NDArray[np.int32], FloatArray, NDArray[np.int32]]:
     """What each beam passed and what it met.
 
     Args:
+        height: (GROUND_SECTORS, steps) of the ground, m, in steps of ``ring``.
         band: lowest, clearance, obstacle_height, blind.
         seen: (rings + 1, BINS), written: 1 where a beam passed low above the ground; the last row:
             where one passed out of ``blind`` within the robot's height band.
+        beside: (S,), written: distance of the nearest obstacle that is more than half of ``edge``
+            outside of the sector, but may reach into it between two beams; as it was if none.
 
     Returns:
-        (M,) sector, distance from the camera and index of the obstacles' points; a point near the
-        edge of a sector is in both.
+        (M,) sector, distance from the camera and index of the obstacles' points; a point within
+        half of ``edge`` from where two sectors meet is in both.
     """
+    band = band.astype(np.float32)
     lowest, clearance, low, blind = band[0], band[1], band[2], band[3]
+    deepest = np.float32(-BELOW_GROUND)
     rings = len(seen) - 1
-    first_ring = int(blind / ring)
+    per_metre = np.float32(1.0 / ring)
+    first_ring = int(blind * per_metre)
+    middle = ((np.arange(rings) + 0.5) * ring).astype(np.float32)
+    ends = np.minimum((known_to * per_metre).astype(np.int32), rings)
     sector_of = np.empty(2 * len(place), np.int32)
     away = np.empty(2 * len(place), np.float32)
     index = np.empty(2 * len(place), np.int32)
@@ -316,10 +354,11 @@ def _look(
         column = bins[p]
         if column < 0:
             continue
-        around = column * GROUND_SECTORS // BINS
-        r, z = float(distance[p]), float(place[p, 2])
-        above = z - _ground_at(height, around, r)
-        if not ground[p] and lowest <= above <= clearance:
+        around = column // (BINS // GROUND_SECTORS)
+        r, z = distance[p], place[p, 2]
+        step = int(r * per_metre)
+        above = z - height[around, min(step, height.shape[1] - 1)]
+        if (GROUND_MARGIN if ground[p] else 1.0) * lowest <= above <= clearance:
             x, y = place[p, 0] - camera[0], place[p, 1] - camera[1]
             d = math.sqrt(x * x + y * y)
             if d <= range_max:
@@ -328,28 +367,29 @@ def _look(
                 own = min(int(angle / width), sectors - 1)
                 inside = angle - own * width
                 for side in range(-1, 2):
-                    if (side < 0 and inside > edge) or (side > 0 and inside < width - edge):
+                    gap = inside if side < 0 else width - inside
+                    if side != 0 and gap > edge:
                         continue
-                    if found == len(index):
-                        break
-                    sector_of[found] = (own + side) % sectors
-                    away[found], index[found] = d, p
-                    found += 1
-        if above < -BELOW_GROUND:
+                    s = (own + side) % sectors
+                    if side != 0 and gap > 0.5 * edge:
+                        if not beside[s] <= d:
+                            beside[s] = d
+                    elif found < len(index):
+                        sector_of[found], away[found], index[found] = s, d, p
+                        found += 1
+        if above < deepest:
             continue
         slope = z / r
         if r > blind:
-            over = slope * blind - _ground_at(height, around, blind)
-            if -BELOW_GROUND <= over <= clearance:
+            over = slope * blind - height[around, first_ring]
+            if deepest <= over <= clearance:
                 seen[rings, column] = 1
         # a beam comes down on its way out: from its end inwards it is low for a while
-        last = min(int(min(r, float(known_to[around])) / ring), rings)
-        for k in range(last - 1, first_ring - 1, -1):
-            middle = (k + 0.5) * ring
-            over = slope * middle - _ground_at(height, around, middle)
+        for k in range(min(step, ends[around]) - 1, first_ring - 1, -1):
+            over = slope * middle[k] - height[around, k]
             if over > low:
                 break
-            if over >= -BELOW_GROUND:
+            if over >= deepest:
                 seen[k, column] = 1
     return sector_of[:found], away[:found], index[:found]
 
