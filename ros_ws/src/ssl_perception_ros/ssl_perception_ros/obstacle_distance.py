@@ -25,7 +25,6 @@ from ssl_perception.depth.trust.fusion import CueFusion, absent
 from ssl_perception.depth.trust.persistence import load_trust, save_trust
 from ssl_perception.depth.trust.state import ActiveCue, Trust
 from ssl_perception.depth.trust.statistics import rate_bounds
-from ssl_perception.errors import InputError
 from ssl_perception.io import laser_scan
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stamp_sync import Absence, Group, StampSync
@@ -124,10 +123,11 @@ class ObstacleDistanceNode(PerceptionNode):
     def _take_lidar(self, message: LaserScan) -> None:
         """Keep it for the next image; while none come, it goes out by itself."""
         lidar = laser_scan.decode(message, speeds=True)
+        stamp = stamp_ns(message.header.stamp)
+        scan = self._without_depth(stamp, self._frame or lidar.frame, lidar)
         self._lidar, self._lidar_came = lidar, time.perf_counter()
         if self.active and self.health.silence > self.settings.timeout:
-            stamp = stamp_ns(message.header.stamp)
-            self._publish(self._without_depth(stamp, self._frame or lidar.frame), stamp)
+            self._publish(scan, stamp)
 
     def _take(self, part: str, message: Any) -> None:
         arrival = Arrival(part, message, time.perf_counter())
@@ -185,12 +185,7 @@ class ObstacleDistanceNode(PerceptionNode):
         if self._student_seen:
             mono = found[Cue.MONO] or self._missing(Cue.MONO, there, group)
             label = pseudo_label(stereo, self.config.pseudo_label)
-        try:
-            fused = self._fusion.update(stereo, mono, label, self._lidar)
-        except InputError as error:  # a scan that doesn't fit costs itself alone
-            self._lidar = None
-            self.complain(f"lidar/obstacle_distance: {error}")
-            fused = self._fusion.update(stereo, mono, label)
+        fused = self._fusion.update(stereo, mono, label, self._lidar)
         trust = fused.trust
         mono_active = trust.active_cue in (ActiveCue.GUARDED, ActiveCue.MONO)
         used = Cue.MONO if mono_active and not trust.overriding else Cue.STEREO
@@ -266,15 +261,18 @@ class ObstacleDistanceNode(PerceptionNode):
             stamp += round((time.perf_counter() - when) * 1e9)
         else:
             stamp = self.get_clock().now().nanoseconds
-        self._lidar = None
-        self._publish(self._without_depth(stamp, self._frame), stamp)
+        self._publish(self._without_depth(stamp, self._frame, None), stamp)
 
-    def _without_depth(self, stamp: int, frame: str) -> ObstacleScan:
-        """What is known without any depth image: the lidar's scan, or nothing."""
+    def _without_depth(self, stamp: int, frame: str, lidar: ObstacleScan | None) -> ObstacleScan:
+        """What is known without any depth image: what the lidar knows.
+
+        Raises:
+            InputError: its scan has other sectors than ours.
+        """
         camera = CameraModel(1, 1, 1.0, 1.0, 0.0, 0.0, frame)
         nothing = absent(Cue.NONE, camera, stamp * 1e-9, "silence")
         scan = obstacle_scan(nothing, self.config.scan, frame)
-        return fuse_scans(scan, self._lidar, self.config.lidar_scan.max_age)
+        return fuse_scans(scan, lidar, self.config.lidar_scan.max_age)
 
     def _publish(self, scan: ObstacleScan, stamp: int) -> None:
         self.output.obstacle_distance(stamp, scan, self.settings.mavros)
