@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +31,9 @@ def sweep(
     seed: int = 0,
     bottom: float = 0.0,
     ground: bool = True,
-    **of_flow: Any,
+    motion: np.ndarray | None = None,
+    shift: Sequence[float] = (0.0, 0.0, 0.0),
+    confidence: float = 1.0,
 ) -> SweepFlow:
     """What comes back to a lidar that turns in steps of 0.25 degrees.
 
@@ -41,6 +42,9 @@ def sweep(
         lost: share of the pulses that don't come back.
         bottom: m above the ground at which the pillars begin.
         ground: whether the ground reflects.
+        motion: (4, 4) ego motion; None: it stands.
+        shift: m, flow of every point.
+        confidence: of every point's flow.
     """
     rng = np.random.default_rng(seed)
     azimuth = np.deg2rad(np.arange(0, 360, 0.25)) + 1e-3
@@ -62,11 +66,14 @@ def sweep(
     back = (distance < 100.0) & (rng.random(len(a)) >= lost) & (ground | ~on_ground)
     points = np.stack([distance * np.cos(a), distance * np.sin(a), distance * slope], 1)[back]
     n = len(points)
-    flow = {"flow": np.zeros((n, 3)), "moving": np.zeros(n, bool), "confidence": np.ones(n)}
-    motion = of_flow.pop("motion", np.eye(4))
-    flow |= {name: np.broadcast_to(value, flow[name].shape) for name, value in of_flow.items()}
+    flow = SceneFlow(
+        np.tile(np.float32(shift), (n, 1)),
+        np.zeros(n, bool),
+        np.full(n, confidence, np.float32),
+        -0.1,
+    )
     cloud = PointCloud(points, stamp=5.0, frame="lidar")
-    return SweepFlow(cloud, SceneFlow(**flow, interval=-0.1), on_ground[back], motion, [], {})
+    return SweepFlow(cloud, flow, on_ground[back], np.eye(4) if motion is None else motion, [], {})
 
 
 def look(result: SweepFlow, *changes: str) -> ObstacleScan:
@@ -87,6 +94,7 @@ def test_the_scan_covers_the_circle_and_says_whose_it_is() -> None:
     assert (scan.stamp, scan.frame) == (5.0, "lidar")
     assert scan.angles[0] == pytest.approx(-np.pi + SECTOR / 2)
     assert np.isposinf(scan.ranges).all(), "a place of 60 m radius, nothing in it"
+    assert scan.closing_speed is not None
     assert np.isnan(scan.closing_speed).all(), "nothing comes nearer where there is nothing"
 
 
@@ -222,7 +230,7 @@ def test_closing_speed_is_that_of_the_nearest_obstacle_against_the_robot() -> No
     speed = scan.closing_speed[np.isfinite(scan.ranges)]
     np.testing.assert_allclose(speed, 5.0, atol=0.05)
     # it drives ahead as fast: its flow points to where it was
-    same = look(sweep([(12.0, 0.04, 0.4, 2.0)], motion=ahead, flow=[-0.5, 0.0, 0.0]))
+    same = look(sweep([(12.0, 0.04, 0.4, 2.0)], motion=ahead, shift=(-0.5, 0.0, 0.0)))
     assert same.closing_speed is not None
     np.testing.assert_allclose(same.closing_speed[np.isfinite(same.ranges)], 0.0, atol=0.05)
     unknown = look(sweep([(12.0, 0.04, 0.4, 2.0)], motion=ahead, confidence=0.0))
@@ -234,7 +242,7 @@ def test_lone_returns_do_not_make_an_obstacle_where_several_are_asked_for_nor_cl
     stray = np.array([[10.0 * np.cos(AHEAD), 10.0 * np.sin(AHEAD), -0.5]], np.float32)
     cloud = PointCloud(np.concatenate([result.cloud.points, stray]), stamp=5.0, frame="lidar")
     n = len(cloud)
-    flow = SceneFlow(np.zeros((n, 3)), np.zeros(n, bool), np.ones(n), -0.1)
+    flow = SceneFlow(np.zeros((n, 3), np.float32), np.zeros(n, bool), np.ones(n, np.float32), -0.1)
     result = SweepFlow(cloud, flow, np.append(result.ground, False), np.eye(4), [], {})
     assert at(look(result), AHEAD) == pytest.approx(10.0, abs=0.01)
     assert np.isnan(at(look(result, "lidar_scan.min_points=3"), AHEAD))
