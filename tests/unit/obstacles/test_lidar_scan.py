@@ -67,7 +67,7 @@ def sweep(
     points = np.stack([distance * np.cos(a), distance * np.sin(a), distance * slope], 1)[back]
     n = len(points)
     flow = SceneFlow(
-        np.tile(np.float32(shift), (n, 1)),
+        np.tile(np.asarray(shift, np.float32), (n, 1)),
         np.zeros(n, bool),
         np.full(n, confidence, np.float32),
         -0.1,
