@@ -2,11 +2,12 @@
 
     sweep ─► ego motion ─► ground ─► static / moving ─► solver ─► evidence ─► scene flow, objects
                                                                   ├─► time to collision
-                                                                  └─► the last sweeps as one cloud
-
-    left, right ─► stereo depth ─┬─► pseudo-label ─► learner ─┐
-    left ──────────► student ◄───┼──────── new model ─────────┘
-                        └────────┴─► trust: which cue, now ─► fused obstacle scan
+                                                                  ├─► lidar obstacle scan ─┐
+                                                                  └─► the last sweeps as   │
+                                                                      one cloud            │
+    left, right ─► stereo depth ─┬─► pseudo-label ─► learner ─┐                            │
+    left ──────────► student ◄───┼──────── new model ─────────┘                            │
+                        └────────┴─► trust: which cue, now ─► fused obstacle scan ◄────────┘
 
 ``replay``, ``demo``, the simulator's experiments and the benchmarks run these objects whole; each
 ROS 2 node runs one stage of them in a process of its own. Nothing here knows where a frame came
@@ -29,8 +30,10 @@ from ssl_perception.flow.online.accumulation import Accumulator
 from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
 from ssl_perception.flow.online.pose_buffer import PoseBuffer
 from ssl_perception.obstacles.collision import time_to_collision
+from ssl_perception.obstacles.lidar_scan import with_lidar_scan
 from ssl_perception.runtime.stopwatch import Stopwatch
 from ssl_perception.types import (
+    ObstacleScan,
     Odometry,
     PointCloud,
     StereoPair,
@@ -41,7 +44,7 @@ class DepthPipeline:
     """Teacher, pseudo-label, student, trust, fused scan, learner: one stereo pair after another.
 
     Args:
-        config: sections ``stereo``, ``pseudo_label``, ``scan`` and ``trust``.
+        config: sections ``stereo``, ``pseudo_label``, ``scan``, ``lidar_scan`` and ``trust``.
         student: None: stereo alone.
         learner: None: the student stays as it is.
         trust: the state to start from; None: nothing is known about the student.
@@ -58,10 +61,10 @@ class DepthPipeline:
         self.teacher = StereoMatcher(config.stereo)
         self.student = student
         self.learner = learner
-        self.fusion = CueFusion(config.scan, config.trust, trust)
+        self.fusion = CueFusion(config.scan, config.trust, trust, config.lidar_scan)
 
-    def process(self, pair: StereoPair) -> DepthResult:
-        """Depth, trust and obstacle distance from a rectified pair."""
+    def process(self, pair: StereoPair, lidar: ObstacleScan | None = None) -> DepthResult:
+        """Depth, trust and obstacle distance from a rectified pair and the last sweep's scan."""
         watch = Stopwatch()
         stereo = self.teacher.depth(pair)
         watch.lap("stereo")
@@ -70,7 +73,7 @@ class DepthPipeline:
             mono = self.student.depth(pair.left, pair.camera, pair.stamp)
             watch.lap("student")
             label = pseudo_label(stereo, self.config.pseudo_label)
-        fused = self.fusion.update(stereo, mono, label)
+        fused = self.fusion.update(stereo, mono, label, lidar)
         watch.lap("fusion")
         if self.learner is not None and label is not None:
             learnt = self.learner.learn(pair.left, label, pair.stamp)
@@ -91,7 +94,8 @@ class DepthPipeline:
         """Another future of the same flight that learns nothing more: same student, same trust."""
         other = copy.copy(self)
         other.teacher = StereoMatcher(self.config.stereo)
-        other.fusion = CueFusion(self.config.scan, self.config.trust, self.fusion.trust)
+        config = self.config
+        other.fusion = CueFusion(config.scan, config.trust, self.fusion.trust, config.lidar_scan)
         other.learner = None
         return other
 
@@ -129,6 +133,7 @@ class Perception:
             Accumulator(self.config.accumulation) if self.config.accumulation.sweeps else None
         )
         self._poses = PoseBuffer(self.config.lidar_mount)
+        self._lidar_scan: ObstacleScan | None = None
         self._session = None
         if store is None and not learn:
             self.depth = DepthPipeline(self.config)
@@ -142,7 +147,8 @@ class Perception:
         self.problems = [] if self._session is None else self._session.problems
 
     def sweep(self, cloud: PointCloud) -> SweepFlow:
-        """The motion over ground of each point of a raw sweep, relative to the sweep before it.
+        """The motion over ground of each point of a raw sweep, relative to the sweep before it, and
+        the distance of obstacles all around (``lidar_scan``).
 
         Two walls and the ground, seen by a robot that stands:
 
@@ -162,6 +168,8 @@ class Perception:
             InputError: an empty cloud, or NaN or infinite points.
         """
         result = self._flow.process(cloud, self._poses.pose(cloud.stamp))
+        result = with_lidar_scan(result, self.config)
+        self._lidar_scan = result.lidar_scan
         if self.accumulated is not None:
             self.accumulated.add(result)
         return result
@@ -172,7 +180,7 @@ class Perception:
         return time_to_collision(result, self.config.collision)
 
     def stereo(self, pair: StereoPair) -> DepthResult:
-        """Depth, trust and obstacle distance from a rectified pair.
+        """Depth and trust from a rectified pair, and obstacle distance from it and the last sweep.
 
         A wall full of texture, 1.25 m away (disparity 16 pixels):
 
@@ -187,7 +195,7 @@ class Perception:
         >>> int(np.isnan(result.scan.ranges).sum())  # sectors out of the camera's sight: unknown
         58
         """
-        return self.depth.process(pair)
+        return self.depth.process(pair, self._lidar_scan)
 
     def odometry(self, odometry: Odometry) -> None:
         """Take a pose of the robot; used instead of registration once it covers a sweep."""

@@ -224,10 +224,11 @@ class StereoPair:
 
 
 class Cue(str, Enum):
-    """Which sense a depth comes from."""
+    """Which sense a distance comes from."""
 
     STEREO = "stereo"
     MONO = "mono"
+    LIDAR = "lidar"
     NONE = "none"
 
 
@@ -293,8 +294,10 @@ class ObstacleScan:
         range_min, range_max: metres.
         stamp: seconds.
         frame: the body-like frame (x forward, y left) in which the angles count.
-        cue: the depth cue that it was made from; ``Cue.NONE``: all is unknown; None: not known,
-            as for a scan read from a message.
+        cue: the cue that it was made from, of several the camera's; ``Cue.NONE``: all is unknown;
+            None: not known, as for a scan read from a message.
+        closing_speed: (S,) float32, m/s by which the obstacle's distance shrinks, NaN unknown;
+            None where no cue measures speeds.
     """
 
     ranges: FloatArray
@@ -305,9 +308,14 @@ class ObstacleScan:
     stamp: float = 0.0
     frame: str = ""
     cue: Cue | None = Cue.STEREO
+    closing_speed: FloatArray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranges", _array(self.ranges, np.float32, (None,), "ranges"))
+        if self.closing_speed is not None:
+            shape = (len(self.ranges),)
+            speed = _array(self.closing_speed, np.float32, shape, "closing_speed")
+            object.__setattr__(self, "closing_speed", speed)
 
     @property
     def angles(self) -> FloatArray:

@@ -8,6 +8,7 @@ from ssl_perception.config import Config
 from ssl_perception.flow.online.accumulation import Accumulator
 from ssl_perception.flow.online.online import OnlineFlow
 from ssl_perception.obstacles.collision import time_to_collision
+from ssl_perception.obstacles.lidar_scan import lidar_scan
 from ssl_perception.types import PointCloud
 
 COMPILED = ("rigid_cluster", "neural_prior")
@@ -38,6 +39,7 @@ def warm_up(config: Config) -> None:
     for sweep in range(3):
         result = online.process(_scene(0.1 * sweep, config.ground.sensor_height or 1.7))
         time_to_collision(result, config.collision)
+        lidar_scan(result, config)
         if accumulator is not None:
             accumulator.add(result)
 

@@ -184,16 +184,18 @@ def compare(log: Path, output: Path, score: Score, report: RunReport) -> None:
     Raises:
         InputError: a bag can't be read, or lacks a topic.
     """
-    for _, flow, truth in same_stamp(read_flow(output), read_flow(log, "/truth/scene_flow")):
+    truths = read_flow(log, "/truth/scene_flow")
+    lidar_scans = read_scans(output, "/lidar/obstacle_distance")
+    for _, flow, truth, scan in same_stamp(read_flow(output), truths, lidar_scans):
         score.sweep(flow, truth.velocity)
-        report.sweep(flow, truth.velocity)
+        report.sweep(flow, truth.velocity, scan)
     pairs = ((r.stamp_ns, r.value) for r in open_log(log) if isinstance(r.value, StereoPair))
-    depths, truths = read_depth(output, "/stereo/depth"), read_depth(log, "/truth/depth")
-    for _, pair, depth, scan, truth in same_stamp(pairs, depths, read_scans(output), truths):
-        score.pair(depth, truth)
+    depths, true_depths = read_depth(output, "/stereo/depth"), read_depth(log, "/truth/depth")
+    for _, pair, depth, scan, true in same_stamp(pairs, depths, read_scans(output), true_depths):
+        score.pair(depth, true)
         valid = bool(np.isfinite(depth).any())
         depth_map = DepthMap(depth, pair.camera, pair.stamp, Cue.STEREO, valid)
-        report.pair(pair.left, depth_map, scan, truth)
+        report.pair(pair.left, depth_map, scan, true)
 
 
 def same_stamp(*streams: Iterator[tuple[int, Any]]) -> Iterator[tuple[Any, ...]]:

@@ -136,7 +136,8 @@ def collect(report: RunReport, recorded: Recorded, result: Result) -> None:
     if isinstance(result, SweepFlow):
         flow = result.flow
         report.time("sweep", spent)
-        report.sweep(FlowCloud(result.cloud.points, flow.velocity, flow.moving, flow.confidence))
+        seen = FlowCloud(result.cloud.points, flow.velocity, flow.moving, flow.confidence)
+        report.sweep(seen, scan=result.lidar_scan)
     else:
         assert isinstance(recorded.value, StereoPair)
         report.time("stereo pair", spent)
@@ -155,6 +156,8 @@ def write_result(
         bag.moving_points(recorded.stamp_ns, result.cloud.select(result.flow.moving))
         bag.moving_objects(recorded.stamp_ns, result.cloud.frame, result.objects)
         bag.time_to_collision(recorded.stamp_ns, perception.time_to_collision(result))
+        if result.lidar_scan is not None:
+            bag.lidar_obstacle_distance(recorded.stamp_ns, result.lidar_scan)
         if perception.accumulated is not None:
             bag.points_accumulated(recorded.stamp_ns, perception.accumulated.cloud())
     else:

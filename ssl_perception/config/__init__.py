@@ -41,7 +41,12 @@ from ssl_perception.config.loading import (
     presets,
     read_yaml,
 )
-from ssl_perception.config.obstacles import AvoidConfig, CollisionConfig, ScanConfig
+from ssl_perception.config.obstacles import (
+    AvoidConfig,
+    CollisionConfig,
+    LidarScanConfig,
+    ScanConfig,
+)
 from ssl_perception.config.section import AnySection, Section, Setting, flat, settings
 from ssl_perception.config.sensors import LidarMountConfig, TopicsConfig
 from ssl_perception.config.table import markdown_table
@@ -62,6 +67,7 @@ __all__ = [
     "GroundConfig",
     "LearnerConfig",
     "LidarMountConfig",
+    "LidarScanConfig",
     "NeuralPriorConfig",
     "NsfpConfig",
     "OnlineConfig",

@@ -39,6 +39,71 @@ class ScanConfig(Section):
         return self
 
 
+class LidarScanConfig(Section):
+    """Obstacle distance from lidar, for vehicles on the ground; sectors and ranges are ``scan``'s.
+
+    The robot's height band is measured from the ground around it, which the sweep itself shows.
+    """
+
+    lowest: float = Field(
+        0.3, ge=0.0, le=5.0, description="m above the ground; the robot drives over what is lower"
+    )
+    clearance: float = Field(
+        2.0, gt=0.1, le=50.0, description="m above the ground; it passes below what is higher"
+    )
+    obstacle_width: float = Field(
+        0.3,
+        ge=0.05,
+        le=5.0,
+        description="m; clear means that no obstacle so wide, standing on the ground ...",
+    )
+    obstacle_height: float = Field(
+        0.5, ge=0.1, le=5.0, description="... and so high, m, fits between the beams"
+    )
+    blind: float = Field(
+        3.0,
+        ge=0.0,
+        le=50.0,
+        description="m about the lidar where its beams pass above low obstacles: there clear "
+        "speaks of none but those that reach up into the beams",
+    )
+    min_points: int = Field(
+        1, ge=1, le=1000, description="returns at one distance that make an obstacle"
+    )
+    noise: float = Field(
+        0.02, ge=0.0, le=1.0, description="the lidar's range error (std), m, averaged out"
+    )
+    edge: float = Field(
+        0.006,
+        ge=0.0,
+        le=0.1,
+        description="rad from beam to beam at most: so far an obstacle that one has met may reach "
+        "into the next sector unseen",
+    )
+    max_age: float = Field(
+        0.3, gt=0.0, le=10.0, description="s between a sweep and the image that it is fused with"
+    )
+    camera_x: float = Field(
+        0.0,
+        ge=-50.0,
+        le=50.0,
+        description="m by which the left camera sits ahead of the lidar: both scans have its place",
+    )
+    camera_y: float = Field(0.0, ge=-50.0, le=50.0, description="m to the left of the lidar")
+    camera_yaw: float = Field(
+        0.0, ge=-3.1416, le=3.1416, description="where it looks, rad, to the left positive"
+    )
+    frame: str = Field("", description="name of the scan's frame (empty: the lidar's)")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LidarScanConfig:
+        if self.lowest >= self.clearance:
+            raise ValueError("lowest must be below clearance")
+        if self.obstacle_height < self.lowest:
+            raise ValueError("obstacle_height must not be below lowest")
+        return self
+
+
 class CollisionConfig(Section):
     """Time to collision: the robot's own box about the lidar, in the lidar's axes (x ahead).
 

@@ -19,7 +19,12 @@ from ssl_perception.config.flow import (
     OnlineConfig,
     TrackingConfig,
 )
-from ssl_perception.config.obstacles import AvoidConfig, CollisionConfig, ScanConfig
+from ssl_perception.config.obstacles import (
+    AvoidConfig,
+    CollisionConfig,
+    LidarScanConfig,
+    ScanConfig,
+)
 from ssl_perception.config.section import Section
 from ssl_perception.config.sensors import LidarMountConfig, TopicsConfig
 
@@ -43,5 +48,6 @@ class Config(Section):
     trust: TrustConfig = TrustConfig()
     textons: TextonsConfig = TextonsConfig()
     scan: ScanConfig = ScanConfig()
+    lidar_scan: LidarScanConfig = LidarScanConfig()
     collision: CollisionConfig = CollisionConfig()
     avoid: AvoidConfig = AvoidConfig()

@@ -17,7 +17,8 @@ class DepthResult:
         mono: the student's depth, predicted before it learnt from this frame; None: no student.
         label: (30, 40) pseudo-label, log depth; None when the teacher is invalid or not needed.
         trust: which cue is active, why, and the evidence.
-        scan: distance to the nearest obstacle per sector; all unknown when no cue is trusted.
+        scan: distance to the nearest obstacle per sector, the lidar's included; all unknown when no
+            cue is trusted and there is no lidar.
         stereo_scan, mono_scan: the scans of each cue alone.
         learnt: what the learner's step did; None when there was none.
         stages: seconds per stage.

@@ -37,6 +37,7 @@ GROUND = (0.89, 0.91, 0.93)
 UNKNOWN = "#e8d9f0"
 ROBOT = "#d1495b"
 CLEAR = "#b7dfc1"
+APPROACH, RECEDE = "#d1495b", "#4c7fb0"
 BEHIND = "#e9edf1"  # behind an obstacle
 SPEED_MAP = "turbo"
 DEPTH_MAP = "viridis_r"
@@ -219,8 +220,14 @@ def _depth_bar(figure: Figure, drawn: AxesImage, axes: list[Axes]) -> None:
     bar.ax.tick_params(labelsize=8)
 
 
-def obstacle_polar(scan: ObstacleScan, title: str = "") -> Figure:
-    """The scan from above: red obstacle, green clear, grey behind an obstacle, lilac unknown."""
+def obstacle_polar(
+    scan: ObstacleScan, title: str = "", points: NDArray[np.float32] | None = None
+) -> Figure:
+    """The scan from above: red obstacle, green clear, grey behind an obstacle, lilac unknown.
+
+    Args:
+        points: (N, 3) m, drawn as grey dots; None: none.
+    """
     figure = Figure(figsize=(5.2, 5.2), layout="constrained")
     axes: PolarAxes = figure.add_subplot(projection="polar")  # type: ignore[assignment]
     axes.set_theta_zero_location("N")
@@ -237,6 +244,14 @@ def obstacle_polar(scan: ObstacleScan, title: str = "") -> Figure:
         axes.bar(
             scan.angles[mask], end - start, width=width, bottom=start, color=colour, linewidth=0
         )
+    if points is not None:
+        angle, away = np.arctan2(points[:, 1], points[:, 0]), np.hypot(points[:, 0], points[:, 1])
+        axes.scatter(angle, away, s=0.3, color=STATIC, alpha=0.35, linewidths=0, rasterized=True)
+    if scan.closing_speed is not None:
+        for angle, start, speed in zip(scan.angles, ranges, scan.closing_speed, strict=True):
+            if abs(speed) > 0.5:
+                end = max(start - speed, 0.0)
+                axes.plot((angle, angle), (start, end), color=APPROACH if speed > 0 else RECEDE)
     axes.scatter(scan.angles[hit], ranges[hit], s=14, color=ROBOT, zorder=3)
     axes.set_ylim(0.0, scan.range_max)
     axes.set_title(title, fontsize=10, loc="left")

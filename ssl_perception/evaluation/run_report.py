@@ -28,6 +28,11 @@ _CAPTIONS = {
         "Obstacle distance",
         "From above, at the same instant; ahead is up, distances in m. Unknown is never free.",
     ),
+    "lidar_scan": (
+        "Obstacle distance from lidar",
+        "Of the sweep above: its returns in grey, the scan drawn from them. Ahead is up, distances "
+        "in m; the lines show how far an obstacle comes nearer (red) or recedes (blue) in 1 s.",
+    ),
     "latency": ("Time per input", "From the decoded input to the result."),
 }
 PICTURES = (*_CAPTIONS, "overview")  # names of all that ``write_pictures`` may write
@@ -37,6 +42,7 @@ PICTURES = (*_CAPTIONS, "overview")  # names of all that ``write_pictures`` may 
 class _Sweep:
     flow: FlowCloud
     truth: FloatArray | None
+    scan: ObstacleScan | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +65,15 @@ class RunReport:
         self._pair: _Pair | None = None
         self._milliseconds: dict[str, list[float]] = {}
 
-    def sweep(self, flow: FlowCloud, truth: FloatArray | None = None) -> None:
-        """Take a sweep's flow, and its true velocities (N, 3) m/s where known."""
+    def sweep(
+        self,
+        flow: FlowCloud,
+        truth: FloatArray | None = None,
+        scan: ObstacleScan | None = None,
+    ) -> None:
+        """Take a sweep's flow, its true velocities (N, 3) m/s where known, and its scan."""
         if self._sweep is None or flow.moving.sum() > self._sweep.flow.moving.sum():
-            self._sweep = _Sweep(flow, truth)
+            self._sweep = _Sweep(flow, truth, scan)
 
     def pair(
         self,
@@ -102,7 +113,10 @@ class RunReport:
         """Name -> picture, for whatever kinds of input there were."""
         drawn: dict[str, Figure] = {}
         if self._sweep is not None:
-            drawn["scene_flow"] = pictures.bird_eye(self._sweep.flow, truth=self._sweep.truth)
+            sweep = self._sweep
+            drawn["scene_flow"] = pictures.bird_eye(sweep.flow, truth=sweep.truth)
+            if sweep.scan is not None:
+                drawn["lidar_scan"] = pictures.obstacle_polar(sweep.scan, points=sweep.flow.points)
         if self._pair is not None:
             pair = self._pair
             drawn["depth"] = pictures.depth_beside_image(pair.image, pair.depth, pair.truth)

@@ -13,8 +13,11 @@ from ssl_perception.types import Cue, ObstacleScan
 _MOST_SECTORS = 100_000
 
 
-def decode(message: Any) -> ObstacleScan:
+def decode(message: Any, speeds: bool = False) -> ObstacleScan:
     """A sensor_msgs/LaserScan as REP 117 has it, from any node.
+
+    Args:
+        speeds: its intensities, where it has any, are closing speeds, as in our own scans.
 
     Returns:
         A scan whose ``cue`` is None, for the message doesn't say it; ``Cue.NONE`` where all is
@@ -38,4 +41,5 @@ def decode(message: Any) -> ObstacleScan:
         stamp=stamp_ns(message.header.stamp) * 1e-9,
         frame=message.header.frame_id,
         cue=Cue.NONE if np.isnan(ranges).all() else None,
+        closing_speed=message.intensities if speeds and len(message.intensities) else None,
     )

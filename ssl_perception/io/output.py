@@ -139,18 +139,27 @@ class Output(ABC):
         array = self.message("diagnostic_msgs/msg/DiagnosticArray", header=header, status=[one])
         self.write(topic, stamp_ns, array)
 
+    def lidar_obstacle_distance(self, stamp_ns: int, scan: ObstacleScan) -> None:
+        """``lidar/obstacle_distance``: the lidar's scan alone, as ``obstacle_distance``."""
+        self._scan("lidar/obstacle_distance", stamp_ns, scan)
+
     def obstacle_distance(self, stamp_ns: int, scan: ObstacleScan, mavros: bool = False) -> None:
         """``obstacle_distance``: LaserScan, counter-clockwise, REP 117; or as MAVROS reads it.
 
+        Its intensities are the closing speeds, m/s, NaN unknown; none where no cue measures them.
         MAVROS takes beams clockwise (FRD), and both NaN and Inf for unknown: clear becomes a
         finite value just above ``range_max``, too close becomes ``range_min``; unknown stays NaN.
         """
+        self._scan("obstacle_distance", stamp_ns, scan, mavros)
+
+    def _scan(self, topic: str, stamp_ns: int, scan: ObstacleScan, mavros: bool = False) -> None:
         ranges, angle_min = scan.ranges, scan.angle_min
+        speeds = np.empty(0, np.float32) if scan.closing_speed is None else scan.closing_speed
         angle_max = scan.angle_min + scan.angle_increment * (len(ranges) - 1)
         if mavros:
             ranges = np.where(np.isposinf(ranges), scan.range_max + CLEAR_ABOVE_MAX, ranges)[::-1]
             ranges = np.where(np.isneginf(ranges), scan.range_min, ranges)
-            angle_min, angle_max = -angle_max, -angle_min
+            angle_min, angle_max, speeds = -angle_max, -angle_min, speeds[::-1]
         message = self.message(
             "sensor_msgs/msg/LaserScan",
             header=self._header(stamp_ns, scan.frame),
@@ -162,9 +171,9 @@ class Output(ABC):
             range_min=scan.range_min,
             range_max=scan.range_max,
             ranges=np.ascontiguousarray(ranges, np.float32),
-            intensities=np.empty(0, np.float32),
+            intensities=np.ascontiguousarray(speeds, np.float32),
         )
-        self.write("obstacle_distance", stamp_ns, message)
+        self.write(topic, stamp_ns, message)
 
     def obstacle_range(
         self, stamp_ns: int, scan: ObstacleScan, distance: float, width: float

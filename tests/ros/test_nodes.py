@@ -24,7 +24,14 @@ from ssl_perception.io.point_cloud2 import (
 )
 from ssl_perception.io.results import read_depth, read_flow, read_scans
 from ssl_perception.runtime.ros_processes import Nodes
-from ssl_perception.types import CameraModel, Cue, DepthMap, PointCloud, StereoPair
+from ssl_perception.types import (
+    CameraModel,
+    Cue,
+    DepthMap,
+    ObstacleScan,
+    PointCloud,
+    StereoPair,
+)
 
 pytestmark = pytest.mark.ros
 
@@ -149,6 +156,35 @@ def test_when_depth_stops_the_scan_goes_on_and_knows_nothing(
     last = list(read_scans(output))[-1][1]
     assert np.isnan(last.ranges).all(), "unknown, not free"
     assert any("obstacle_distance" in line and line[0] in "12" for line in complaints(output))
+
+
+def test_without_depth_the_scan_says_what_the_lidar_knows_and_forgets_it_when_that_stops(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    bag, output = tmp_path / "scans.mcap", tmp_path / "out.mcap"
+    seen = np.full(72, np.nan, np.float32)
+    seen[10], seen[20] = 4.0, np.inf
+    speed = np.where(np.isfinite(seen), 2.0, np.nan)
+    step = 2 * np.pi / 72
+    with OutputBag(bag) as written:
+        for k in range(30):
+            stamp = STAMP + k * TENTH
+            geometry = (-np.pi + step / 2, step, 0.2, 40.0)
+            scan = ObstacleScan(seen, *geometry, stamp * 1e-9, "lidar", Cue.LIDAR, speed)
+            written.lidar_obstacle_distance(stamp, scan)
+    nodes.start("bag_recorder", {"output": str(output), "outputs": "obstacle_distance"})
+    nodes.start("obstacle_distance", {})
+    nodes.ready(START)
+    nodes.start("bag_player", {"bag": str(bag), "linger": 2.0})
+    assert nodes.wait("bag_player", START) == 0
+    assert nodes.failures() == {}
+    scans = [scan for _, scan in read_scans(output)]
+    told = [scan for scan in scans if not np.isnan(scan.ranges).all()]
+    assert len(told) > 5
+    for scan in told:
+        np.testing.assert_array_equal(scan.ranges, seen)
+        assert scan.frame == "lidar"
+    assert np.isnan(scans[-1].ranges).all(), "a lidar that stopped leaves the unknown"
 
 
 def test_stereo_that_is_later_than_mono_is_waited_for(nodes: Nodes, tmp_path: Path) -> None:

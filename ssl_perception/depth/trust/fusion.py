@@ -1,4 +1,4 @@
-"""Two cues, one obstacle scan: the stage at which stereo and mono meet."""
+"""The cues, one obstacle scan: the stage at which stereo, mono and lidar meet."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ssl_perception.config import ScanConfig, TrustConfig
+from ssl_perception.config import LidarScanConfig, ScanConfig, TrustConfig
 from ssl_perception.depth.trust.state import Observation, Trust
 from ssl_perception.depth.trust.update import update, update_without_student
+from ssl_perception.obstacles.fusion import fuse_scans
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
 from ssl_perception.types import ActiveCue, CameraModel, Cue, DepthMap, FloatArray, ObstacleScan
 
@@ -19,7 +20,8 @@ class Fused:
     """What the two cues give together.
 
     Attributes:
-        scan: what the robot may rely on; all unknown when no cue can be trusted.
+        scan: what the robot may rely on; all unknown when no cue can be trusted and there is no
+            lidar.
         stereo: the scan of stereo alone.
         mono: the scan of mono alone; None where there is no student.
         trust: the state after this frame.
@@ -38,18 +40,30 @@ class CueFusion:
         scan: settings of the obstacle scan.
         options: settings of trust.
         trust: the state to start from; None: nothing is known about the student.
+        lidar_scan: settings of the lidar's scan.
 
     Attributes:
         trust: the state after the last frame.
     """
 
-    def __init__(self, scan: ScanConfig, options: TrustConfig, trust: Trust | None = None) -> None:
+    def __init__(
+        self,
+        scan: ScanConfig,
+        options: TrustConfig,
+        trust: Trust | None = None,
+        lidar_scan: LidarScanConfig | None = None,
+    ) -> None:
         self._scan = scan
         self._options = options
+        self._max_age = (lidar_scan or LidarScanConfig()).max_age
         self.trust = trust or Trust()
 
     def update(
-        self, stereo: DepthMap, mono: DepthMap | None, label: FloatArray | None = None
+        self,
+        stereo: DepthMap,
+        mono: DepthMap | None,
+        label: FloatArray | None = None,
+        lidar: ObstacleScan | None = None,
     ) -> Fused:
         """One frame.
 
@@ -58,6 +72,7 @@ class CueFusion:
             mono: of the same image; None: there is no student.
             label: (30, 40) log depth of stereo on the student's grid (``pseudo_label``), against
                 which the bias of mono is measured; None: not measured.
+            lidar: the newest sweep's scan, which no trust hangs on; None: there is none.
         """
         stereo_scan = obstacle_scan(stereo, self._scan)
         seen = Observation(
@@ -69,7 +84,8 @@ class CueFusion:
         )
         if mono is None:
             self.trust = update_without_student(self.trust, seen)
-            return Fused(stereo_scan, stereo_scan, None, self.trust)
+            scan = fuse_scans(stereo_scan, lidar, self._max_age)
+            return Fused(scan, stereo_scan, None, self.trust)
         mono_scan = obstacle_scan(mono, self._scan)
         seen = replace(
             seen,
@@ -79,6 +95,7 @@ class CueFusion:
         )
         self.trust = update(self.trust, seen, self._options)
         scan = fuse(self.trust, stereo_scan, mono_scan, self._options)
+        scan = fuse_scans(scan, lidar, self._max_age)
         return Fused(scan, stereo_scan, mono_scan, self.trust)
 
 

@@ -44,6 +44,7 @@ from ssl_perception.types import (
     BoolArray,
     FloatArray,
     MovingObject,
+    ObstacleScan,
     PointCloud,
     SceneFlow,
 )
@@ -68,6 +69,9 @@ class SweepFlow:
         objects: tracked moving objects.
         stages: seconds spent per stage.
         reset: empty, or why the sweep could not be compared with the one before.
+        deskewed: (N, 3) float32, the points of ``cloud`` as a sensor that stood still at the stamp
+            would have seen them, as far as its velocity is known; None: as they came.
+        lidar_scan: obstacle distance per sector; None where it wasn't asked for.
     """
 
     cloud: PointCloud
@@ -77,6 +81,8 @@ class SweepFlow:
     objects: list[MovingObject]
     stages: dict[str, float]
     reset: str = ""
+    deskewed: FloatArray | None = None
+    lidar_scan: ObstacleScan | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +220,7 @@ class OnlineFlow:
             objects,
             clock.stages,
             reset,
+            points if points is not sweep.points else None,
         )
 
     def _deskew(

@@ -29,6 +29,7 @@ TYPES: dict[str, type] = {
     "moving_objects": MarkerArray,
     "points_accumulated": PointCloud2,
     "time_to_collision": Float32,
+    "lidar/obstacle_distance": LaserScan,
     "stereo/depth": Image,
     "stereo/confidence": Image,
     "stereo/status": DiagnosticArray,

@@ -1,8 +1,9 @@
 """Node ``obstacle_distance``: distance of the nearest obstacle in each direction, from the cue that
-may be trusted now: stereo, the student guarded by stereo, the student alone, or none.
+may be trusted now: stereo, the student guarded by stereo, the student alone, or none; and from the
+lidar, where there is one.
 
-Without a student it passes on what stereo says. When depth stops coming the scan goes on, and says
-that nothing is known.
+Without a student it passes on what stereo says. When depth stops coming the scan goes on and says
+what the lidar knows; when that stops too, that nothing is known.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from ssl_perception.depth.trust.fusion import CueFusion, absent
 from ssl_perception.depth.trust.persistence import load_trust, save_trust
 from ssl_perception.depth.trust.state import ActiveCue, Trust
 from ssl_perception.depth.trust.statistics import rate_bounds
+from ssl_perception.io import laser_scan
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stamp_sync import Absence, Group, StampSync
+from ssl_perception.obstacles.fusion import fuse_scans
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
 from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
 from ssl_perception_ros.depth_parts import depth_map
@@ -56,7 +59,7 @@ class Arrival(NamedTuple):
 
 
 class ObstacleDistanceNode(PerceptionNode):
-    sections = ("scan", "trust", "pseudo_label")
+    sections = ("scan", "lidar_scan", "trust", "pseudo_label")
     own = ObstacleDistanceSettings
 
     def __init__(self) -> None:
@@ -75,13 +78,16 @@ class ObstacleDistanceNode(PerceptionNode):
             trust, problem = load_trust(path, self.config.trust)
             if problem:
                 self.complain(problem)
-        self._fusion = CueFusion(self.config.scan, self.config.trust, trust)
+        config = self.config
+        self._fusion = CueFusion(config.scan, config.trust, trust, config.lidar_scan)
 
     def begin(self) -> None:
         queue = self.settings.queue
         self._infos: dict[Cue, CameraInfo] = {}
         self._last = (0, 0.0)  # newest source stamp, ns, and when it came on the steady clock
         self._frame = ""
+        self._lidar: ObstacleScan | None = None
+        self._lidar_came = -math.inf  # on the steady clock
         self._student_seen = False
         self._skipped = 0  # images that mono answered to, and stereo, slower, did not
         self._one_at_a_time = threading.Lock()  # the worker and the timer both fuse frames
@@ -97,6 +103,7 @@ class ObstacleDistanceNode(PerceptionNode):
         depth = max(5, queue)
         for part, kind in PARTS.items():
             self.subscribe(kind, part, partial(self._take, part), depth)
+        self.subscribe(LaserScan, "lidar/obstacle_distance", self._take_lidar, depth)
         self.every(BLIND_PERIOD, self._watch)
         self.every(FLUSH_PERIOD, self._flush)
         self.every(SAVE_PERIOD, self._save)
@@ -112,6 +119,15 @@ class ObstacleDistanceNode(PerceptionNode):
                 self._offer(waiting.popleft())
 
         self.subscribe(CameraInfo, f"{cue.value}/camera_info", info, max(5, self.settings.queue))
+
+    def _take_lidar(self, message: LaserScan) -> None:
+        """Keep it for the next image; while none come, it goes out by itself."""
+        lidar = laser_scan.decode(message, speeds=True)
+        stamp = stamp_ns(message.header.stamp)
+        scan = self._without_depth(stamp, self._frame or lidar.frame, lidar)
+        self._lidar, self._lidar_came = lidar, time.perf_counter()
+        if self.active and self.health.silence > self.settings.timeout:
+            self._publish(scan, stamp)
 
     def _take(self, part: str, message: Any) -> None:
         arrival = Arrival(part, message, time.perf_counter())
@@ -169,7 +185,7 @@ class ObstacleDistanceNode(PerceptionNode):
         if self._student_seen:
             mono = found[Cue.MONO] or self._missing(Cue.MONO, there, group)
             label = pseudo_label(stereo, self.config.pseudo_label)
-        fused = self._fusion.update(stereo, mono, label)
+        fused = self._fusion.update(stereo, mono, label, self._lidar)
         trust = fused.trust
         mono_active = trust.active_cue in (ActiveCue.GUARDED, ActiveCue.MONO)
         used = Cue.MONO if mono_active and not trust.overriding else Cue.STEREO
@@ -234,18 +250,29 @@ class ObstacleDistanceNode(PerceptionNode):
         }
 
     def _watch(self) -> None:
-        """Depth has stopped: nothing is known, and nothing unknown is free."""
+        """Depth has stopped, and so have sweeps: nothing is known, and nothing unknown is free."""
         if not self.active or self.health.silence <= self.settings.timeout:
             return
+        if time.perf_counter() - self._lidar_came <= self.config.lidar_scan.max_age:
+            return  # the next sweep's scan says more
         self._flush(math.inf)  # nothing more will come: what waits goes out before what is made up
         stamp, when = self._last
         if stamp:  # carry the source's clock on; the node's may be another one
             stamp += round((time.perf_counter() - when) * 1e9)
         else:
             stamp = self.get_clock().now().nanoseconds
-        camera = CameraModel(1, 1, 1.0, 1.0, 0.0, 0.0, self._frame)
+        self._publish(self._without_depth(stamp, self._frame, None), stamp)
+
+    def _without_depth(self, stamp: int, frame: str, lidar: ObstacleScan | None) -> ObstacleScan:
+        """What is known without any depth image: what the lidar knows.
+
+        Raises:
+            InputError: its scan has other sectors than ours.
+        """
+        camera = CameraModel(1, 1, 1.0, 1.0, 0.0, 0.0, frame)
         nothing = absent(Cue.NONE, camera, stamp * 1e-9, "silence")
-        self._publish(obstacle_scan(nothing, self.config.scan, self._frame), stamp)
+        scan = obstacle_scan(nothing, self.config.scan, frame)
+        return fuse_scans(scan, lidar, self.config.lidar_scan.max_age)
 
     def _publish(self, scan: ObstacleScan, stamp: int) -> None:
         self.output.obstacle_distance(stamp, scan, self.settings.mavros)

@@ -6,8 +6,9 @@ import time
 from collections import deque
 from typing import NamedTuple
 
+import numpy as np
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import LaserScan, PointCloud2
 from std_msgs.msg import Float32
 from visualization_msgs.msg import MarkerArray
 
@@ -39,6 +40,8 @@ class SceneFlowNode(PerceptionNode):
         "tracks",
         "accumulation",
         "collision",
+        "scan",
+        "lidar_scan",
     )
     own = ProcessingSettings
 
@@ -56,6 +59,7 @@ class SceneFlowNode(PerceptionNode):
         self.publish_on(PointCloud2, "moving_points", depth)
         self.publish_on(MarkerArray, "moving_objects", depth)
         self.publish_on(Float32, "time_to_collision", depth)
+        self.publish_on(LaserScan, "lidar/obstacle_distance", depth)
         if self.config.accumulation.sweeps:
             self.publish_on(PointCloud2, "points_accumulated", depth)
 
@@ -93,6 +97,9 @@ class SceneFlowNode(PerceptionNode):
         self.output.moving_objects(stamp_ns, message.header.frame_id, result.objects)
         collision = perception.time_to_collision(result)
         self.output.time_to_collision(stamp_ns, collision)
+        scan = result.lidar_scan
+        assert scan is not None, "the pipeline makes one of every sweep"
+        self.output.lidar_obstacle_distance(stamp_ns, scan)
         if perception.accumulated is not None:
             self.output.points_accumulated(stamp_ns, perception.accumulated.cloud())
         age = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9
@@ -105,6 +112,7 @@ class SceneFlowNode(PerceptionNode):
                 "moving_objects": len(result.objects),
                 "time_to_collision_s": f"{collision:.2f}",
                 "footprint": self._doubt or "set",
+                "known_sectors": int((~np.isnan(scan.ranges)).sum()),
                 "method": self.config.flow.method,
                 "iterations": flow.iterations,
                 "converged": flow.converged,

@@ -19,6 +19,7 @@ RESULTS = (
     "moving_points",
     "moving_objects",
     "time_to_collision",
+    "lidar/obstacle_distance",
     "points_accumulated",
     *(f"stereo/{part}" for part in ("depth", "confidence", "status", "camera_info", "disparity")),
     *(f"mono/{part}" for part in ("depth", "status", "camera_info")),
