@@ -27,7 +27,7 @@ from ssl_perception.flow.scoop.correspondence import (
 )
 from ssl_perception.flow.scoop.set_conv import neighbour_graph
 from ssl_perception.flow.scoop.sinkhorn import transport
-from ssl_perception.flow.scoop.static_suppression import suppress_static
+from ssl_perception.flow.scoop.static_suppression import StaticSuppression
 from ssl_perception.flow.scoop.training import (
     Pairs,
     Training,
@@ -163,7 +163,7 @@ def test_static_points_are_suppressed() -> None:
     points = cloud(0)
     wobble = np.random.default_rng(2).normal(0, 0.03, points.shape).astype(np.float32)
     wobble[-512:] = MOVE
-    kept = suppress_static(points, cloud(1, moved=True), wobble, 0.03)
+    kept = StaticSuppression(points, cloud(1, moved=True), 0.03)(wobble)
     assert (kept[-512:] != 0).any(axis=1).mean() > 0.8
     assert (kept[:-512] != 0).any(axis=1).mean() < 0.02
 
