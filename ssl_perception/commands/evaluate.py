@@ -27,7 +27,7 @@ evaluate = typer.Typer(no_args_is_help=True, help="Score methods on a dataset wi
 def evaluate_flow(
     path: Annotated[Path, typer.Argument(help="Folder or file of the dataset.")],
     dataset: Annotated[
-        str, typer.Option(help="argoverse2, kitti-scene-flow, kitti-raw, pair or sim.")
+        str, typer.Option(help="argoverse2, kitti-scene-flow(-t), kitti-raw, pair or sim.")
     ],
     method: Annotated[
         list[str] | None, typer.Option(help="Solver, or solver:preset; give several times.")

@@ -45,7 +45,11 @@ from ssl_perception.warm_up import time_to_warm
 
 ZERO = "zero"  # overall error and accuracy flatter predicting no motion: show it beside
 EGO = "ego_motion"  # the clouds' rigid registration and nothing else
-AS_PUBLISHED = ("nsfp", "fast_nsf")  # run with the ego motion in the flow, as in their papers
+AS_PUBLISHED = (
+    "nsfp",
+    "fast_nsf",
+    "scoop",
+)  # run with the ego motion in the flow, as in their papers
 BUCKETED = ("bucketed_dynamic_error", "bucketed_static_epe")
 HEADINGS = {
     "epe_three_way": "3-way m",
