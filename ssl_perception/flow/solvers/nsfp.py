@@ -42,9 +42,9 @@ def solve(
 
     def backward() -> float:
         moved = pair.source + forward(pair.source)
+        returned = moved - networks[1](moved) if settings.backward else None
         loss = chamfer(moved, pair.target, target_index, TRUNCATION)
-        if settings.backward:
-            returned = moved - networks[1](moved)
+        if returned is not None:
             loss = loss + chamfer(returned, pair.source, source_index, TRUNCATION)
         loss.backward()
         return loss.item()

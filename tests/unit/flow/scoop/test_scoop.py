@@ -16,6 +16,7 @@ from ssl_perception.config import RefinementConfig, ScoopConfig
 from ssl_perception.datasets import FlowSample
 from ssl_perception.errors import InputError
 from ssl_perception.flow import estimate_flow
+from ssl_perception.flow.scoop import correspondence
 from ssl_perception.flow.scoop import onnx_graph as feature_graph
 from ssl_perception.flow.scoop.correspondence import (
     MIN_EPSILON,
@@ -165,8 +166,11 @@ def test_published_presets_are_as_published() -> None:
 
 
 @pytest.mark.parametrize(("support", "prior"), [(10.0, 0.0), (4.0, 0.06)])
-def test_blocks_of_points_are_the_dense_correspondence(support: float, prior: float) -> None:
+def test_blocks_of_points_are_the_dense_correspondence(
+    support: float, prior: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where a point has no target within reach."""
+    monkeypatch.setattr(correspondence, "DENSE_AT_ONCE", 100_000)
     points, target = cloud(0) * 3, cloud(1, moved=True) * 3
     points[7] += 500.0
     model = shipped_model()
@@ -175,6 +179,11 @@ def test_blocks_of_points_are_the_dense_correspondence(support: float, prior: fl
         own, theirs = (model.features(c, neighbour_graph(c.numpy())) for c in (here, there))
         pairs = all_pairs(here, there, support)
         dense = correspond(model, here, there, own, theirs, pairs, prior)
+    sizes = [
+        len(rows) * len(columns)
+        for rows, columns in correspondence._blocks(points, target, support)
+    ]
+    assert max(sizes) <= 100_000 and len(sizes) > 10
     blocks = correspond_in_blocks(model, here, there, own, theirs, support, prior)
     torch.testing.assert_close(blocks.flow, dense.flow, rtol=0, atol=1e-3)
     torch.testing.assert_close(blocks.confidence, dense.confidence, rtol=0, atol=1e-4)
