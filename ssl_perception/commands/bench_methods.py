@@ -94,9 +94,9 @@ def measure_methods(
     data = (sample.name, len(sample.source), len(sample.target))
     kept = KeptRows(resume, fingerprint("methods", *data), "bench flow", _parse)
     zero = score(sample, _zero(sample))
-    nothing = {"seed": [], "iterations": [], "processor_seconds": []}
-    figures = {key: [zero[key]] for key in FIGURES}
-    rows: list[dict[str, Any]] = [{"method": "zero", "settings": "", **nothing, **figures}]
+    rows: list[dict[str, Any]] = [{"method": "zero", "settings": ""}]
+    rows[0] |= {"seed": [], "iterations": [], "processor_seconds": []}
+    rows[0] |= {key: [zero[key]] for key in FIGURES}
     for entry in ENTRIES:
         if (entry.prior and not priors) or (entry.ego_motion and sample.target_from_source is None):
             continue
@@ -143,13 +143,13 @@ def _measure(sample: FlowSample, entry: Entry, flow: FlowConfig, seed: int) -> d
     source, target = sample.source, sample.target
     if entry.ego_motion:
         assert sample.target_from_source is not None
-        source = source.transformed(np.linalg.inv(sample.target_from_source))
+        source = source.transformed(np.linalg.inv(sample.target_from_source).astype(np.float64))
     if entry.xyz:
         source, target = (replace(cloud, time=None) for cloud in (source, target))
-    few = [cloud.select(slice(0, 2000)) for cloud in (source, target)]
-    estimate_flow(
-        *few, entry.method, time_to_warm(entry.method), seed, flow
-    )  # imports aren't what is measured
+    few = np.arange(min(2000, len(source), len(target)))
+    one, other = source.select(few), target.select(few)
+    # imports and compilers aren't what is measured
+    estimate_flow(one, other, entry.method, time_to_warm(entry.method), seed, flow)
     answer, spent = None, []
     for _ in range(1 if entry.prior else OURS_REPEATS):
         start = time.process_time()
@@ -168,7 +168,10 @@ def _measure(sample: FlowSample, entry: Entry, flow: FlowConfig, seed: int) -> d
 def _zero(sample: FlowSample) -> SceneFlow:
     count = len(sample.source)
     return SceneFlow(
-        np.zeros((count, 3), np.float32), np.zeros(count, bool), np.ones(count), sample.interval
+        np.zeros((count, 3), np.float32),
+        np.zeros(count, np.bool_),
+        np.ones(count, np.float32),
+        sample.interval,
     )
 
 

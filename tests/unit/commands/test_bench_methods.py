@@ -64,7 +64,8 @@ class Solver:
         if seconds is None:
             self.calls.append((method, seed))
         count = len(source)
-        return SceneFlow(flow, np.ones(count, bool), np.ones(count), 0.1, iterations=40 + seed)
+        sure = np.ones(count, np.float32)
+        return SceneFlow(flow, sure > 0, sure, 0.1, iterations=40 + seed)
 
 
 @pytest.fixture
