@@ -144,6 +144,13 @@ class SceneFlow:
         confidence = _array(self.confidence, np.float32, (len(flow),), "confidence")
         object.__setattr__(self, "confidence", confidence)
 
+    @classmethod
+    def unknown(cls, points: int, interval: float, seconds: float) -> SceneFlow:
+        """Time ran out before anything was known: no motion, confidence 0."""
+        still = np.zeros((points, 3), np.float32)
+        certain = np.zeros(points, np.float32)
+        return cls(still, certain > 0, certain, interval, seconds, converged=False)
+
     @property
     def velocity(self) -> FloatArray:
         """(N, 3) float32, m/s over ground; NaN where nothing is known (confidence 0)."""

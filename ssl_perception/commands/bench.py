@@ -10,11 +10,14 @@ import typer
 from ssl_perception.commands.options import (
     ConfigFile,
     JsonFile,
+    Resume,
+    Seeds,
     Settings,
     input_files,
     load_config,
     out,
 )
+from ssl_perception.commands.seeds import parse_seeds
 from ssl_perception.io.output_paths import check_inputs, check_outputs
 
 bench = typer.Typer(no_args_is_help=True, help="How long things take on this machine.")
@@ -29,7 +32,7 @@ def bench_flow(
     pair: Annotated[Path | None, typer.Option(help="Labelled pair, as `evaluate flow`.")] = None,
     sweeps: Annotated[int, typer.Option(min=10, help="Sweeps per recording.")] = 100,
     priors: Annotated[
-        bool, typer.Option("--priors", help="The published priors as well: minutes.")
+        bool, typer.Option("--priors", help="The priors and SCOOP as well: an hour.")
     ] = False,
     markdown: Annotated[
         Path | None, typer.Option(help="Page to write, whole: BENCHMARK.md.")
@@ -37,18 +40,21 @@ def bench_flow(
     note: Annotated[
         list[str] | None, typer.Option(help="Sentence for the page; several times.")
     ] = None,
+    seeds: Seeds = "0..2",
+    resume: Resume = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Scene flow: stages on raw sweeps, scaling, deadlines, and the priors beside it."""
+    """Scene flow: stages on raw sweeps, scaling, deadlines, and all methods at their best."""
     check_inputs(*(log or []), pair)
     from ssl_perception.commands.bench_flow import run_bench_flow
 
     config = load_config(config_file, settings)
-    outputs = {"--markdown": markdown, "--json": json_file}
+    outputs = {"--markdown": markdown, "--json": json_file, "--resume": resume}
     check_outputs([*(log or []), pair, *input_files(config_file, config)], outputs)
-    run_bench_flow(config, log or [], pair, sweeps, priors, json_file, markdown, out, note or [])
+    given = (log or [], pair, sweeps, priors, json_file, markdown, out, note or [])
+    run_bench_flow(config, *given, resume, parse_seeds(seeds))
 
 
 @bench.command("depth")

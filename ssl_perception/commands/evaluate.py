@@ -28,7 +28,9 @@ def evaluate_flow(
     path: Annotated[Path, typer.Argument(help="Folder or file of the dataset.")],
     dataset: Annotated[
         str,
-        typer.Option(help="argoverse2, kitti-scene-flow, kitti-tracking, kitti-raw, pair or sim."),
+        typer.Option(
+            help="argoverse2, kitti-scene-flow(-t), kitti-tracking, kitti-raw, pair or sim."
+        ),
     ],
     method: Annotated[
         list[str] | None, typer.Option(help="Solver, or solver:preset; give several times.")

@@ -45,7 +45,11 @@ from ssl_perception.warm_up import time_to_warm
 
 ZERO = "zero"  # overall error and accuracy flatter predicting no motion: show it beside
 EGO = "ego_motion"  # the clouds' rigid registration and nothing else
-AS_PUBLISHED = ("nsfp", "fast_nsf")  # run with the ego motion in the flow, as in their papers
+AS_PUBLISHED = (
+    "nsfp",
+    "fast_nsf",
+    "scoop",
+)  # run with the ego motion in the flow, as in their papers
 BUCKETED = ("bucketed_dynamic_error", "bucketed_static_epe")
 HEADINGS = {
     "epe_three_way": "3-way m",
@@ -58,6 +62,7 @@ HEADINGS = {
     "outliers": "Out",
     "dynamic_iou": "IoU",
     "bucketed_dynamic_error": "DN",
+    "iterations_median": "steps",
     "seconds_median": "s",
 }
 LEGEND = (
@@ -65,7 +70,7 @@ LEGEND = (
     "static background (BS), the mean of the three (3-way), all points (EPE). AccS, AccR: share of "
     "points with an error below 0.05 m or 5 %, 0.1 m or 10 %. Out: share above 0.3 m or 10 %, near "
     "1 wherever most points are static. IoU: of the points called moving. DN: bucket-normalised "
-    "dynamic error (no motion: 1). s: median seconds a pair. zero: the baseline without motion."
+    "dynamic error (no motion: 1). steps, s: median a pair. zero: the baseline without motion."
 )
 
 
@@ -137,6 +142,7 @@ def run_evaluate_flow(
                 forget_peak()
                 answer, seconds = _answer(sample, name, config, seed)
                 costs = {"seconds": seconds, "peak_mb": peak_megabytes()}
+                costs["iterations"] = answer.iterations
                 # buckets are by speed over ground
                 buckets = Buckets.of(sample, answer) if sample.ego_compensated else Buckets()
                 done.add(k, name, Result(score(sample, answer) | costs, buckets))
@@ -224,6 +230,7 @@ def summary(results: Iterable[dict[str, float]]) -> dict[str, float | None]:
     means["epe_three_way"] = three_way({key: means[key] for key in PARTS})
     means["points"] = float(sum(row["points"] for row in rows))
     seconds = [row["seconds"] for row in rows]
+    means["iterations_median"] = float(np.median([row["iterations"] for row in rows]))
     means["seconds_median"] = float(np.median(seconds))
     means["seconds_p95"] = float(np.percentile(seconds, 95))
     means["peak_mb"] = max(row["peak_mb"] for row in rows)
@@ -278,13 +285,15 @@ def _providers(method: str, config: Config) -> list[str] | None:
 def _row(name: str, figures: dict[str, float | None]) -> list[str]:
     def text(key: str) -> str:
         value = figures[key]
-        return "–" if value is None else f"{value:.3f}"
+        if value is None:
+            return "–"
+        return f"{value:.0f}" if key == "iterations_median" else f"{value:.3f}"
 
     return [name, *(text(key) for key in HEADINGS)]
 
 
 def _write_csv(path: Path, methods: dict[str, dict[str, Any]]) -> None:
-    keys = [*FIGURES, *BUCKETED, "seconds_median", "seconds_p95", "peak_mb"]
+    keys = [*FIGURES, *BUCKETED, "iterations_median", "seconds_median", "seconds_p95", "peak_mb"]
     classes = list(methods[ZERO]["bucketed"])
     by_class = [(name, key) for name in classes for key in ("dynamic_error", "static_epe")]
     stream = io.StringIO(newline="")

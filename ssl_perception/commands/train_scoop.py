@@ -22,6 +22,7 @@ from ssl_perception.flow.scoop.training import (
 )
 from ssl_perception.io.write import write_output
 from ssl_perception.runtime.console import progress_bar
+from ssl_perception.runtime.interrupts import Interrupts
 
 STREETS = 100_000  # seeds of training streets begin here, far from those that are scored
 HELD_OUT_STREETS = 200_000
@@ -42,6 +43,8 @@ def run_train_scoop(
     out: Console,
 ) -> dict[str, Any]:
     """Train until ``steps``, or until the held-out loss gets no better; resumes in ``folder``.
+
+    Interrupted or terminated it ends after the step in hand, which the checkpoint then has.
 
     Args:
         folder: gets ``scoop.safetensors`` (the best so far), ``checkpoint.safetensors``,
@@ -64,11 +67,19 @@ def run_train_scoop(
     writer = _tensorboard(folder)
     started = time.perf_counter()
     recent: list[list[float]] = []
-    with progress_bar(out) as bar, (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+    with (
+        Interrupts() as interrupts,
+        progress_bar(out) as bar,
+        (folder / "log.jsonl").open("a", encoding="utf-8") as log,
+    ):
         task = bar.add_task("training", total=steps, completed=training.step)
         for loss in training.run(pairs, steps):
             bar.advance(task)
             recent.append([float(part) for part in loss])
+            if interrupts.received:
+                training.save(checkpoint)
+                out.print(f"{checkpoint}: stopped after step {training.step}")
+                interrupts.leave()
             if training.step % EVALUATE_STEPS and training.step != steps:
                 continue
             value = training.evaluate(crops)

@@ -81,20 +81,27 @@ class TrackingConfig(Section):
 
 
 class NsfpConfig(Section):
-    """NSFP (NeurIPS 2021); defaults as in the authors' code, on all points."""
+    """NSFP (NeurIPS 2021); defaults: the authors' command for all points of Argoverse."""
 
-    # as published: the authors' run scripts differ in patience alone (KITTI, Argoverse)
-    PRESETS: ClassVar[dict[str, dict[str, float | int]]] = {
-        "kitti": {"patience": 70, "points": 0},
-        "kitti-8192": {"patience": 70, "points": 8192},
-        "argoverse": {"patience": 30, "points": 0},
-        "argoverse-8192": {"patience": 30, "points": 8192},
-        "argoverse-2048": {"patience": 30, "points": 2048},
+    _ALL: ClassVar[dict[str, dict[str, float | int | bool]]] = {
+        "kitti": {"learning_rate": 1e-3, "patience": 100, "backward": False},
+        "argoverse": {"learning_rate": 3e-3, "patience": 100, "backward": True},
+    }
+    PRESETS: ClassVar[dict[str, dict[str, float | int | bool]]] = {
+        # as published: the authors' four commands
+        "kitti": {**_ALL["kitti"], "points": 0},
+        "argoverse": {**_ALL["argoverse"], "points": 0},
+        "kitti-2048": {"learning_rate": 8e-3, "patience": 70, "backward": True, "points": 2048},
+        "argoverse-2048": {"learning_rate": 8e-3, "patience": 30, "backward": True, "points": 2048},
+        # ours: their settings for all points on 8192; they publish none for so many
+        "kitti-8192": {**_ALL["kitti"], "points": 8192},
+        "argoverse-8192": {**_ALL["argoverse"], "points": 8192},
     }
 
     hidden: int = Field(128, ge=4, le=1024, description="units per hidden layer")
     layers: int = Field(8, ge=1, le=32, description="hidden layers")
-    learning_rate: float = Field(8e-3, gt=0, le=1.0, description="Adam step")
+    learning_rate: float = Field(3e-3, gt=0, le=1.0, description="Adam step")
+    backward: bool = Field(True, description="a second network maps the moved points back")
     iterations: int = Field(5000, ge=1, le=100_000, description="at most so many steps")
     patience: int = Field(100, ge=1, le=10_000, description="steps without gain before stopping")
     min_delta: float = Field(1e-4, ge=0, le=1.0, description="least loss change that is gain, m²")
@@ -107,8 +114,8 @@ class NsfpConfig(Section):
 class FastNsfConfig(Section):
     """FastNSF (ICCV 2023); defaults: the authors' full-cloud setting with a patient stop."""
 
-    # README: the authors' two commands. They stop after some twenty steps on ego-compensated
-    # clouds, where statics dominate the loss; "patient" is OpenSceneFlow's stop.
+    # "readme": the authors' two commands. They stop after some twenty steps on ego-compensated
+    # clouds, where statics dominate the loss. "patient" isn't theirs: OpenSceneFlow's stop.
     PRESETS: ClassVar[dict[str, dict[str, float | int]]] = {
         "readme": {"learning_rate": 8e-3, "patience": 10, "min_delta": 1e-3, "points": 0},
         "readme-8192": {"learning_rate": 1e-2, "patience": 5, "min_delta": 1e-3, "points": 8192},
@@ -184,7 +191,7 @@ class RefinementConfig(Section):
     steps: int = Field(150, ge=0, le=100_000, description="Adam steps (0: correspondence alone)")
     learning_rate: float = Field(0.2, gt=0, le=10.0, description="Adam step, m")
     smoothness: float = Field(2.0, ge=0.0, le=1e3, description="weight of the smoothness term")
-    neighbours: int = Field(32, ge=1, le=256, description="neighbours in the smoothness graph")
+    neighbours: int = Field(32, ge=1, le=256, description="others in a point's smoothness term")
     reach: float = Field(
         2.0, ge=0.0, le=100.0, description="m; neighbours farther off don't count (0: all count)"
     )
@@ -192,6 +199,10 @@ class RefinementConfig(Section):
         1.0, ge=0.0, le=100.0, description="m; a point farther off has no gradient (0: all have)"
     )
     two_sided: bool = Field(True, description="target points attract, too")
+    last: bool = Field(
+        False,
+        description="the flow after the last step counts, as published, not that of least loss",
+    )
     static_suppression: float = Field(
         0.03,
         ge=0.0,
@@ -202,9 +213,12 @@ class RefinementConfig(Section):
 
     @classmethod
     def published(
-        cls, steps: int, learning_rate: float, two_sided: bool = False, neighbours: int = 32
+        cls, steps: int, learning_rate: float, two_sided: bool = False, neighbours: int = 31
     ) -> RefinementConfig:
-        """As in the authors' code: untruncated, over all neighbours, without static suppression."""
+        """As in the authors' code: untruncated, over all neighbours, without static suppression.
+
+        They ask for 32 neighbours of a 32-graph whose first is the point itself: 31.
+        """
         return cls(
             steps=steps,
             learning_rate=learning_rate,
@@ -213,6 +227,7 @@ class RefinementConfig(Section):
             smoothness=1.0,
             reach=0.0,
             truncation=0.0,
+            last=True,
             static_suppression=0.0,
         )
 
@@ -220,25 +235,33 @@ class RefinementConfig(Section):
 class ScoopConfig(Section):
     """SCOOP (CVPR 2023): learned correspondence, then refinement at run time.
 
-    The defaults are for ego-compensated streets, where most points are static.
+    The defaults are ours, for ego-compensated streets, where most points are static. The network
+    isn't the authors' either, and their weights don't load: docs/scoop.md.
     """
 
-    # as published: KITTI_t and KITTI_s, FT3D_s, and all points ("+")
+    _PUBLISHED: ClassVar[dict[str, Any]] = {"support": 10.0, "prior": 0.0, "candidates": 0}
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        # as published: the authors' commands for KITTI_o and KITTI_t, KITTI_s, FT3D_s, and for all
+        # points ("+")
         "kitti": {
-            "support": 10.0,
-            "prior": 0.0,
+            **_PUBLISHED,
+            "points": 2048,
             "refinement": RefinementConfig.published(1000, 0.05),
         },
-        "ft3d": {
-            "support": 10.0,
-            "prior": 0.0,
-            "refinement": RefinementConfig.published(1000, 0.1, True, 16),
+        "kitti_s": {
+            **_PUBLISHED,
+            "points": 8192,
+            "refinement": RefinementConfig.published(1000, 0.05, two_sided=True),
         },
-        "all": {"support": 10.0, "prior": 0.0, "refinement": RefinementConfig.published(150, 0.2)},
+        "ft3d_s": {
+            **_PUBLISHED,
+            "points": 8192,
+            "refinement": RefinementConfig.published(1000, 0.1, two_sided=True, neighbours=16),
+        },
+        "all": {**_PUBLISHED, "points": 0, "refinement": RefinementConfig.published(150, 0.2)},
+        # ours: their command for all points on 8192 of them, then our own settings
         "all-8192": {
-            "support": 10.0,
-            "prior": 0.0,
+            **_PUBLISHED,
             "points": 8192,
             "refinement": RefinementConfig.published(150, 0.2),
         },
@@ -257,7 +280,11 @@ class ScoopConfig(Section):
         0.06, ge=0.0, le=10.0, description="1/m²; cost of a pair's squared length (published: 0)"
     )
     candidates: int = Field(
-        128, ge=8, le=8192, description="nearest targets considered above dense_points"
+        128,
+        ge=0,
+        le=8192,
+        description="nearest targets considered above dense_points (0: all in the support, as "
+        "published)",
     )
     dense_points: int = Field(
         2048, ge=0, le=8192, description="clouds so large consider all targets in the support"

@@ -30,6 +30,7 @@ FLOW = {
     "pair": ("ssl_perception.datasets.pair", "Pairs"),
     "argoverse2": ("ssl_perception.datasets.argoverse2", "Argoverse2"),
     "kitti-scene-flow": ("ssl_perception.datasets.kitti_scene_flow", "KittiSceneFlow"),
+    "kitti-scene-flow-t": ("ssl_perception.datasets.kitti_scene_flow", "KittiSceneFlowTest"),
     "kitti-raw": ("ssl_perception.datasets.kitti_raw", "KittiRaw"),
     "sim": ("ssl_perception.datasets.sim", "SimulatedFlow"),
 }

@@ -6,9 +6,11 @@
 | HPLFlowNet ``KITTI_processed_occ_final`` | ``NNNNNN/pc1.npy``, ``pc2.npy`` | x left, y up |
 | KITTI 2015 | ``disp_occ_0``, ``disp_occ_1``, ``flow_occ``, ``calib_cam_to_cam`` | pixels |
 
-All come out with x forward, y left, z up, cut at 35 m ahead as in the papers. The flow includes
-ego motion and the clouds are not compensated: so do the published numbers. Ground is out: removed
-by FlowNet3D's authors, or as HPLFlowNet does, below 1.4 m under the camera in both frames.
+All come out with x forward, y left, z up, cut at 35 m ahead as in the papers: each cloud by itself
+in the first form, whose clouds don't correspond; in the others a row goes if either end is that
+far. The flow includes ego motion and the clouds are not compensated: so do the published numbers.
+Ground is out: removed by FlowNet3D's authors, or as HPLFlowNet does, below 1.4 m under the camera
+in both frames.
 
 In the last two forms the target holds the very points that the source's moved to. They are
 shuffled here, but a method that looks for exact partners finds them: prefer the first form.
@@ -41,6 +43,14 @@ GROUND_BELOW = -1.4  # metres; HPLFlowNet, NeurIPS code, is_ground
 FURTHEST = 35.0  # metres ahead; HPLFlowNet's DEPTH_THRESHOLD
 PERIOD = 0.1  # seconds; KITTI records at 10 Hz
 
+# The 50 files of FlowNet3D's 150 on which self-supervised methods are scored (KITTI_t), of Mittal
+# et al. (CVPR 2020); the other 100 (KITTI_v) may be trained on.
+TEST_SPLIT = (
+    1, 5, 7, 8, 10, 12, 15, 17, 20, 21, 24, 25, 29, 30, 31, 32, 34, 35, 36, 39, 40, 44, 45, 47, 48,
+    49, 50, 51, 53, 55, 56, 58, 59, 60, 70, 71, 72, 74, 76, 77, 78, 79, 81, 82, 88, 91, 93, 94, 95,
+    98,
+)  # fmt: skip
+
 Clouds = tuple[FloatArray, FloatArray, FloatArray]
 
 
@@ -67,16 +77,16 @@ class KittiSceneFlow(FlowDataset):
 
     def _read(self, k: int) -> FlowSample:
         place = self._places[k]
+        furthest = self._furthest or np.inf
         if place.is_dir():
-            source, target, flow = _matched(*_hplflownet(place))
+            source, target, flow = _matched(*_hplflownet(place), furthest)
         elif place.suffix == ".npz":
             source, target, flow = _flownet3d(place)
-        else:
-            source, target, flow = _matched(*_kitti_2015(place))
-        if self._furthest:
-            near = source[:, 0] < self._furthest
+            near = source[:, 0] < furthest
             source, flow = source[near], flow[near]
-            target = target[target[:, 0] < self._furthest]
+            target = target[target[:, 0] < furthest]
+        else:
+            source, target, flow = _matched(*_kitti_2015(place), furthest)
         known = np.ones(len(source), np.bool_)
         frame = "camera_flu"
         return FlowSample(
@@ -87,6 +97,27 @@ class KittiSceneFlow(FlowDataset):
             known,
             ego_compensated=False,
         )
+
+
+class KittiSceneFlowTest(KittiSceneFlow):
+    """KITTI_t: of FlowNet3D's files those of ``TEST_SPLIT``."""
+
+    name = "kitti-scene-flow-t"
+
+    def __init__(self, path: Path, furthest: float = FURTHEST) -> None:
+        super().__init__(path, furthest)
+        by_number = {
+            int(place.stem): place
+            for place in self._places
+            if place.suffix == ".npz" and place.stem.isdecimal()
+        }
+        missing = [f"{number:06d}.npz" for number in TEST_SPLIT if number not in by_number]
+        if missing:
+            raise InputError(
+                f"{path}: KITTI_t is 50 of FlowNet3D's files; lacks {len(missing)}: "
+                + ", ".join(missing[:3] + ["..."] * (len(missing) > 3))
+            )
+        self._places = [by_number[number] for number in TEST_SPLIT]
 
 
 def _flownet3d(file: Path) -> Clouds:
@@ -148,10 +179,12 @@ def optical_flow_png(path: Path) -> tuple[FloatArray, NDArray[np.bool_]]:
     return flow, picture[..., 0] != 0
 
 
-def _matched(first: FloatArray, second: FloatArray) -> Clouds:
-    """Ground out; flow between corresponding rows; the target's rows shuffled."""
+def _matched(first: FloatArray, second: FloatArray, furthest: float) -> Clouds:
+    """Ground out, and rows with an end too far ahead; flow between corresponding rows; the
+    target's rows shuffled."""
     ground = (first[:, 2] < GROUND_BELOW) & (second[:, 2] < GROUND_BELOW)
-    source, moved = first[~ground], second[~ground]
+    kept = ~ground & (first[:, 0] < furthest) & (second[:, 0] < furthest)
+    source, moved = first[kept], second[kept]
     order = np.random.default_rng(0).permutation(len(moved))
     return source, moved[order], moved - source
 

@@ -119,6 +119,7 @@ def sample_from_arrays(
         None if category is None else category != 0,
         category,
         CATEGORIES if argoverse else (),
+        target_from_source=motion,
     )
 
 

@@ -45,6 +45,8 @@ class FlowSample:
         category_names: what the numbers mean; empty: not known.
         ego_compensated: both clouds are in the target's frame.
         ground_free: the ground has been taken out of both clouds.
+        target_from_source: (4, 4), the ego motion that the source was moved by; None: by none, or
+            not known.
     """
 
     name: str
@@ -58,6 +60,7 @@ class FlowSample:
     category_names: tuple[str, ...] = ()
     ego_compensated: bool = True
     ground_free: bool = True
+    target_from_source: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.source)

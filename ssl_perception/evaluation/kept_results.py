@@ -17,7 +17,8 @@ from ssl_perception.evaluation.bucketed import Buckets
 from ssl_perception.evaluation.flow_metrics import FIGURES
 
 MAX_BYTES = 1 << 30
-COSTS = ("seconds", "peak_mb")  # of the answer; MiB of the whole process while it was found
+# of the answer; MiB of the whole process while it was found; steps of its optimisation
+COSTS = ("seconds", "peak_mb", "iterations")
 
 Value = TypeVar("Value")
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from copy import copy
+
+
+class DeadlinePassed(Exception):
+    """Time is up in the midst of work that has no part of an answer yet."""
 
 
 class Deadline:
@@ -26,3 +31,21 @@ class Deadline:
     @property
     def passed(self) -> bool:
         return time.perf_counter() >= self.end
+
+    def check(self) -> None:
+        """For long work, between its parts.
+
+        Raises:
+            DeadlinePassed: time is up.
+        """
+        if self.passed:
+            raise DeadlinePassed
+
+    def earlier(self, seconds: float) -> Deadline:
+        """The same, so many seconds before: what comes after needs them."""
+        other = copy(self)
+        other.end -= seconds
+        return other
+
+
+NEVER = Deadline(None)  # for work that may take as long as it takes

@@ -43,7 +43,8 @@ def test_the_page_and_the_figures(
     assert found["deadline"][-1]["epe_three_way"] < 0.025
     assert found["deadline"][-1]["converged"] == 1.0
     text = page.read_text()
-    assert "| rigid_cluster |" in text
+    assert [row["settings"] for row in found["methods"]] == ["", "with point times", "xyz only"]
+    assert "| rigid_cluster | with point times |" in text
     assert f"    {found['command']}\n" in text and "\n- Nothing else ran.\n" in text
     assert found["machine"]["processor"] in text
 
@@ -58,7 +59,8 @@ def test_the_page_has_the_whole_command_that_made_it(
     config = override(Config(), ["flow.max_gap=0.4", "flow.method=neural_prior"])
     given = ([Path("a log"), Path("b")], Path("pair"), 50, True, Path("f.json"), Path("B.md"))
     notes = ["Nothing else ran.", "50 % of the fans on."]
-    words = shlex.split(bench_flow._command(config, *given, notes))
+    kept, seeds = Path("kept.jsonl"), [3, 5, 8]
+    words = shlex.split(bench_flow._command(config, *given, notes, kept, seeds))
     assert words[:3] == ["ssl-perception", "bench", "flow"]
     seen: list[object] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -66,7 +68,7 @@ def test_the_page_has_the_whole_command_that_made_it(
         cli.app(words[1:], standalone_mode=False)
     logs, pair, sweeps, priors, figures, page = given
     assert seen[:7] == [config, logs, pair, sweeps, priors, figures, page]
-    assert seen[8] == notes
+    assert seen[8:] == [notes, kept, seeds]
 
 
 def test_a_log_without_sweeps_is_refused(data: Path) -> None:

@@ -26,6 +26,7 @@ KEYS = {
     "angle_error",
     "dynamic_iou",
     "points",
+    "iterations_median",
     "seconds_median",
     "seconds_p95",
     "peak_mb",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
@@ -40,6 +42,23 @@ class CentredPair:
         self.source = _sample(self._all_source, count, seed)
         self.target = _sample(all_target, count, seed + 1)
 
+    @property
+    def interval(self) -> float:
+        """Seconds from source to target."""
+        return self._target_cloud.stamp - self._source_cloud.stamp
+
+    def for_descent(self, network: CoordinateNetwork, deadline: Deadline) -> Deadline:
+        """When a descent must end so that ``scene_flow``, tried out here, can keep the deadline."""
+        if math.isinf(deadline.end):
+            return deadline
+        before = deadline.elapsed
+        self._answer(network)
+        return deadline.earlier(deadline.elapsed - before)
+
+    def unknown(self, deadline: Deadline) -> SceneFlow:
+        """For when time ran out before the first step."""
+        return SceneFlow.unknown(len(self._order), self.interval, deadline.elapsed)
+
     def scene_flow(
         self, network: CoordinateNetwork, descent: Descent, deadline: Deadline
     ) -> SceneFlow:
@@ -48,23 +67,28 @@ class CentredPair:
         Confidence falls from 1, where the moved point lies on a target point, to 0 at
         ``MATCH_RADIUS``: farther than that nothing of the target was seen.
         """
-        flow: FloatArray = np.empty_like(self._source_cloud.points)
-        with torch.no_grad():
-            flow[self._order] = network(self._all_source).cpu().numpy()
-        interval = self._target_cloud.stamp - self._source_cloud.stamp
-        tree = cKDTree(self._target_cloud.points, balanced_tree=False, compact_nodes=False)
-        moved = self._source_cloud.points + flow
-        distance, _ = tree.query(moved, distance_upper_bound=MATCH_RADIUS)
-        confidence = 1.0 - np.minimum(distance, MATCH_RADIUS) / MATCH_RADIUS
+        flow, confidence = self._answer(network)
+        interval = self.interval
         return SceneFlow(
             flow=flow,
             moving=np.linalg.norm(flow, axis=1) >= MOVING_SPEED * (abs(interval) or SWEEP),
-            confidence=confidence.astype(np.float32),
+            confidence=confidence,
             interval=interval,
             seconds=deadline.elapsed,
             iterations=descent.iterations,
             converged=descent.converged,
         )
+
+    def _answer(self, network: CoordinateNetwork) -> tuple[FloatArray, FloatArray]:
+        """Flow (N, 3) and confidence (N,)."""
+        flow: FloatArray = np.empty_like(self._source_cloud.points)
+        with torch.no_grad():
+            flow[self._order] = network(self._all_source).cpu().numpy()
+        tree = cKDTree(self._target_cloud.points, balanced_tree=False, compact_nodes=False)
+        moved = self._source_cloud.points + flow
+        distance, _ = tree.query(moved, distance_upper_bound=MATCH_RADIUS)
+        confidence = 1.0 - np.minimum(distance, MATCH_RADIUS) / MATCH_RADIUS
+        return flow, confidence.astype(np.float32)
 
 
 def _sample(points: Tensor, count: int, seed: int) -> Tensor:

@@ -15,10 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_perception.errors import InputError
+from ssl_perception.runtime.deadline import NEVER, Deadline
 from ssl_perception.runtime.numba_kernel import kernel
 
 MAX_CELLS = 400_000_000  # of a distance field: 1.6 GB
 PAIRS_AT_ONCE = 1 << 26  # distances held at a time in the exhaustive search: 256 MB
+COLUMNS_AT_ONCE = 4096  # of a distance transform between two looks at the deadline: milliseconds
+PLANES_AT_ONCE = 32
 
 
 class NeighbourIndex:
@@ -95,12 +98,16 @@ class DistanceField:
         low, high: (3,) corners of the box that must be covered, metres; one cell more is added on
             each side.
         cell: edge of a cell, metres.
+        deadline: looked at all along.
 
     Raises:
         InputError: the box would need more than ``MAX_CELLS`` cells.
+        DeadlinePassed: time is up; a part of a field is of no use.
     """
 
-    def __init__(self, points: Tensor, low: Tensor, high: Tensor, cell: float) -> None:
+    def __init__(
+        self, points: Tensor, low: Tensor, high: Tensor, cell: float, deadline: Deadline = NEVER
+    ) -> None:
         corner = torch.floor(low.double() / cell - 1.0)
         shape = torch.ceil(high.double() / cell + 1.0) - corner + 2.0
         count = float(shape.prod())
@@ -110,6 +117,7 @@ class DistanceField:
                 f"the clouds span {size} m: {count / 1e6:.0f} million cells of {cell} m, more "
                 f"than {MAX_CELLS // 1_000_000} million; crop them or take larger cells"
             )
+        deadline.check()
         self.cell = cell
         self.corner = (corner * cell).to(points.dtype)
         self.shape: tuple[int, int, int] = tuple(int(s) for s in shape.tolist())  # type: ignore[assignment]
@@ -117,10 +125,13 @@ class DistanceField:
         squared = torch.full(self.shape, math.inf, dtype=torch.float32, device=points.device)
         squared[occupied[:, 0], occupied[:, 1], occupied[:, 2]] = 0.0
         if points.device.type == "cpu":
-            squared_distance_transform(squared.numpy())
+            squared_distance_transform(squared.numpy(), deadline)
         else:
-            squared_distance_transform_on_gpu(squared)
-        self.values = squared.sqrt_().mul_(cell).to(points.dtype)
+            squared_distance_transform_on_gpu(squared, deadline)
+        for planes in squared.split(PLANES_AT_ONCE):
+            deadline.check()
+            planes.sqrt_().mul_(cell)
+        self.values = squared.to(points.dtype)
         last = torch.tensor(self.shape, dtype=points.dtype, device=points.device) - 1.0
         self._last, self._scale = last, 2.0 / last
 
@@ -134,7 +145,7 @@ class DistanceField:
         ).view(-1)
 
 
-def squared_distance_transform(squared: NDArray[np.float32]) -> None:
+def squared_distance_transform(squared: NDArray[np.float32], deadline: Deadline = NEVER) -> None:
     """Exact squared Euclidean distance transform in cells, in place, on the CPU.
 
     Felzenszwalb and Huttenlocher (2012): the lower envelope of parabolas along one axis after the
@@ -143,12 +154,20 @@ def squared_distance_transform(squared: NDArray[np.float32]) -> None:
     Args:
         squared: (X, Y, Z), C order; 0 where occupied, infinite elsewhere. Becomes the squared
             distance to the nearest occupied cell.
+        deadline: looked at between parts.
+
+    Raises:
+        DeadlinePassed: time is up; the array is then half done.
     """
     x, y, z = squared.shape
-    _along_last_axis(squared.reshape(x * y, z))
-    for k in range(x):
-        _along_first_axis(squared[k])
-    _along_first_axis(squared.reshape(x, y * z))
+    for plane in squared:
+        deadline.check()
+        _along_last_axis(plane)
+        _along_first_axis(plane, 0, z)
+    whole = squared.reshape(x, y * z)
+    for first in range(0, y * z, COLUMNS_AT_ONCE):
+        deadline.check()
+        _along_first_axis(whole, first, min(first + COLUMNS_AT_ONCE, y * z))
 
 
 @kernel
@@ -169,16 +188,16 @@ def _along_last_axis(lines: NDArray[np.float32]) -> None:
 
 
 @kernel
-def _along_first_axis(plane: NDArray[np.float32]) -> None:
-    """``plane[i, c] = min_j plane[j, c] + (i - j)^2`` for every column, 16 columns at a time."""
-    length, columns = plane.shape
+def _along_first_axis(plane: NDArray[np.float32], begin: int, end: int) -> None:
+    """``plane[i, c] = min_j plane[j, c] + (i - j)^2``, begin <= c < end, 16 columns at a time."""
+    length = len(plane)
     width = 16  # floats in a cache line
     tile = np.empty((width, length), np.float32)
     centre = np.empty(length, np.int64)  # of the parabolas in the envelope
     height = np.empty(length, np.float32)
     start = np.empty(length + 1, np.float32)  # where each takes over
-    for first in range(0, columns, width):
-        here = min(width, columns - first)
+    for first in range(begin, end, width):
+        here = min(width, end - first)
         for i in range(length):
             for c in range(here):
                 tile[c, i] = plane[i, first + c]
@@ -217,13 +236,20 @@ def _along_first_axis(plane: NDArray[np.float32]) -> None:
                 plane[i, first + c] = tile[c, i]
 
 
-def squared_distance_transform_on_gpu(squared: Tensor) -> None:
-    """The same in PyTorch, for any device: shifted minima along each axis, until none can gain."""
+def squared_distance_transform_on_gpu(squared: Tensor, deadline: Deadline = NEVER) -> None:
+    """The same in PyTorch, for any device: shifted minima along each axis, until none can gain.
+
+    A line without an occupied cell stays infinite on its own axis: it says nothing about when the
+    others are done.
+    """
     for axis in range(3):
         source = squared.clone()
+        reached = torch.isfinite(source).any(dim=axis, keepdim=True)
         for step in range(1, squared.shape[axis]):
-            if step % 16 == 0 and step * step >= float(squared.max()):
-                break
+            if step % 16 == 0:
+                deadline.check()
+                if step * step >= float(torch.where(reached, squared, 0.0).max()):
+                    break
             length = squared.shape[axis] - step
             for here, there in ((0, step), (step, 0)):
                 into = squared.narrow(axis, here, length)

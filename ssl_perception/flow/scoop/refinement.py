@@ -20,13 +20,13 @@ from torch import Tensor
 from ssl_perception.config import RefinementConfig
 from ssl_perception.flow.neural.distance_transform import NeighbourIndex
 from ssl_perception.flow.scoop.set_conv import neighbour_graph
-from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.runtime.deadline import NEVER, Deadline, DeadlinePassed
 
 
 @dataclass(frozen=True, eq=False)
 class Refined:
     """Attributes:
-    flow: (N, 3), metres, of the least loss seen.
+    flow: (N, 3), metres, of the least loss seen, or after the last step (``options.last``).
     iterations: steps taken.
     converged: False where time ran out.
     """
@@ -46,9 +46,11 @@ class Smoothness:
             move differently.
     """
 
-    def __init__(self, points: Tensor, neighbours: int, reach: float = 0.0) -> None:
-        edges = neighbour_graph(points.cpu().numpy(), neighbours + 1)[:, 1:].to(points.device)
-        self.edges = edges
+    def __init__(
+        self, points: Tensor, neighbours: int, reach: float = 0.0, deadline: Deadline = NEVER
+    ) -> None:
+        graph = neighbour_graph(points.cpu().numpy(), neighbours + 1, deadline)
+        self.edges = edges = graph[:, 1:].to(points.device)
         length = (points[edges] - points[:, None]).norm(dim=2)
         self.weight = (length <= reach if reach > 0.0 else torch.ones_like(length)).to(points.dtype)
         self.weight = self.weight / self.weight.sum(dim=1, keepdim=True).clamp_min(1.0)
@@ -98,10 +100,14 @@ def refine(
         deadline: looked at after each step.
     """
     index = NeighbourIndex(target)
-    smoothness = Smoothness(source, options.neighbours, options.reach)
+    try:
+        smoothness = Smoothness(source, options.neighbours, options.reach, deadline)
+    except DeadlinePassed:
+        return Refined(flow, 0, False)
     residual = torch.zeros_like(flow, requires_grad=True)
     optimizer = torch.optim.Adam([residual], lr=options.learning_rate)
-    least, best, converged = math.inf, flow, True
+    # on the device: reading the loss of each step would make a GPU wait for it
+    least, best, converged = torch.full((), math.inf, device=flow.device), flow, True
     done = 0
     while done < options.steps:
         done += 1
@@ -113,12 +119,21 @@ def refine(
             back = NeighbourIndex(moved).nearest(target)
             loss = loss + (moved[back] - target).square().sum(dim=1).mean()
         loss = loss + options.smoothness * smoothness(refined)
-        value = float(loss.detach())
-        if value < least:
-            least, best = value, refined.detach()
-        if deadline.passed:
+        if not options.last:
+            better = loss.detach() < least
+            least = torch.where(better, loss.detach(), least)
+            best = torch.where(better, refined.detach(), best)
+        if _passed(deadline, loss):
             converged = False
             break
         loss.backward()
         optimizer.step()
-    return Refined(best, done, converged)
+    return Refined((flow + residual).detach() if options.last else best, done, converged)
+
+
+def _passed(deadline: Deadline, loss: Tensor) -> bool:
+    """Whether time is up; a GPU is waited for only where there is a deadline to keep."""
+    if math.isinf(deadline.end):
+        return False
+    loss.item()
+    return deadline.passed

@@ -48,7 +48,6 @@ def transport(
     power = gamma / (gamma + epsilon)
     rows = len(cost)
     log_row = -torch.log(torch.tensor(float(rows), dtype=cost.dtype, device=cost.device))
-    log_column = -torch.log(torch.tensor(float(columns), dtype=cost.dtype, device=cost.device))
     log_a = log_row.expand(rows)
     log_plan = log_kernel
     for step in range(iterations):
@@ -56,9 +55,16 @@ def transport(
             leaving = torch.logsumexp(log_plan, dim=1)
             log_a = power * torch.where(leaving > NOTHING / 2, log_row - leaving, 0.0)
         arriving = _column_sum(log_kernel + log_a[:, None], candidates, columns)
-        log_b = power * torch.where(arriving > NOTHING / 2, log_column - arriving, 0.0)
+        log_b = target_scale(arriving, power)
         log_plan = log_kernel + (log_b[None, :] if candidates is None else log_b[candidates])
     return log_plan
+
+
+def target_scale(arriving: Tensor, power: Tensor) -> Tensor:
+    """(M,) log of b from the log of what arrives at each target; 0 where nothing can."""
+    count = torch.tensor(float(len(arriving)), dtype=arriving.dtype, device=arriving.device)
+    log_column = -torch.log(count)
+    return power * torch.where(arriving > NOTHING / 2, log_column - arriving, 0.0)
 
 
 def _column_sum(log_value: Tensor, candidates: Tensor | None, columns: int) -> Tensor:

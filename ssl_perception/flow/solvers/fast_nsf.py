@@ -13,7 +13,7 @@ from ssl_perception.config import FlowConfig
 from ssl_perception.flow.neural.centred_pair import CentredPair
 from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork, choose_device, descend
 from ssl_perception.flow.neural.distance_transform import DistanceField
-from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.runtime.deadline import Deadline, DeadlinePassed
 from ssl_perception.types import PointCloud, SceneFlow
 
 
@@ -25,13 +25,18 @@ def solve(
     device = choose_device(settings.device)
     pair = CentredPair(source, target, settings.points, device, seed)
     points = torch.cat([pair.source, pair.target])
-    field = DistanceField(pair.target, points.amin(dim=0), points.amax(dim=0), settings.cell)
+    low, high = points.amin(dim=0), points.amax(dim=0)
     network = CoordinateNetwork(settings.hidden, settings.layers, seed, "xavier").to(device)
+    limit = pair.for_descent(network, deadline)
+    try:
+        field = DistanceField(pair.target, low, high, settings.cell, limit)
+    except DeadlinePassed:
+        return pair.unknown(deadline)
 
     def backward() -> float:
         loss = field.lookup(pair.source + network(pair.source)).mean()
         loss.backward()
         return loss.item()
 
-    descent = descend(nn.ModuleList([network]), backward, settings, 0.0, deadline)
+    descent = descend(nn.ModuleList([network]), backward, settings, 0.0, limit)
     return pair.scene_flow(network, descent, deadline)

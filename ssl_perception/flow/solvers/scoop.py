@@ -4,11 +4,13 @@
 
 The correspondence network was trained without labels (``ssl-perception train scoop``); the
 refinement is a free correction per point, descended at run time. Above ``dense_points`` the
-transport is over the nearest candidates only, so that memory grows with N and not with N x M.
+transport is over the nearest candidates only or, as published, over all targets in the support, a
+block of points at a time: memory grows with N and not with N x M.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,16 +22,18 @@ from scipy.spatial import cKDTree
 from ssl_perception.config import FlowConfig, ScoopConfig
 from ssl_perception.flow.neural.coordinate_network import by_direction, choose_device
 from ssl_perception.flow.scoop.correspondence import (
+    Correspondence,
     CorrespondenceModel,
     all_pairs,
     correspond,
+    correspond_in_blocks,
     nearest_pairs,
 )
 from ssl_perception.flow.scoop.refinement import Refined, refine
 from ssl_perception.flow.scoop.set_conv import neighbour_graph
-from ssl_perception.flow.scoop.static_suppression import suppress_static
+from ssl_perception.flow.scoop.static_suppression import StaticSuppression
 from ssl_perception.flow.scoop.weights import load_into
-from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.runtime.deadline import Deadline, DeadlinePassed
 from ssl_perception.runtime.determinism import deterministic
 from ssl_perception.runtime.shipped import shipped
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
@@ -50,7 +54,7 @@ def solve(
     """See ``flow.Solver``."""
     settings = options.scoop
     device = choose_device(settings.device)
-    model = _model(settings.weights).to(device)
+    model = _model(settings.weights, str(device))
     centre = np.median(source.points, axis=0).astype(np.float32)
     all_source, all_target = source.points - centre, target.points - centre
     # sorted: permuting points changes nothing
@@ -59,17 +63,34 @@ def solve(
     sampled_source = all_source[chosen]
     sampled_target = all_target[target_order[_sample(len(target_order), settings.points, seed + 1)]]
 
-    with deterministic():
-        refined, confidence = solve_points(
-            model, sampled_source, sampled_target, settings, deadline, device
-        )
-    flow = refined.flow.cpu().numpy()
-    if settings.refinement.static_suppression > 0.0:
-        flow = suppress_static(
-            sampled_source, sampled_target, flow, settings.refinement.static_suppression
-        )
-    whole, certainty = _spread(all_source, sampled_source, chosen, flow, confidence)
     interval = target.stamp - source.stamp
+    x, y = (torch.from_numpy(cloud).to(device) for cloud in (sampled_source, sampled_target))
+    gain = settings.refinement.static_suppression
+    suppress: StaticSuppression | None = None
+    with deterministic():
+        try:
+            if gain > 0.0:
+                suppress = StaticSuppression(sampled_source, sampled_target, gain, deadline)
+            found = find_correspondence(model, x, y, settings, deadline)
+        except DeadlinePassed:
+            return SceneFlow.unknown(len(all_source), interval, deadline.elapsed)
+    certain = found.confidence.cpu().numpy()
+
+    def answer(flow: torch.Tensor) -> tuple[FloatArray, FloatArray]:
+        kept = flow.cpu().numpy()
+        kept = kept if suppress is None else suppress(kept)
+        return _spread(all_source, sampled_source, chosen, kept, certain)
+
+    refined = Refined(found.flow, 0, not deadline.passed)
+    if settings.refinement.steps > 0 and refined.converged:
+        limit = deadline
+        if math.isfinite(deadline.end):  # what the end takes is tried out and kept back
+            before = deadline.elapsed
+            answer(found.flow)
+            limit = deadline.earlier(deadline.elapsed - before)
+        with deterministic():
+            refined = refine(x, y, found.flow, found.confidence, settings.refinement, limit)
+    whole, certainty = answer(refined.flow)
     return SceneFlow(
         flow=whole,
         moving=np.linalg.norm(whole, axis=1) >= MOVING_SPEED * (abs(interval) or SWEEP),
@@ -81,28 +102,31 @@ def solve(
     )
 
 
-def solve_points(
+@torch.no_grad()
+def find_correspondence(
     model: CorrespondenceModel,
-    source: FloatArray,
-    target: FloatArray,
+    source: torch.Tensor,
+    target: torch.Tensor,
     options: ScoopConfig,
     deadline: Deadline,
-    device: torch.device,
-) -> tuple[Refined, FloatArray]:
-    """Flow (N, 3) of ``source`` to ``target`` (M, 3), and the correspondence's confidence (N,)."""
-    x, y = torch.from_numpy(source).to(device), torch.from_numpy(target).to(device)
-    with torch.no_grad():
-        features_x, features_y = (_features(model, cloud, options) for cloud in (x, y))
-        if max(len(source), len(target)) <= options.dense_points:
-            pairs = all_pairs(x, y, options.support)
-        else:
-            pairs = nearest_pairs(source, target, options.support, options.candidates).to(device)
-        found = correspond(model, x, y, features_x, features_y, pairs, options.prior)
-    if options.refinement.steps == 0 or deadline.passed:
-        refined = Refined(found.flow, 0, not deadline.passed)
+) -> Correspondence:
+    """Of ``source`` (N, 3) in ``target`` (M, 3), metres, on the model's device.
+
+    Raises:
+        DeadlinePassed: time is up.
+    """
+    clouds = (source, target)
+    own, theirs = (_features(model, cloud, options, deadline) for cloud in clouds)
+    if max(len(source), len(target)) <= options.dense_points:
+        pairs = all_pairs(source, target, options.support)
+    elif options.candidates == 0:
+        reach = (options.support, options.prior, deadline)
+        return correspond_in_blocks(model, source, target, own, theirs, *reach)
     else:
-        refined = refine(x, y, found.flow, found.confidence, options.refinement, deadline)
-    return refined, found.confidence.cpu().numpy()
+        source_points, target_points = (cloud.cpu().numpy() for cloud in clouds)
+        limits = (options.support, options.candidates, deadline)
+        pairs = nearest_pairs(source_points, target_points, *limits).to(source.device)
+    return correspond(model, source, target, own, theirs, pairs, options.prior, deadline)
 
 
 def providers(options: ScoopConfig) -> list[str]:
@@ -115,13 +139,13 @@ def providers(options: ScoopConfig) -> list[str]:
 
 
 def _features(
-    model: CorrespondenceModel, cloud: torch.Tensor, options: ScoopConfig
+    model: CorrespondenceModel, cloud: torch.Tensor, options: ScoopConfig, deadline: Deadline
 ) -> torch.Tensor:
-    """(N, 128) of a cloud (N, 3), on its device."""
+    """(N, 128) of a cloud (N, 3), on its device. ONNX Runtime isn't interrupted by a deadline."""
     points = cloud.cpu().numpy()
-    edges = neighbour_graph(points)
+    edges = neighbour_graph(points, deadline=deadline)
     if options.runtime == "torch":
-        features: torch.Tensor = model.features(cloud, edges.to(cloud.device))
+        features: torch.Tensor = model.features(cloud, edges.to(cloud.device), deadline)
         return features
     from ssl_perception.flow.scoop.onnx_graph import run  # ONNX need not be there for PyTorch
 
@@ -138,15 +162,16 @@ def _made(weights: str, provider: Provider, fall_back: bool, threads: int) -> In
     from ssl_perception.flow.scoop.onnx_graph import build
     from ssl_perception.runtime.onnx_session import open_session
 
-    graph = build(_model(weights).features)
+    graph = build(_model(weights, "cpu").features)
     return open_session(graph, provider, threads, fall_back, "flow.scoop.provider")
 
 
 @lru_cache(maxsize=4)
-def _model(weights: str) -> CorrespondenceModel:
+def _model(weights: str, device: str) -> CorrespondenceModel:
+    """One for each device: another thread may be computing with it on the other."""
     model = CorrespondenceModel()
     load_into(model, Path(weights) if weights else shipped("scoop.safetensors"))
-    return model.eval().requires_grad_(False)
+    return model.to(device).eval().requires_grad_(False)
 
 
 def _sample(count: int, wanted: int, seed: int) -> slice | np.ndarray:

@@ -319,8 +319,8 @@ def test_flownet3d_files(tmp_path: Path) -> None:
 
 def test_hplflownet_folders(tmp_path: Path) -> None:
     # camera axes there: x left, y up, z forward
-    pc1 = np.array([[1, 0, 10], [2, -2, 12], [3, 1, 40], [4, -1, 5]], np.float32)
-    pc2 = pc1 + np.array([0.1, 0.0, 0.5], np.float32)
+    pc1 = np.array([[1, 0, 10], [2, -2, 12], [3, 1, 40], [4, -1, 5], [0, 0, 34.8]], np.float32)
+    pc2 = pc1 + np.array([0.1, 0.0, 0.5], np.float32)  # the last one ends beyond 35 m: out of both
     (tmp_path / "000007").mkdir()
     np.save(tmp_path / "000007" / "pc1.npy", pc1)
     np.save(tmp_path / "000007" / "pc2.npy", pc2)
@@ -330,6 +330,17 @@ def test_hplflownet_folders(tmp_path: Path) -> None:
     assert sample.flow is not None
     np.testing.assert_allclose(sample.flow, [[0.5, 0.1, 0.0]] * 2, atol=1e-6)
     assert sorted(sample.target.points[:, 0].tolist()) == [5.5, 10.5]
+
+
+def test_the_test_split_of_kitti_is_fifty_of_flownet3ds_files(tmp_path: Path) -> None:
+    for number in range(150):
+        np.savez(tmp_path / f"{number:06d}.npz", pos1=points(4), pos2=points(4), gt=points(4))
+    dataset = open_flow("kitti-scene-flow-t", tmp_path)
+    names = [dataset[k].name for k in (0, 49)]
+    assert (len(dataset), names) == (50, ["000001", "000098"])
+    (tmp_path / "000072.npz").unlink()
+    with pytest.raises(InputError, match=r"lacks 1: 000072\.npz"):
+        open_flow("kitti-scene-flow-t", tmp_path)
 
 
 def write_kitti_2015(root: Path) -> CameraModel:

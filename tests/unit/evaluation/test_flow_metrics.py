@@ -70,13 +70,15 @@ def test_without_classes_all_is_foreground() -> None:
 
 def test_pairs_count_the_same_and_undefined_ones_not_at_all() -> None:
     first = {**flow_metrics.score(sample(), answer()), "seconds": 1.0, "peak_mb": 700.0}
-    costs = {"seconds": 3.0, "peak_mb": 900.0}
+    first["iterations"] = 40
+    costs = {"seconds": 3.0, "peak_mb": 900.0, "iterations": 60}
     second = {**first, "epe": 1.0, "epe_dynamic_foreground": math.nan, **costs}
     both = summary([first, second])
     assert both["epe"] == pytest.approx((first["epe"] + 1.0) / 2)
     assert both["epe_dynamic_foreground"] == pytest.approx(0.08)
     assert both["points"] == 6
     assert both["seconds_median"] == 2.0
+    assert both["iterations_median"] == 50
     assert both["peak_mb"] == 900.0
     nothing = summary([{**first, "dynamic_iou": math.nan}])
     assert nothing["dynamic_iou"] is None

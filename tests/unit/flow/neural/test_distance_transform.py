@@ -40,6 +40,25 @@ def test_distance_transforms_are_exact() -> None:
     np.testing.assert_array_equal(elsewhere.numpy(), brute_force(occupied))
 
 
+def test_the_transform_on_a_gpu_ends_when_nothing_can_gain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of nine lines along x eight are empty, and stay infinite until the other axes' turn."""
+    occupied = np.zeros((200, 3, 3), np.bool_)
+    occupied[::4, 1, 1] = True
+    field = torch.from_numpy(np.where(occupied, 0.0, np.inf).astype(np.float32))
+    minimum, shifts = torch.minimum, []
+
+    def counted(*arguments: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        shifts.append(1)
+        return minimum(*arguments, out=out)
+
+    monkeypatch.setattr(torch, "minimum", counted)
+    squared_distance_transform_on_gpu(field)
+    np.testing.assert_array_equal(field.numpy(), brute_force(occupied))
+    assert len(shifts) == 2 * (15 + 2 + 2)
+
+
 def test_nearest_neighbours_are_exact() -> None:
     points, queries = cloud(200), cloud(50, seed=1)
     expected = torch.cdist(queries, points).argmin(dim=1)

@@ -16,6 +16,7 @@ from ssl_perception.config import RefinementConfig, ScoopConfig
 from ssl_perception.datasets import FlowSample
 from ssl_perception.errors import InputError
 from ssl_perception.flow import estimate_flow
+from ssl_perception.flow.scoop import correspondence
 from ssl_perception.flow.scoop import onnx_graph as feature_graph
 from ssl_perception.flow.scoop.correspondence import (
     MIN_EPSILON,
@@ -23,11 +24,13 @@ from ssl_perception.flow.scoop.correspondence import (
     CorrespondenceModel,
     all_pairs,
     correspond,
+    correspond_in_blocks,
     nearest_pairs,
 )
+from ssl_perception.flow.scoop.refinement import Refined, refine
 from ssl_perception.flow.scoop.set_conv import neighbour_graph
 from ssl_perception.flow.scoop.sinkhorn import transport
-from ssl_perception.flow.scoop.static_suppression import suppress_static
+from ssl_perception.flow.scoop.static_suppression import StaticSuppression
 from ssl_perception.flow.scoop.training import (
     Pairs,
     Training,
@@ -36,6 +39,7 @@ from ssl_perception.flow.scoop.training import (
 )
 from ssl_perception.flow.scoop.weights import load_into
 from ssl_perception.flow.solvers import scoop
+from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.runtime.onnx_session import open_session
 from ssl_perception.runtime.shipped import shipped
 from ssl_perception.types import PointCloud
@@ -147,23 +151,99 @@ def test_refinement_improves_on_the_correspondence() -> None:
 
 def test_published_presets_are_as_published() -> None:
     kitti = ScoopConfig().model_copy(update=ScoopConfig.PRESETS["kitti"])
-    assert (kitti.support, kitti.refinement.steps, kitti.refinement.learning_rate) == (
-        10,
-        1000,
-        0.05,
-    )
-    assert (kitti.refinement.smoothness, kitti.refinement.neighbours) == (1.0, 32)
-    assert not kitti.refinement.truncation
-    assert not kitti.prior
+    refinement = kitti.refinement
+    assert (kitti.support, refinement.steps, refinement.learning_rate) == (10, 1000, 0.05)
+    assert (kitti.refinement.smoothness, kitti.refinement.neighbours) == (1.0, 31)
+    assert kitti.refinement.last and not kitti.refinement.truncation
+    assert not kitti.prior and not kitti.candidates
     whole = ScoopConfig.PRESETS["all"]["refinement"]
     assert (whole.steps, whole.learning_rate) == (150, 0.2)
+    points = {name: ScoopConfig.PRESETS[name]["points"] for name in ("kitti", "kitti_s", "ft3d_s")}
+    assert points == {"kitti": 2048, "kitti_s": 8192, "ft3d_s": 8192}
+    two_sided = {name: ScoopConfig.PRESETS[name]["refinement"].two_sided for name in points}
+    assert two_sided == {"kitti": False, "kitti_s": True, "ft3d_s": True}
+    assert ScoopConfig.PRESETS["ft3d_s"]["refinement"].neighbours == 16
+
+
+@pytest.mark.parametrize(("support", "prior"), [(10.0, 0.0), (4.0, 0.06)])
+def test_blocks_of_points_are_the_dense_correspondence(
+    support: float, prior: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a point has no target within reach."""
+    monkeypatch.setattr(correspondence, "DENSE_AT_ONCE", 100_000)
+    points, target = cloud(0) * 3, cloud(1, moved=True) * 3
+    points[7] += 500.0
+    model = shipped_model()
+    here, there = torch.from_numpy(points), torch.from_numpy(target)
+    with torch.no_grad():
+        own, theirs = (model.features(c, neighbour_graph(c.numpy())) for c in (here, there))
+        pairs = all_pairs(here, there, support)
+        dense = correspond(model, here, there, own, theirs, pairs, prior)
+    sizes = [
+        len(rows) * len(columns)
+        for rows, columns in correspondence._blocks(points, target, support)
+    ]
+    assert max(sizes) <= 100_000 and len(sizes) > 10
+    blocks = correspond_in_blocks(model, here, there, own, theirs, support, prior)
+    torch.testing.assert_close(blocks.flow, dense.flow, rtol=0, atol=1e-3)
+    torch.testing.assert_close(blocks.confidence, dense.confidence, rtol=0, atol=1e-4)
+    assert not blocks.flow[7].any() and not blocks.confidence[7]
+
+
+def test_above_two_thousand_points_published_presets_still_see_all_targets() -> None:
+    """A target 6 m off is beyond the nearest 128 of 3000; with all in the support it can be met."""
+    points, target = (PointCloud(cloud(k, bool(k), 3000), stamp=0.1 * k) for k in (0, 1))
+    lengths = {}
+    for candidates in (0, 128):
+        options = ScoopConfig(
+            support=10.0, prior=0.0, candidates=candidates, refinement=RefinementConfig(steps=0)
+        ).model_copy(update={"refinement": RefinementConfig(steps=0, static_suppression=0.0)})
+        flow = estimate_flow(points, target, "scoop", options=options)
+        lengths[candidates] = np.percentile(np.linalg.norm(flow.flow, axis=1), 95)
+    assert lengths[0] > 1.5 * lengths[128]
+
+
+def test_the_last_step_counts_as_published() -> None:
+    """Two runs of k and of k + 1 steps: the least loss can stay the same, the last step can't."""
+    here, there = torch.from_numpy(cloud(0, count=400)), torch.from_numpy(cloud(1, True, 400))
+    start, sure = torch.zeros_like(here), torch.ones(400)
+
+    def run(steps: int, last: bool) -> Refined:
+        published = RefinementConfig.published(steps, 0.2).model_copy(update={"last": last})
+        return refine(here, there, start, sure, published, Deadline())
+
+    assert not run(1, last=False).flow.any(), "the loss before the first step"
+    moved = run(1, last=True).flow.abs()
+    assert moved.max() == pytest.approx(0.2, rel=1e-3), "Adam's first step"
+
+
+def test_similarity_and_flow_are_float32_under_autocast() -> None:
+    points, target = cloud(0, count=300), cloud(1, moved=True, count=300)
+    model = shipped_model()
+    here, there = torch.from_numpy(points), torch.from_numpy(target)
+    own, theirs = (model.features(c, neighbour_graph(c.numpy())) for c in (here, there))
+    arguments = (model, here, there, own, theirs, all_pairs(here, there, 4.0), 0.06)
+    plain = correspond(*arguments)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = correspond(*arguments)
+        features = model.features(here, neighbour_graph(points))
+    assert cast.flow.dtype == features.dtype == torch.float32
+    torch.testing.assert_close(cast.flow, plain.flow, rtol=0, atol=0)
+
+
+def test_the_model_stays_on_its_device() -> None:
+    on_cpu = scoop._model("", "cpu")
+    elsewhere = scoop._model("", "meta")
+    assert scoop._model("", "cpu") is on_cpu
+    assert {p.device.type for p in on_cpu.parameters()} == {"cpu"}
+    assert {p.device.type for p in elsewhere.parameters()} == {"meta"}
 
 
 def test_static_points_are_suppressed() -> None:
     points = cloud(0)
     wobble = np.random.default_rng(2).normal(0, 0.03, points.shape).astype(np.float32)
     wobble[-512:] = MOVE
-    kept = suppress_static(points, cloud(1, moved=True), wobble, 0.03)
+    kept = StaticSuppression(points, cloud(1, moved=True), 0.03)(wobble)
     assert (kept[-512:] != 0).any(axis=1).mean() > 0.8
     assert (kept[:-512] != 0).any(axis=1).mean() < 0.02
 

@@ -19,7 +19,7 @@ from ssl_perception.types import PointCloud, SceneFlow
 RNG = np.random.default_rng(5)
 # Gradient solvers are given just the steps that these small scenes need.
 OPTIONS: dict[str, Any] = {
-    "nsfp": NsfpConfig(iterations=80),
+    "nsfp": NsfpConfig(iterations=80, learning_rate=8e-3),
     "fast_nsf": FastNsfConfig(iterations=120, cell=0.2),
 }
 # A coordinate network bends everything a little; only our solver promises that static is static.
@@ -184,8 +184,12 @@ def test_unknown_methods_and_times_are_refused() -> None:
 @pytest.mark.parametrize(
     ("method", "settings"),
     [
-        ("nsfp:kitti", {"patience": 70, "points": 0, "learning_rate": 0.008, "min_delta": 1e-4}),
-        ("nsfp:argoverse-8192", {"patience": 30, "points": 8192, "learning_rate": 0.008}),
+        ("nsfp:kitti", {"patience": 100, "points": 0, "learning_rate": 0.001, "backward": False}),
+        ("nsfp:argoverse", NsfpConfig().model_dump(exclude={"iterations"})),
+        ("nsfp:argoverse", {"patience": 100, "points": 0, "learning_rate": 0.003}),
+        ("nsfp:kitti-2048", {"patience": 70, "points": 2048, "learning_rate": 0.008}),
+        ("nsfp:argoverse-2048", {"patience": 30, "points": 2048, "learning_rate": 0.008}),
+        ("nsfp:argoverse-8192", {"patience": 100, "points": 8192, "learning_rate": 0.003}),
         ("fast_nsf:readme", {"patience": 10, "min_delta": 1e-3, "learning_rate": 0.008}),
         ("fast_nsf:readme-8192", {"patience": 5, "learning_rate": 0.01, "points": 8192}),
         ("fast_nsf:patient", FastNsfConfig().model_dump()),
