@@ -158,7 +158,8 @@ def test_only_relative_motion_counts_and_faster_is_sooner(
     wind = 3.0 * math.cos(heading), 3.0 * math.sin(heading), 0.0
     plain = contact((ahead, aside, 0.0), robot=(speed, 0.0, 0.0))
     blown = contact((ahead, aside, 0.0), wind, (speed + wind[0], wind[1], 0.0))
-    assert blown == pytest.approx(plain, abs=2e-3)
+    # at the horizon itself, rounding decides between contact and none
+    assert min(blown, ROBOT.horizon) == pytest.approx(min(plain, ROBOT.horizon), abs=2e-3)
     assert contact((ahead, aside, 0.0), robot=(speed + more, 0.0, 0.0)) <= plain + 1e-3
 
 
