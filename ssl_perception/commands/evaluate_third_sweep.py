@@ -21,14 +21,9 @@ from ssl_perception.config import Config
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.kept_results import KeptRows, fingerprint
 from ssl_perception.evaluation.report import Section, write_html
-from ssl_perception.evaluation.third_sweep import (
-    FIRST_JUDGED,
-    Verdict,
-    judge,
-    third_sweep_figures,
-)
+from ssl_perception.evaluation.third_sweep import ThirdSweepTest, Verdict, third_sweep_figures
 from ssl_perception.flow import find
-from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
+from ssl_perception.flow.online.online import OnlineFlow
 from ssl_perception.io.log import Log
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.write import write_json, write_output
@@ -148,27 +143,17 @@ def _judge_log(
     log: Log, config: Config, limit: int | None, bar: Progress, method: str
 ) -> tuple[list[Verdict], int]:
     """The verdicts on a log's detections, and how many sweeps they are of."""
-    online = OnlineFlow(config)
-    verdicts: list[Verdict] = []
-    before: SweepFlow | None = None
-    count = judged = 0
+    online, test = OnlineFlow(config), ThirdSweepTest()
     task = bar.add_task(f"{method}, {log.name}", total=len(log))
     for recorded in log:
         bar.advance(task)
         if not isinstance(recorded.value, PointCloud):
             continue
-        result = online.process(recorded.value)
-        motion = result.current_from_previous
-        if before is not None and motion is not None and count > FIRST_JUDGED:
-            interval = result.cloud.stamp - before.cloud.stamp
-            verdicts += judge(count - 1, before, result.cloud, motion, interval)
-            judged += 1
-            if judged == limit:
-                break
-        before = result
-        count += 1
+        test.add(online.process(recorded.value))
+        if test.judged == limit:
+            break
     bar.update(task, completed=len(log))
-    return verdicts, judged
+    return test.verdicts, test.judged
 
 
 def _parse(row: Any) -> tuple[str, tuple[list[Verdict], int]]:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ssl_perception import cli
 from ssl_perception.errors import InputError
-from ssl_perception.evaluation.third_sweep import judge
-from ssl_perception.flow.online.online import SweepFlow
-from ssl_perception.types import PointCloud, SceneFlow
 
 KEYS = {
     "epe",
@@ -143,20 +139,3 @@ def test_raw_sweeps_refuse_what_they_cannot_use(data: Path) -> None:
         evaluate(log, "--dataset", "kitti-raw", "--seed", "1")
     with pytest.raises(InputError, match="nsfp:moon"):
         evaluate(log, "--dataset", "kitti-raw", "--method", "nsfp:moon")
-
-
-def test_a_false_mover_is_not_confirmed() -> None:
-    """A post that stands, and the claim that it moves at 5 m/s."""
-    rng = np.random.default_rng(0)
-    post = rng.uniform((10, 0, 0), (10.2, 0.2, 2), (200, 3)).astype(np.float32)
-    box = rng.uniform((5, 5, 0), (7, 6, 1.5), (400, 3)).astype(np.float32)
-    speed = np.array([5.0, 0, 0], np.float32)
-    cloud = PointCloud(np.concatenate([post, box]), stamp=0.0)
-    moving = np.ones(600, bool)
-    flow = SceneFlow(np.tile(-0.1 * speed, (600, 1)), moving, np.ones(600, np.float32), -0.1)
-    ground = np.zeros(600, bool)
-    claimed = SweepFlow(cloud, flow, ground, np.eye(4), [], {})
-    following = PointCloud(np.concatenate([post, box + 0.1 * speed]), stamp=0.1)
-    verdicts = judge(7, claimed, following, np.eye(4), 0.1)
-    by_size = {v.points: v.confirmed for v in verdicts}
-    assert by_size == {200: False, 400: True}
