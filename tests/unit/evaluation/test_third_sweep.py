@@ -40,7 +40,8 @@ def verdicts(things: list[FloatArray], speeds: list[float], claim: float) -> dic
 
 def thing(at: tuple[float, float], size: tuple[float, float, float], points: int) -> FloatArray:
     rng = np.random.default_rng(points)
-    return (rng.uniform((0, 0, 0), size, (points, 3)) + (*at, 0.0)).astype(np.float32)
+    where = np.array([at[0], at[1], 0.0])
+    return (rng.uniform((0, 0, 0), size, (points, 3)) + where).astype(np.float32)
 
 
 def test_a_post_is_not_confirmed_a_box_is() -> None:
