@@ -48,8 +48,8 @@ NOTES = (
     "load. Ratios are of one process and vary less. `flow.deadline` bounds the time per sweep.",
 )
 LEGENDS = {
-    "online": "Wall time of `OnlineFlow.process`; / registration: in units of the median registration "
-    "of two sweeps (small_gicp) in the same run; MB: resident memory of the process.",
+    "online": "Wall time of `OnlineFlow.process`; / registration: in units of the median "
+    "registration of two sweeps (small_gicp) in the same run; MB: resident memory of the process.",
     "stages": "ms, p50 / p95 over the same sweeps; beams run beside ground on a second thread.",
     "solver": "`estimate_flow` on random subsets of one pair, ego-compensated and without ground.",
     "deadline": "`estimate_flow(seconds=...)`; 3-way m: mean of the end-point errors of foreground "
