@@ -1,8 +1,8 @@
 """Scene flow sweep after sweep: raw sweep in, motion of every point over ground out.
 
-    sweep ─► ego motion ─► deskew ─► ground ─► solver ─► validation ─► tracks
-                           (in parallel: beams)   ▲                       │
-                                                  └── predicted motions ──┘
+    sweep ─► ego motion ─► deskew ─► ground ─► solver ─► validation ─► slow movers ─► tracks
+                           (in parallel: beams)   ▲                                      │
+                                                  └────────── predicted motions ─────────┘
 
 Ego motion is registered on the sweeps as they come. Deskewing before, with the velocity of the
 sweep before, would close a loop that doesn't converge: a velocity too small by some amount deforms

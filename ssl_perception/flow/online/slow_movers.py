@@ -26,6 +26,7 @@ MAX_SECONDS = 0.6  # back to it: for longer, nobody walks straight on
 MAX_RANGE = 30.0  # m; farther, people are too few points
 MIN_SPEED = 0.4  # m/s; slower ones may be walls and poles bent by the robot's own motion
 MAX_SPEED = 2.4  # m/s; what is faster is found from sweep to sweep
+SEARCH_MARGIN = 0.6  # m/s, so that what is faster is seen to be
 MAX_EXTENT = 2.5  # m, of a cluster: people, bicycles
 MIN_POINTS = 12  # of a cluster
 MIN_HEIGHT = 0.3  # m, of a cluster
@@ -100,7 +101,7 @@ class SlowMovers:
         if not there.any():
             return None
         chosen = np.flatnonzero(here)
-        limited = options.model_copy(update={"max_speed": MAX_SPEED + 0.6})
+        limited = options.model_copy(update={"max_speed": MAX_SPEED + SEARCH_MARGIN, "threads": 1})
         solved = cluster_flow(
             source.select(here),
             before.select(there),
