@@ -25,7 +25,7 @@ class GroundConfig(Section):
     """Ground segmentation (Patchwork++)."""
 
     sensor_height: float = Field(
-        1.73, ge=0.0, le=10.0, description="lidar above the ground, m (0: estimate from the sweep)"
+        1.73, ge=0.0, le=10.0, description="lidar above the ground, m (0: as found in the sweeps)"
     )
     max_range: float = Field(80.0, gt=1.0, le=500.0, description="ignore points beyond, m")
     min_range: float = Field(1.0, ge=0.0, le=20.0, description="ignore points nearer, m")

@@ -102,7 +102,9 @@ def estimate_mounting(rays: FloatArray, level: Turn | None = None, seed: int = 0
         up = np.ascontiguousarray(axes[:, 0] * np.sign(axes[:, 0] @ up))
         height = float(-middle @ up)
     on, beyond, _, _ = _fit(some, up, height)
-    if spread[1] < (2.0 * THICKNESS) ** 2 or height < LEAST_HEIGHT:  # a line, or the own deck
+    line = spread[1] < (2.0 * THICKNESS) ** 2
+    steep = abs(up @ axis) < np.cos(MAX_TILT)  # the fit has turned to a wall
+    if line or steep or height < LEAST_HEIGHT:
         return UNKNOWN
     share = on / len(some)
     return Mounting(up, height, min(share / ENOUGH, 1.0) * on / (on + beyond))
