@@ -58,15 +58,15 @@ def score_mounting(lidar: Lidar, seed: int, seconds: float, config: Config) -> d
 
     Returns:
         ``false_points``: points of static things said to move, and ``sweeps`` they are of;
-        ``found`` of ``movers``: things faster than 0.5 m/s of which more than half the points are said
-        to move, counted in each sweep; ``height`` m and ``tilt_error`` degrees found in the end,
+        ``found`` of ``movers``: things faster than 0.5 m/s of which more than half the points are
+        said to move, counted in each sweep; ``height`` m and ``tilt_error`` degrees found in the end,
         None: no ground; ``doubt``.
     """
     online = OnlineFlow(config)
     false = found = movers = sweeps = 0
-    result, last = None, None
+    result = None
     for k, sweep in enumerate(street_sweeps(seed, seconds, lidar)):
-        result, last = online.process(sweep.cloud), sweep
+        result = online.process(sweep.cloud)
         if k < SETTLE:
             continue
         sweeps += 1
@@ -79,9 +79,9 @@ def score_mounting(lidar: Lidar, seed: int, seconds: float, config: Config) -> d
             if np.count_nonzero(of) >= LEAST_POINTS:
                 movers += 1
                 found += int(claimed[of].mean() > 0.5)
-    assert result is not None and last is not None
+    assert result is not None
     mounting = result.mounting
-    up = last.world_from_sensor[2, :3]
+    up = lidar.vehicle_from_lidar[2, :3]  # against the car, which follows the road's slope
     return {
         "false_points": false,
         "sweeps": sweeps,
@@ -90,7 +90,7 @@ def score_mounting(lidar: Lidar, seed: int, seconds: float, config: Config) -> d
         "height": None if mounting is None else mounting.height,
         "tilt_error": None
         if mounting is None
-        else float(np.degrees(np.arccos(min(mounting.up @ up, 1.0)))),
+        else float(np.degrees(np.arccos(np.clip(mounting.up @ up, -1.0, 1.0)))),
         "doubt": result.doubt,
     }
 

@@ -20,7 +20,7 @@ PERIOD = 0.1
 
 
 def street(height: float, stamp: float = 0.0) -> tuple[FloatArray, BoolArray]:
-    """Road, two walls, poles, a box that moves: (N, 3) seen from the sensor, level; (N,) the box."""
+    """Road, two walls, poles, a moving box: (N, 3) seen from the sensor, level; (N,) the box."""
     rng = np.random.default_rng(7)
     reach = rng.uniform(0.5, 30.0, 9000)
     angle = rng.uniform(-np.pi, np.pi, 9000)

@@ -22,7 +22,7 @@ MAST = RNG.uniform((2.2, -0.3, -0.9), (2.5, 0.3, 0.2), (400, 3)).astype(np.float
 
 def with_mast(cloud: PointCloud, sway: float) -> PointCloud:
     """The sweep, and in its first rows something that rides along ahead of the lidar and sways."""
-    points = np.concatenate([MAST + np.float32((0, sway, 0)), cloud.points])
+    points = np.concatenate([MAST + np.array([0.0, sway, 0.0], np.float32), cloud.points])
     assert cloud.time is not None
     time = np.concatenate([np.zeros(len(MAST), np.float32), cloud.time])
     return PointCloud(points, time, cloud.stamp, cloud.frame)
