@@ -44,7 +44,8 @@ MOUNTINGS: dict[str, Lidar] = {
     "pitch -20": _lidar(pitch=-20.0),
     "roll 10": _lidar(roll=10.0),
     "roll 20": _lidar(roll=20.0),
-    "upside down": _lidar(roll=180.0),
+    # upside down and level, the 64 beams look up: they meet the road beyond 50 m only
+    "upside down": _lidar(roll=180.0, pattern="beams128"),
     "upside down, pitch 15": _lidar(roll=180.0, pitch=15.0),
     "16 beams": _lidar(pattern="beams16"),
     "32 beams": _lidar(pattern="beams32"),
@@ -59,7 +60,7 @@ def score_mounting(lidar: Lidar, seed: int, seconds: float, config: Config) -> d
     Returns:
         ``false_points``: points of static things said to move, and ``sweeps`` they are of;
         ``found`` of ``movers``: things faster than 0.5 m/s of which more than half the points are
-        said to move, counted in each sweep; ``height`` m and ``tilt_error`` degrees found in the end,
+        said to move, counted in each sweep; ``height`` m, ``tilt_error`` degrees found in the end,
         None: no ground; ``doubt``.
     """
     online = OnlineFlow(config)
