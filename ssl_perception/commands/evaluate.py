@@ -136,6 +136,26 @@ def evaluate_streets(
     run_evaluate_streets(parse_seeds(seeds), kinds, methods, xyz, config, json_file, resume, out)
 
 
+@evaluate.command("mountings")
+def evaluate_mountings(
+    seeds: Seeds = "3",
+    mounting: Annotated[
+        list[str] | None, typer.Option(help="A row of the table; several times; all if none.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.6, help="Of each street.")] = 1.6,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Lidars low and high, tilted, upside down, of few beams and many, on simulated streets."""
+    from ssl_perception_sim.experiments.mountings import MOUNTINGS, run_evaluate_mountings
+
+    config = load_config(config_file, settings)
+    check_outputs(input_files(config_file, config), {"--json": json_file})
+    names = mounting or list(MOUNTINGS)
+    run_evaluate_mountings(parse_seeds(seeds), names, seconds, config, json_file, out)
+
+
 @evaluate.command("realism")
 def evaluate_realism(
     path: Annotated[Path, typer.Argument(help="Folder of the real recordings.")],

@@ -50,6 +50,7 @@ class Summary:
     skipped: list[str] = field(default_factory=list)
     latency: dict[str, dict[str, float]] = field(default_factory=dict)
     ego_motion: list[dict[str, Any]] = field(default_factory=list)
+    mounting_doubt: str = ""
     moving_points: int = 0
     valid_depth: list[float] = field(default_factory=list)
     report: RunReport = field(default_factory=RunReport)
@@ -59,6 +60,7 @@ class Summary:
         """Count one result."""
         if isinstance(result, SweepFlow):
             self.sweeps += 1
+            self.mounting_doubt = result.doubt
             self.moving_points += int(result.flow.moving.sum())
             if result.current_from_previous is not None:
                 pose = result.current_from_previous.tolist()
@@ -83,6 +85,7 @@ class Summary:
             "depth_messages": self.stereo_pairs,
             "scan_messages": self.stereo_pairs,
             "skipped": self.skipped,
+            "mounting_doubt": self.mounting_doubt,
             "latency_ms": self.latency,
             "moving_points_per_sweep": self.moving_points / self.sweeps if self.sweeps else None,
             "valid_depth_fraction": float(np.mean(self.valid_depth)) if self.valid_depth else None,
@@ -243,8 +246,9 @@ def run_replay(
     summary.latency = collected.latency()
     _print(summary, console)
     unknown = NO_FOOTPRINT if summary.sweeps and not config.collision.has_footprint else ""
-    if unknown:
-        console.print(unknown, soft_wrap=True)
+    for line in (unknown, summary.mounting_doubt):
+        if line:
+            console.print(line, soft_wrap=True)
     console.print(f"results  {output}")
     if learn and store is not None:
         console.print(f"student  {store}")
@@ -253,7 +257,8 @@ def run_replay(
     if report is not None:
         timeline = [] if summary.trust is None else summary.trust.sections()
         lead = f"{summary.sweeps} sweeps, {summary.stereo_pairs} stereo pairs."
-        lead += f" {unknown[0].upper()}{unknown[1:]}." if unknown else ""
+        for line in (unknown, summary.mounting_doubt):
+            lead += f" {line[0].upper()}{line[1:]}." if line else ""
         this_run = provenance(config, summary.skipped)
         sections = [*collected.sections(), *timeline, this_run]
         write_html(report, f"Replay of {log.name}", lead, sections)

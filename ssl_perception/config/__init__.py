@@ -30,6 +30,7 @@ from ssl_perception.config.flow import (
     RigidClusterConfig,
     ScoopConfig,
     TrackingConfig,
+    VehicleConfig,
 )
 from ssl_perception.config.loading import (
     MAX_YAML_BYTES,
@@ -85,6 +86,7 @@ __all__ = [
     "TopicsConfig",
     "TrackingConfig",
     "TrustConfig",
+    "VehicleConfig",
     "flat",
     "from_dict",
     "load",

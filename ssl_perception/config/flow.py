@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ssl_perception.config.section import Section
 
@@ -25,10 +25,41 @@ class GroundConfig(Section):
     """Ground segmentation (Patchwork++)."""
 
     sensor_height: float = Field(
-        1.73, ge=0.0, le=10.0, description="lidar above the ground, m (0: estimate from the sweep)"
+        1.73, ge=0.0, le=10.0, description="lidar above the ground, m (0: as found in the sweeps)"
     )
     max_range: float = Field(80.0, gt=1.0, le=500.0, description="ignore points beyond, m")
     min_range: float = Field(1.0, ge=0.0, le=20.0, description="ignore points nearer, m")
+
+
+class VehicleConfig(Section):
+    """The robot's own body in the lidar's axes; returns inside are its own. All 0: none are.
+
+    Reach from the lidar to each side. It may be any box that holds what the lidar sees of the robot
+    (``collision`` is the whole robot, which must not be touched).
+    """
+
+    front: float = Field(0.0, ge=0.0, le=50.0, description="m along +x")
+    rear: float = Field(0.0, ge=0.0, le=50.0, description="m along -x")
+    left: float = Field(0.0, ge=0.0, le=50.0, description="m along +y")
+    right: float = Field(0.0, ge=0.0, le=50.0, description="m along -y")
+    below: float = Field(0.0, ge=0.0, le=50.0, description="m along -z, ending above the ground")
+    above: float = Field(0.0, ge=0.0, le=50.0, description="m along +z")
+
+    @property
+    def corners(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Lower and upper, m, in the lidar's axes."""
+        return (-self.rear, -self.right, -self.below), (self.front, self.left, self.above)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the box holds anything."""
+        return all(high > low for low, high in zip(*self.corners, strict=True))
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> VehicleConfig:
+        if any(any(corner) for corner in self.corners) and not self.is_set:
+            raise ValueError("the box has no volume: set a reach along each of x, y and z")
+        return self
 
 
 class OnlineConfig(Section):
@@ -46,6 +77,7 @@ class OnlineConfig(Section):
     deskew: bool = Field(
         True, description="undo the robot's motion inside a sweep where points carry a time"
     )
+    vehicle: VehicleConfig = VehicleConfig()
 
 
 class EvidenceConfig(Section):

@@ -11,7 +11,7 @@ knows its own velocity, and walls are points like others. A point of unknown mot
 stand still: what is near, far or new is an obstacle all the same.
 
 What lies inside the box, right above or below it, or beside it by no more than ``own``, is the
-robot itself; nothing ahead of or behind it is.
+robot itself, as is what lies in ``online.vehicle``; nothing else ahead of or behind it is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ssl_perception.config import CollisionConfig
 from ssl_perception.flow.online.online import SweepFlow
 from ssl_perception.runtime.numba_kernel import kernel
-from ssl_perception.types import BoolArray, FloatArray
+from ssl_perception.types import BoolArray, FloatArray, transformed
 
 NO_FOOTPRINT = (
     "time to collision is unknown: footprint not set "
@@ -52,15 +52,22 @@ def time_to_collision(result: SweepFlow, options: CollisionConfig) -> float:
     if not result.flow.confidence.any():
         return math.nan
     interval = -result.flow.interval
+    points, velocity, origin = result.cloud.points, result.flow.velocity, result.cloud.origin
+    if result.level is not None:  # the box stands upright
+        turn = np.eye(4)
+        turn[:3, :3] = result.level
+        points, velocity = transformed(points, turn), transformed(velocity, turn)
+        origin = (result.level @ origin).astype(np.float32)
+        motion = turn @ motion @ turn.T
     # the sensor came from where its last origin is now, and turned against that frame's turning
     time = first_contact(
-        result.cloud.points,
-        result.flow.velocity,
+        points,
+        velocity,
         -motion[:3, 3] / interval,
         -math.atan2(motion[1, 0], motion[0, 0]) / interval,
         options,
-        result.cloud.origin,
-        result.ground,
+        origin,
+        result.ground if result.own is None else result.ground | result.own,
     )
     return math.nan if time == math.inf and not result.flow.converged else time
 

@@ -84,20 +84,26 @@ def lidar_scan(result: SweepFlow, config: Config) -> ObstacleScan:
 
     Returns:
         The sectors of ``obstacle_scan``, at the sweep's stamp, with closing speeds. Returns inside
-        the robot's box (``collision``), above it and below it, are the robot's own; while the box
-        isn't set there are none of its own, and all count.
+        the robot's box (``collision``), above it and below it, are the robot's own, as are those in
+        ``online.vehicle``; while neither is set there are none of its own, and all count.
     """
     scan, options = config.scan, config.lidar_scan
     layout = _layout(scan, options, config.lidar_mount)
     points = _at_stamp(result)
     own_low, own_high = _own_box(config.collision)
+    level = layout.level
+    if result.level is not None:
+        level = Rotation.from_euler("Z", config.lidar_mount.yaw).as_matrix() @ result.level
     place, distance, bins = _locate(
-        points, result.cloud.origin.astype(np.float64), layout.level, own_low, own_high
+        points, result.cloud.origin.astype(np.float64), level, own_low, own_high
     )
+    if result.own is not None:
+        bins[result.own], distance[result.own], place[result.own] = -1, 0.0, 0.0
     rings = math.ceil((layout.ring * layout.rings + GROUND_BEYOND) / GROUND_RING)
     height, known_to = _ground(place, distance, bins, result.ground, rings)
     if not known_to.any():  # no ground at all: then as far below as the settings say
-        height[:] = -(config.ground.sensor_height or estimate_sensor_height(place))
+        found = result.mounting.height if result.mounting is not None else 0.0
+        height[:] = -(config.ground.sensor_height or found or estimate_sensor_height(place))
     height = _finer(height, layout.ring, math.ceil(rings * GROUND_RING / layout.ring))
     band = np.array([options.lowest, options.clearance, options.obstacle_height, options.blind])
     seen = np.zeros((layout.rings + 1, BINS), np.uint8)
@@ -111,7 +117,7 @@ def lidar_scan(result: SweepFlow, config: Config) -> ObstacleScan:
     free_to = _free_to(seen.reshape(-1), layout.cells)
     ranges, closing, lone = _nearest(
         sector, away, index, place, result.flow.flow, result.flow.confidence,
-        _robot_motion(result, layout.level, camera), layout.level, camera, scan.sectors,
+        _robot_motion(result, level, camera), level, camera, scan.sectors,
         options.min_points, max(ONE_SURFACE * options.noise, 1e-6),
     )  # fmt: skip
     ranges = np.where(np.isnan(ranges), beside, ranges)
@@ -191,7 +197,8 @@ def _robot_motion(
         return np.full(3, np.nan)
     interval = -result.flow.interval
     velocity = level @ (-motion[:3, 3] / interval)
-    yaw_rate = -math.atan2(motion[1, 0], motion[0, 0]) / interval
+    turn = level @ motion[:3, :3] @ level.T
+    yaw_rate = -math.atan2(turn[1, 0], turn[0, 0]) / interval
     return np.array(
         [velocity[0] - yaw_rate * camera[1], velocity[1] + yaw_rate * camera[0], -1.0 / interval]
     )

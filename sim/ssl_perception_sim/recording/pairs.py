@@ -81,8 +81,7 @@ def flow_sample(
     Args:
         error_seed: of a small error of ego motion; None: exact.
     """
-    mount = transform(np.eye(3), -np.array(lidar.mount))
-    world_from_body = target.world_from_sensor @ mount
+    world_from_body = target.world_from_sensor @ np.linalg.inv(lidar.vehicle_from_lidar)
     start, end = source.cloud.stamp, target.cloud.stamp
     shift = scene.displacement(source.local, source.body, start, end)
     flow = (shift @ world_from_body[:3, :3]).astype(np.float32)

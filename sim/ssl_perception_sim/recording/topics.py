@@ -75,7 +75,7 @@ def write_mounts(output: Output, world: World) -> None:
     """``tf_static``: where the sensors sit."""
     poses = {}
     if world.lidar is not None:
-        poses["lidar"] = transform(np.eye(3), np.array(world.lidar.mount))
+        poses["lidar"] = world.lidar.vehicle_from_lidar
     if world.camera is not None:
         poses["left_optical_frame"] = world.camera.body_from_camera
     output.mounts("tf_static", EPOCH_NS, "base_link", poses)

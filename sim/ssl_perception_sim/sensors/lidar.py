@@ -1,4 +1,4 @@
-"""A spinning lidar: beams, rolling shutter, and what goes wrong in a real one."""
+"""A lidar, spinning or solid-state: beams, rolling shutter, and what goes wrong in a real one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ssl_perception.config import Section
 from ssl_perception.types import PointCloud
 from ssl_perception_sim.world.categories import Category
 from ssl_perception_sim.world.materials import MATERIALS
-from ssl_perception_sim.world.motion import Float, Motion
+from ssl_perception_sim.world.motion import Float, Motion, rotation, transform
 from ssl_perception_sim.world.randomness import stream
 from ssl_perception_sim.world.scene import Rays, Scene
 
@@ -53,14 +53,23 @@ PATTERNS: dict[str, tuple[Head, ...]] = {
     "two_heads": (Head(_DENSE, 0.09, 0.0), Head(tuple(-e for e in _DENSE[::-1]), -0.09, 0.5)),
 }
 
+# A solid-state lidar looks ahead through two prisms that turn against each other: a rosette that
+# doesn't repeat. Field of view and turns a second as published of Livox's Mid series.
+ROSETTE = "rosette"
+ROSETTE_VIEW = np.deg2rad(70.4)
+ROSETTE_TURNS = (121.57, -77.73)
+ROSETTE_PULSES = 24  # per column
+
+Pattern = Literal["beams16", "beams32", "beams64", "beams128", "two_heads", "rosette"]
+
 
 class Lidar(Section):
     """What the sensor is."""
 
-    pattern: Literal["beams16", "beams32", "beams64", "beams128", "two_heads"] = Field(
-        "beams64", description="beam elevations"
+    pattern: Pattern = Field("beams64", description="beam elevations")
+    columns: int = Field(
+        1024, ge=16, le=8192, description="azimuth steps a turn (rosette: times 24 pulses)"
     )
-    columns: int = Field(1024, ge=16, le=8192, description="azimuth steps a turn")
     rate: float = Field(10.0, gt=0.1, le=100, description="turns a second")
     reach: float = Field(100.0, gt=1, le=500, description="m")
     range_noise: float = Field(0.02, ge=0, le=1, description="m (std)")
@@ -68,11 +77,19 @@ class Lidar(Section):
     drop_out: float = Field(0.02, ge=0, le=1, description="share of pulses lost at random")
     mixed: float = Field(0.1, ge=0, le=1, description="share of edge pulses between two surfaces")
     mount: tuple[float, float, float] = Field((0.0, 0.0, 1.75), description="on the vehicle, m")
+    tilt: tuple[float, float, float] = Field(
+        (0.0, 0.0, 0.0), description="roll, pitch (nose down positive) and yaw on the vehicle, rad"
+    )
 
     @property
     def period(self) -> float:
         """Seconds a turn."""
         return 1.0 / self.rate
+
+    @property
+    def vehicle_from_lidar(self) -> Float:
+        """(4, 4) where it sits on the vehicle."""
+        return transform(rotation(*self.tilt)[0], np.asarray(self.mount))
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +165,22 @@ def _directions(pattern: str, columns: int) -> tuple[NDArray, NDArray, NDArray, 
     return np.concatenate(phase), np.concatenate(height), np.concatenate(fans), rings
 
 
+def _rosette(
+    columns: int, start: float, period: float
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """As ``_directions``, of a sweep that starts at ``start``, s, and takes ``period``, s."""
+    share = np.arange(columns) / columns
+    time = start + period * np.arange(columns * ROSETTE_PULSES) / (columns * ROSETTE_PULSES)
+    one, other = (2 * np.pi * ((turns * time) % 1.0) for turns in ROSETTE_TURNS)
+    left = ROSETTE_VIEW / 4 * (np.cos(one) + np.cos(other))
+    up = ROSETTE_VIEW / 4 * (np.sin(one) + np.sin(other))
+    off = np.hypot(left, up)
+    aside = np.sinc(off / np.pi)  # sin(off) / off
+    fan = np.stack([np.cos(off), aside * left, aside * up], axis=-1).astype(np.float32)
+    rings = np.arange(ROSETTE_PULSES)
+    return share, np.zeros(columns), fan.reshape(columns, ROSETTE_PULSES, 3), rings
+
+
 def sweep(
     lidar: Lidar,
     scene: Scene,
@@ -163,27 +196,31 @@ def sweep(
 
     Args:
         lidar, scene: sensor and world.
-        vehicle: ``world_from_body``; the sensor sits at ``lidar.mount``.
+        vehicle: ``world_from_body``; the sensor sits at ``lidar.vehicle_from_lidar``.
         stamp: s.
         seed, index: of the world, and number of the sweep: they choose the noise.
         noise: False gives exact ranges and no losses but those of range.
         dead_sector: azimuths (rad, sensor axes) between which nothing comes back.
     """
-    share, height, fan, rings = _directions(lidar.pattern, lidar.columns)
+    if lidar.pattern == ROSETTE:
+        share, height, fan, rings = _rosette(lidar.columns, stamp, lidar.period)
+    else:
+        share, height, fan, rings = _directions(lidar.pattern, lidar.columns)
     columns, beams = fan.shape[:2]
     rng = stream(seed, "lidar", index)
     turn_offset = stream(seed, "lidar phase").uniform(0, 2 * np.pi) if noise else 0.0
-    if turn_offset:
+    if turn_offset and lidar.pattern != ROSETTE:
         c, s = np.cos(turn_offset), np.sin(turn_offset)
         fan = fan @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)
     offsets = share * lidar.period
     times = stamp + offsets
     turn, place = vehicle.pose(times)
-    mount = np.asarray(lidar.mount)
+    mount, tilt = np.asarray(lidar.mount), rotation(*lidar.tilt)[0]
     local_origin = np.zeros((columns, 3))
     local_origin[:, 2] = height
-    origins = place + np.einsum("cij,cj->ci", turn, mount + local_origin)
-    directions = np.matmul(fan, turn.astype(np.float32).transpose(0, 2, 1))
+    origins = place + np.einsum("cij,cj->ci", turn, mount + local_origin @ tilt.T)
+    seen = fan @ tilt.T.astype(np.float32) if any(lidar.tilt) else fan
+    directions = np.matmul(seen, turn.astype(np.float32).transpose(0, 2, 1))
     hits = scene.cast(Rays(times, origins, directions, lidar.reach))
 
     true_range = hits.distance
@@ -223,9 +260,8 @@ def sweep(
     local = hits.origin[rows] + hits.direction[rows] * measured[:, None]
     speed = scene.displacement(local, body, stamp, stamp + 0.1)
     (r0,), (p0,) = vehicle.pose(np.array([stamp]))
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = r0, p0 + r0 @ mount
-    heads = len(PATTERNS[lidar.pattern])
+    pose = transform(r0 @ tilt, p0 + r0 @ mount)
+    heads = 1 if lidar.pattern == ROSETTE else len(PATTERNS[lidar.pattern])
     head = column * heads // columns
     return Sweep(
         cloud=PointCloud(points, offsets[column].astype(np.float32), stamp, frame),

@@ -145,6 +145,8 @@ class Accumulator:
                 if self.settings.sweeps > 1
             ]
         kept = np.ones(len(result.cloud), np.bool_) if self.settings.ground else ~result.ground
+        if result.own is not None:
+            kept &= ~result.own
         moving = kept & result.flow.moving
         points = result.cloud.points
         self._held.append(

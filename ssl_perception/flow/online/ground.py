@@ -20,6 +20,7 @@ from ssl_perception.flow.online.ground_surface import (
 )
 from ssl_perception.types import BoolArray, FloatArray
 
+SAME_HEIGHT = 0.15  # m; a height that differs by more begins what Patchwork++ has learnt anew
 FLOOR_CELL = 0.1  # m, height bins in which the floor is looked for
 FLOOR_RANGE = 15.0  # m around the sensor
 FLOOR_SHARE = 0.2  # of the fullest bin below the sensor: the lowest bin so full is the floor
@@ -28,7 +29,7 @@ FLOOR_SHARE = 0.2  # of the fullest bin below the sensor: the lowest bin so full
 class GroundSegmenter:
     """Splits sweep after sweep; Patchwork++ adapts its thresholds to what it has seen.
 
-    Points must be z up, in the sensor's own frame (its origin at the sensor).
+    Points must be level, z up, their origin at the sensor.
 
     Attributes:
         surface: that the ground of the last sweep spans; None before the first.
@@ -41,15 +42,25 @@ class GroundSegmenter:
     def reset(self) -> None:
         """Forget what earlier sweeps taught."""
         self._segmenter: pypatchworkpp.patchworkpp | None = None
+        self._height = 0.0
         self.surface: GroundSurface | None = None
 
-    def segment(self, points: FloatArray) -> BoolArray:
-        """(N, 3) points -> (N,) True where a point is ground."""
+    def segment(self, points: FloatArray, height: float = 0.0) -> BoolArray:
+        """Find the ground.
+
+        Args:
+            points: (N, 3) m.
+            height: of the sensor above the ground, m; 0: as set, or else as the points show.
+
+        Returns:
+            (N,) True where a point is ground.
+        """
         ground = np.zeros(len(points), np.bool_)
         if len(points) == 0:
             return ground
-        if self._segmenter is None:
-            self._segmenter = _patchwork(self.options, points)
+        height = height or self.options.sensor_height or estimate_sensor_height(points)
+        if self._segmenter is None or abs(height - self._height) > SAME_HEIGHT:
+            self._segmenter, self._height = _patchwork(self.options, height), height
         self._segmenter.estimateGround(points)
         ground[self._segmenter.getGroundIndices().ravel()] = True
         self.surface = fit_surface(points, ground)
@@ -57,11 +68,11 @@ class GroundSegmenter:
         return ground
 
 
-def _patchwork(options: GroundConfig, points: FloatArray) -> pypatchworkpp.patchworkpp:
+def _patchwork(options: GroundConfig, height: float) -> pypatchworkpp.patchworkpp:
     parameters = pypatchworkpp.Parameters()
     parameters.verbose = False
     parameters.enable_RNR = False  # reflected-noise removal wants intensities
-    parameters.sensor_height = options.sensor_height or estimate_sensor_height(points)
+    parameters.sensor_height = height
     parameters.max_range = options.max_range
     parameters.min_range = options.min_range
     with _quiet():

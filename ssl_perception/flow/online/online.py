@@ -4,6 +4,8 @@
                            (in parallel: beams)   ▲                                      │
                                                   └────────── predicted motions ─────────┘
 
+From the ground on all is done in level axes (``mounting``); the results are turned back.
+
 Ego motion is registered on the sweeps as they come. Deskewing before, with the velocity of the
 sweep before, would close a loop that doesn't converge: a velocity too small by some amount deforms
 the sweep so that the next one is too large by as much. Two sweeps that are deformed alike
@@ -15,7 +17,7 @@ A sweep that comes while another is at work must be dropped by the caller, never
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,8 @@ from ssl_perception.flow.online.detection import (
 from ssl_perception.flow.online.ego_motion import EgoMotion
 from ssl_perception.flow.online.ground import GroundSegmenter
 from ssl_perception.flow.online.motion_evidence import MotionEvidence
+from ssl_perception.flow.online.mounting import Mounting, MountingEstimate, Turn, turned_back
+from ssl_perception.flow.online.own_vehicle import own_points, renumbered, spread, with_own
 from ssl_perception.flow.online.slow_movers import SlowMovers
 from ssl_perception.flow.online.tracking import Detection, PredictedTrack, Tracker
 from ssl_perception.flow.online.validation import held, validate
@@ -47,6 +51,7 @@ from ssl_perception.types import (
     ObstacleScan,
     PointCloud,
     SceneFlow,
+    transformed,
 )
 
 # confidence in "static" where a detection wasn't validated; the least confidence of a mover
@@ -62,7 +67,7 @@ class SweepFlow:
         cloud: the sweep as given.
         flow: one row per point of ``cloud``, which is its source; the target is the sweep before,
             so that ``interval`` is negative and ``flow.velocity`` is forward in time. Ground is
-            static; points out of range, and all of a first sweep, are unknown.
+            static; points out of range, the robot's own, and all of a first sweep, are unknown.
         ground: (N,) bool.
         current_from_previous: (4, 4) ego motion: maps the previous sweep's coordinates to this
             one's; None where it isn't known.
@@ -72,6 +77,10 @@ class SweepFlow:
         deskewed: (N, 3) float32, the points of ``cloud`` as a sensor that stood still at the stamp
             would have seen them, as far as its velocity is known; None: as they came.
         lidar_scan: obstacle distance per sector; None where it wasn't asked for.
+        own: (N,) bool, the robot's own points (``online.vehicle``); None: there are none.
+        level: (3, 3) turns the cloud's axes to level ones, x staying ahead; None: they are level.
+        mounting: of the lidar, as the ground shows it; None: no ground seen yet.
+        doubt: empty, or which setting of the mounting seems wrong: one line, the same each sweep.
     """
 
     cloud: PointCloud
@@ -83,15 +92,20 @@ class SweepFlow:
     reset: str = ""
     deskewed: FloatArray | None = None
     lidar_scan: ObstacleScan | None = None
+    own: BoolArray | None = None
+    level: Turn | None = None
+    mounting: Mounting | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class _Previous:
-    """The part of a sweep that the next one needs."""
+    """The part of a sweep that the next one needs; its obstacles in level axes."""
 
     obstacles: PointCloud
     world_from_sensor: NDArray[np.float64] | None
     deskewed: bool
+    level: Turn | None
 
 
 @dataclass(eq=False)
@@ -149,6 +163,7 @@ class OnlineFlow:
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
         self._ego_motion = EgoMotion(self.config.ego_motion)
+        self._mounting = MountingEstimate(self.config.ground.sensor_height, self.config.lidar_mount)
         self._ground = GroundSegmenter(self.config.ground)
         self._evidence = MotionEvidence(self.config.evidence)
         self._tracker = Tracker(self.config.tracks)
@@ -159,6 +174,11 @@ class OnlineFlow:
 
     def reset(self) -> None:
         """Forget all sweeps; the next one counts as the first."""
+        self._mounting.reset()
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        """Forget all sweeps; the sensor is mounted as it was."""
         self._previous = None
         self._ego_motion.reset()
         self._ground.reset()
@@ -172,7 +192,7 @@ class OnlineFlow:
         """The motion over ground of each point of a raw sweep.
 
         Args:
-            sweep: in the sensor's axes, z up.
+            sweep: in the sensor's axes.
             world_from_sensor: (4, 4) pose of ``sweep.frame`` at the stamp in a frame that drifts
                 slowly; None: ego motion is registered from the sweeps.
 
@@ -180,12 +200,34 @@ class OnlineFlow:
             InputError: an empty cloud, or NaN or infinite points or times.
         """
         _require_usable(sweep)
+        own = own_points(sweep, self.config.online.vehicle)
+        if own is None:
+            return self._process(sweep, world_from_sensor)
+        kept = np.flatnonzero(~own)
+        if len(kept) == 0:
+            raise InputError("sweep has no points outside online.vehicle")
+        result = self._process(sweep.select(kept), world_from_sensor)
+        straight = result.deskewed
+        return replace(
+            result,
+            cloud=sweep,
+            flow=with_own(result.flow, kept, len(sweep)),
+            ground=spread(result.ground, kept, np.zeros(len(sweep), np.bool_)),
+            objects=renumbered(result.objects, kept),
+            deskewed=None if straight is None else spread(straight, kept, sweep.points.copy()),
+            own=own,
+        )
+
+    def _process(
+        self, sweep: PointCloud, world_from_sensor: NDArray[np.float64] | None
+    ) -> SweepFlow:
+        """``process`` for a sweep that has none of the robot's own points."""
         clock = Stopwatch()
         seconds = self.config.flow.deadline
         deadline = Deadline(seconds if seconds > 0.0 else None)
         reset = self._why_reset(sweep)
         if reset:
-            self.reset()
+            self._start_anew()
         interval = sweep.stamp - self._previous.obstacles.stamp if self._previous else 0.0
 
         motion = self._motion(sweep.points, interval, world_from_sensor)
@@ -193,6 +235,15 @@ class OnlineFlow:
         points, previous, deskewed = self._deskew(sweep, self._previous)
         rays = points - sweep.origin if sweep.origin.any() else points
         clock.lap("deskew")
+        self._mounting.add(rays)
+        level = self._mounting.level
+        upright, before = points, None if previous is None else previous.level
+        origin = sweep.origin
+        if level is not None:
+            turn = _rigid(level)
+            upright, rays = transformed(points, turn), transformed(rays, turn)
+            origin = (level @ origin).astype(np.float32)
+        clock.lap("mounting")
         inside, ground = self._segment(rays, sweep.stamp)
         clock.lap("ground, beams")
         if previous is not None and motion is None:
@@ -201,17 +252,23 @@ class OnlineFlow:
             self._tracker.reset()
             self._slow.reset()
         chosen = np.flatnonzero(inside & ~ground)
-        obstacles = _select(sweep, points, chosen)
-        self._previous = _Previous(obstacles, world_from_sensor, deskewed)
+        obstacles = _select(sweep, upright, origin, chosen)
+        self._previous = _Previous(obstacles, world_from_sensor, deskewed, level)
         flow = _Unfinished.unknown(len(sweep))
         clock.lap("select")
         objects: list[MovingObject] = []
         if previous is not None and motion is not None:
             flow.confidence[inside] = 1.0
-            earlier = previous.obstacles.transformed(motion)
+            moved = motion
+            if level is not None or before is not None:
+                moved = _rigid(level) @ motion @ _rigid(before).T
+            earlier = previous.obstacles.transformed(moved)
             limit = Deadline(max(deadline.remaining - self._tail, 1e-4))
-            objects = self._find_movers(obstacles, earlier, motion, chosen, flow, limit, clock)
+            objects = self._find_movers(obstacles, earlier, moved, chosen, flow, limit, clock)
         self._slow.add(obstacles)
+        if level is not None:
+            flow.flow = transformed(flow.flow, _rigid(level.T))
+            objects = [turned_back(seen, level) for seen in objects]
         return SweepFlow(
             sweep,
             flow.finished(-interval, deadline.elapsed),
@@ -221,6 +278,9 @@ class OnlineFlow:
             clock.stages,
             reset,
             points if points is not sweep.points else None,
+            level=level,
+            mounting=self._mounting.found,
+            doubt=self._mounting.doubt,
         )
 
     def _deskew(
@@ -250,7 +310,7 @@ class OnlineFlow:
             # a kernel first: it releases the GIL, so that the worker starts with the beams;
             # Patchwork++ never releases it
             _in_range(rays, options.min_range, options.max_range, inside)
-            return self._ground.segment(rays)
+            return self._ground.segment(rays, self._mounting.height)
 
         ground, _ = self._workspace.worker.run_in_parallel(
             find_ground, lambda: self._evidence.add(rays, stamp)
@@ -364,14 +424,24 @@ def _in_range(rays: FloatArray, min_range: float, max_range: float, inside: Bool
         inside[p] = max(abs(x), abs(y)) <= max_range and not near
 
 
-def _select(sweep: PointCloud, points: FloatArray, chosen: NDArray[np.intp]) -> PointCloud:
-    """Some points of the sweep, from its deskewed ``points`` (N, 3)."""
+def _rigid(turn: Turn | None) -> NDArray[np.float64]:
+    """(4, 4) a rotation as a rigid transform; None: no motion."""
+    pose = np.eye(4)
+    if turn is not None:
+        pose[:3, :3] = turn
+    return pose
+
+
+def _select(
+    sweep: PointCloud, points: FloatArray, origin: FloatArray, chosen: NDArray[np.intp]
+) -> PointCloud:
+    """Some points of the sweep, from its deskewed, level ``points`` (N, 3), and its ``origin``."""
     return PointCloud(
         points[chosen],
         None if sweep.time is None else sweep.time[chosen],
         sweep.stamp,
         sweep.frame,
-        sweep.origin,
+        origin,
     )
 
 
@@ -379,9 +449,11 @@ def _deskewed(sweep: _Previous, twist: NDArray[np.float64]) -> _Previous:
     """A first sweep, brought to its stamp once the sensor's velocity is known."""
     cloud = sweep.obstacles
     assert cloud.time is not None
+    if sweep.level is not None:
+        twist = np.concatenate([sweep.level @ twist[:3], sweep.level @ twist[3:]])
     points = deskew(cloud.points, cloud.time, twist)
     straight = PointCloud(points, cloud.time, cloud.stamp, cloud.frame, cloud.origin)
-    return _Previous(straight, sweep.world_from_sensor, True)
+    return _Previous(straight, sweep.world_from_sensor, True, sweep.level)
 
 
 def _require_usable(sweep: PointCloud) -> None:

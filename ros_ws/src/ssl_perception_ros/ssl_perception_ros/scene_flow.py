@@ -65,6 +65,7 @@ class SceneFlowNode(PerceptionNode):
 
     def begin(self) -> None:
         self._perception = Perception(self.config)
+        self._mounting_doubt = ""
         self._poses: deque[Odometry] = deque(maxlen=1000)
         worker = self.work_on(self._sweep, self.settings.queue)
 
@@ -90,6 +91,9 @@ class SceneFlowNode(PerceptionNode):
         result = perception.sweep(point_cloud2.decode(message))
         if perception is not self._perception:  # stopped and started again meanwhile
             return
+        if result.doubt and result.doubt != self._mounting_doubt:
+            self.complain(result.doubt)
+        self._mounting_doubt = result.doubt
         flow = result.flow
         moving = result.cloud.select(flow.moving)
         self.output.scene_flow(stamp_ns, result.cloud, flow)
@@ -112,6 +116,7 @@ class SceneFlowNode(PerceptionNode):
                 "moving_objects": len(result.objects),
                 "time_to_collision_s": f"{collision:.2f}",
                 "footprint": self._doubt or "set",
+                "mounting": result.doubt or "as set",
                 "known_sectors": int((~np.isnan(scan.ranges)).sum()),
                 "method": self.config.flow.method,
                 "iterations": flow.iterations,
@@ -121,6 +126,7 @@ class SceneFlowNode(PerceptionNode):
             },
             "" if flow.converged else "deadline cut the search short",
             "" if result.reset in ("", "first sweep") else f"started anew: {result.reset}",
+            result.doubt,
         )
 
 
