@@ -46,18 +46,14 @@ class VehicleConfig(Section):
     above: float = Field(0.0, ge=0.0, le=50.0, description="m along +z")
 
     @property
-    def corners(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """Lower and upper, m, in the lidar's axes."""
-        return (-self.rear, -self.right, -self.below), (self.front, self.left, self.above)
-
-    @property
     def is_set(self) -> bool:
         """Whether the box holds anything."""
-        return all(high > low for low, high in zip(*self.corners, strict=True))
+        return min(self.front + self.rear, self.left + self.right, self.below + self.above) > 0.0
 
     @model_validator(mode="after")
     def _all_or_none(self) -> VehicleConfig:
-        if any(any(corner) for corner in self.corners) and not self.is_set:
+        reach = (self.front, self.rear, self.left, self.right, self.below, self.above)
+        if any(reach) and not self.is_set:
             raise ValueError("the box has no volume: set a reach along each of x, y and z")
         return self
 

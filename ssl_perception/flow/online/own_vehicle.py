@@ -16,10 +16,9 @@ def own_points(sweep: PointCloud, vehicle: VehicleConfig) -> BoolArray | None:
     """(N,) points of the robot itself; None: there are none, or its box isn't set."""
     if not vehicle.is_set:
         return None
-    low, high = (
-        np.asarray(corner, np.float32) + sweep.origin.astype(np.float32)
-        for corner in vehicle.corners
-    )
+    origin = sweep.origin.astype(np.float32)
+    low = origin - np.array([vehicle.rear, vehicle.right, vehicle.below], np.float32)
+    high = origin + np.array([vehicle.front, vehicle.left, vehicle.above], np.float32)
     own = _inside(sweep.points, low, high)
     return own if own.any() else None
 

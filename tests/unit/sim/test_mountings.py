@@ -51,7 +51,8 @@ def test_ground_is_found_whatever_the_mounting(street: Street, name: str) -> Non
     near = np.linalg.norm(seen.cloud.points, axis=1) < 15.0
     near &= np.linalg.norm(seen.cloud.points, axis=1) > 1.6
     assert result.ground[near & seen.ground].mean() > 0.85
-    assert result.ground[near & ~seen.ground].mean() < 0.15
+    others = near & ~seen.ground  # a lidar that looks ahead alone may see nothing else so near
+    assert (result.ground & others).sum() <= 0.15 * others.sum()
 
 
 def test_a_tilted_lidar_measures_the_same_world(street: Street) -> None:
