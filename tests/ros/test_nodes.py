@@ -357,7 +357,7 @@ def test_nodes_do_not_outlive_who_started_them(domain: int, tmp_path: Path) -> N
             "-c",
             "import sys, time\n"
             "from pathlib import Path\n"
-            "from ssl_perception.runtime.ros_processes import Nodes\n"
+            "from ssl_perception.runtime.ros_processes import Nodes, environment\n"
             "with Nodes(environment(int(sys.argv[2])), Path(sys.argv[1])) as nodes:\n"
             "    print(nodes.start('obstacle_distance').pid, flush=True)\n"
             "    nodes.ready(60.0)\n"
