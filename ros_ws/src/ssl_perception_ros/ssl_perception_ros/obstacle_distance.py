@@ -88,6 +88,8 @@ class ObstacleDistanceNode(PerceptionNode):
         self._frame = ""
         self._lidar: ObstacleScan | None = None
         self._lidar_came = -math.inf  # on the steady clock
+        self._arrived = -math.inf  # the newest part of an image, on the steady clock
+        self._held_back = False  # the watchdog, once, for the rest of an image
         self._student_seen = False
         self._skipped = 0  # images that mono answered to, and stereo, slower, did not
         self._one_at_a_time = threading.Lock()  # the worker and the timer both fuse frames
@@ -146,6 +148,7 @@ class ObstacleDistanceNode(PerceptionNode):
         if arrival.part in DEPTHS:
             self.health.input()
             self._last = (stamp_ns(arrival.message.header.stamp), arrival.seconds)
+        self._arrived = arrival.seconds
         self._work.offer(arrival)
 
     def _collect(self, arrival: Arrival) -> None:
@@ -255,6 +258,10 @@ class ObstacleDistanceNode(PerceptionNode):
             return
         if time.perf_counter() - self._lidar_came <= self.config.lidar_scan.max_age:
             return  # the next sweep's scan says more
+        if time.perf_counter() - self._arrived <= BLIND_PERIOD and not self._held_back:
+            self._held_back = True  # a status has come, and its image may be on its way
+            return
+        self._held_back = False
         self._flush(math.inf)  # nothing more will come: what waits goes out before what is made up
         stamp, when = self._last
         if stamp:  # carry the source's clock on; the node's may be another one
