@@ -19,12 +19,11 @@ EXTRAS := $(addprefix --extra ,cpu sim datasets dev train viewer)
 demo: $(VENV)/ready
 	$(BIN)/ssl-perception demo
 
-# What computes; what mostly waits for processes of its own; and what wants the machine for itself.
-# Of two workers the one that is done takes tests from the other.
+# kernels once, not by each worker; then what computes, by two workers; then what starts processes
 test: $(VENV)/ros-ready
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (ros or processes or alone)"
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "(ros or processes) and not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -c 'from ssl_perception.config import Config; from ssl_perception.warm_up import warm_up; warm_up(Config())'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not (ros or processes or alone)"
+	$(BIN)/python -m pytest -m "ros or processes or alone"
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
