@@ -27,8 +27,9 @@ from ssl_perception.depth.teacher.stereo import StereoMatcher
 from ssl_perception.depth.trust.fusion import CueFusion
 from ssl_perception.depth.trust.state import Trust
 from ssl_perception.flow.online.accumulation import Accumulator
-from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
+from ssl_perception.flow.online.online import OnlineFlow
 from ssl_perception.flow.online.pose_buffer import PoseBuffer
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.obstacles.collision import time_to_collision
 from ssl_perception.obstacles.lidar_scan import with_lidar_scan
 from ssl_perception.runtime.stopwatch import Stopwatch

@@ -21,7 +21,8 @@ from ssl_perception.config import AccumulationConfig, Config
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import png
 from ssl_perception.flow.online.accumulation import Accumulator, Carrier
-from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
+from ssl_perception.flow.online.online import OnlineFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.flow.segmentation import moving_clusters
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.write import write_json, write_output

@@ -14,7 +14,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 import ssl_perception
 from ssl_perception.config import Config
@@ -27,7 +26,7 @@ from ssl_perception.flow.online.online import OnlineFlow
 from ssl_perception.io.log import Log
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.write import write_json, write_output
-from ssl_perception.runtime.console import progress_bar
+from ssl_perception.runtime.console import print_table, progress_bar
 from ssl_perception.runtime.installation import examine
 from ssl_perception.types import PointCloud
 
@@ -174,12 +173,7 @@ def _row(method: str, figures: dict[str, float]) -> list[str]:
 
 
 def _show(rows: list[list[str]], unconfirmed: list[list[str]], console: Console) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("method", *_heads()):
-        table.add_column(heading, justify="left" if heading == "method" else "right")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    print_table(["method", *_heads()], rows, console)
     console.print("Detected moving clusters, and how many of them a third sweep confirms.")
     for method, sweep, points, centre in unconfirmed:
         console.print(f"unconfirmed: {method}, sweep {sweep}, {points} points at ({centre}) m")

@@ -16,7 +16,6 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 import ssl_perception
 from ssl_perception.commands.evaluate_third_sweep import with_method
@@ -36,7 +35,7 @@ from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.flow import find
 from ssl_perception.flow.online.online import OnlineFlow
 from ssl_perception.io.write import write_json, write_output
-from ssl_perception.runtime.console import progress_bar
+from ssl_perception.runtime.console import print_table, progress_bar
 from ssl_perception.runtime.installation import examine
 
 HEADINGS = {
@@ -145,7 +144,7 @@ def run_evaluate_tracking(
         "machine": installation["machine"],
     }
     rows = [_row(name, figures["methods"][name]) for name in ("zero", *methods)]
-    _print(["method", *HEADINGS.values()], rows, console)
+    print_table(["method", *HEADINGS.values()], rows, console)
     console.print(LEGEND, style="dim")
     console.print(
         f"{first['movers']} moving vehicles and cyclists, {first['pedestrians']} walking people, "
@@ -154,7 +153,7 @@ def run_evaluate_tracking(
     parts = {method: _part_rows(by_method[method]["by_class_and_range"]) for method in methods}
     for method in methods:
         console.print(f"\n{method}, of what moves:")
-        _print(["", *PART_HEADINGS.values()], parts[method], console)
+        print_table(["", *PART_HEADINGS.values()], parts[method], console)
     if json_file is not None:
         write_json(json_file, figures)
     if csv_file is not None:
@@ -213,15 +212,6 @@ def _row(name: str, figures: dict[str, Any]) -> list[str]:
 
 def _part_rows(parts: dict[str, dict[str, float | None]]) -> list[list[str]]:
     return [[name, *(_cell(part[key]) for key in PART_HEADINGS)] for name, part in parts.items()]
-
-
-def _print(headings: list[str], rows: list[list[str]], console: Console) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="right" if table.columns else "left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
 
 
 def _write_csv(path: Path, methods: dict[str, dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ from ssl_perception.evaluation.provenance import provenance
 from ssl_perception.evaluation.report import write_html
 from ssl_perception.evaluation.run_report import RunReport, latency_rows
 from ssl_perception.evaluation.trust_timeline import TrustTimeline
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.io import images
 from ssl_perception.io.log import Log, Recorded
 from ssl_perception.io.open_log import open_log

@@ -15,7 +15,7 @@ from matplotlib import colormaps
 
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.pictures import FULL_SPEED, SPEED_MAP
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.types import StereoPair
 
 if TYPE_CHECKING:

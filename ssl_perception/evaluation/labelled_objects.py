@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ssl_perception.datasets.kitti_tracking import PEOPLE, VEHICLES, LabelledBox
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.flow.segmentation import moving_clusters
 from ssl_perception.types import BoolArray, FloatArray
 
@@ -277,7 +277,7 @@ def figures_of(results: Iterable[ObjectResult], claims: Iterable[Claim]) -> dict
 
 
 def by_class_and_range(results: Iterable[ObjectResult]) -> dict[str, dict[str, float | None]]:
-    """Of what moves, by category and by distance: objects, recall, velocity error, flow EPE."""
+    """Recall and errors of the moving objects, for each category and each range of distance."""
     movers = [row for row in results if row.moves]
     parts: dict[str, list[ObjectResult]] = {}
     for row in movers:

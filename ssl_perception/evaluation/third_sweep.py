@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.flow.segmentation import moving_clusters
 from ssl_perception.types import FloatArray
 

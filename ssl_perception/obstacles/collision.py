@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.config import CollisionConfig
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.runtime.numba_kernel import kernel
 from ssl_perception.types import BoolArray, FloatArray, transformed
 

@@ -39,19 +39,22 @@ from ssl_perception.config import (
     ScanConfig,
 )
 from ssl_perception.flow.online.ground import estimate_sensor_height
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.flow.rigid.visibility import arctan
+from ssl_perception.obstacles.ground_profile import (
+    BINS,
+    GROUND_RING,
+    GROUND_SECTORS,
+    finer,
+    ground_profile,
+)
 from ssl_perception.runtime.numba_kernel import kernel
 from ssl_perception.runtime.stopwatch import Stopwatch
 from ssl_perception.types import BoolArray, Cue, FloatArray, ObstacleScan
 
-BINS = 3600  # directions in which beams are kept apart: 0.1 degrees, finer than lidars turn
 RING = 0.5  # m, steps of distance in which space is proven free ...
 MOST_RINGS = 160  # ... or coarser, for scans that reach far
-GROUND_SECTORS = 72
-GROUND_RING = 2.0  # m, cells over which ground returns are averaged
 GROUND_BEYOND = 20.0  # m beyond the scan in which ground still counts
-GROUND_STEP, GROUND_SLOPE = 0.1, 0.15  # m and m/m: ground isn't steeper from cell to cell
 GROUND_MARGIN = 2.0  # times ``lowest``: what is so high is no ground, whatever it was taken for
 BELOW_GROUND = 0.3  # m: returns that deep are mirror images; beams no deeper graze the ground
 ONE_SURFACE = 2.0  # times the noise: returns so much farther than the nearest are averaged with it
@@ -100,11 +103,11 @@ def lidar_scan(result: SweepFlow, config: Config) -> ObstacleScan:
     if result.own is not None:
         bins[result.own], distance[result.own], place[result.own] = -1, 0.0, 0.0
     rings = math.ceil((layout.ring * layout.rings + GROUND_BEYOND) / GROUND_RING)
-    height, known_to = _ground(place, distance, bins, result.ground, rings)
+    height, known_to = ground_profile(place, distance, bins, result.ground, rings)
     if not known_to.any():  # no ground at all: then as far below as the settings say
         found = result.mounting.height if result.mounting is not None else 0.0
         height[:] = -(config.ground.sensor_height or found or estimate_sensor_height(place))
-    height = _finer(height, layout.ring, math.ceil(rings * GROUND_RING / layout.ring))
+    height = finer(height, layout.ring, math.ceil(rings * GROUND_RING / layout.ring))
     band = np.array([options.lowest, options.clearance, options.obstacle_height, options.blind])
     seen = np.zeros((layout.rings + 1, BINS), np.uint8)
     camera = np.array([options.camera_x, options.camera_y, options.camera_yaw])
@@ -237,80 +240,6 @@ def _locate(
         column = int((arctan(b, a) + np.float32(math.pi)) * per_radian)
         bins[p] = min(max(column, 0), BINS - 1)
     return place, distance, bins
-
-
-@kernel
-def _ground(
-    place: FloatArray,
-    distance: FloatArray,
-    bins: NDArray[np.int32],
-    ground: BoolArray,
-    rings: int,
-) -> tuple[FloatArray, FloatArray]:
-    """Height of the ground about the sensor, m: (GROUND_SECTORS, ``rings``), and the distance up to
-    which each sector's ground was seen, m: (GROUND_SECTORS,), 0 for not at all.
-
-    What is taken for ground may be the bonnet of a car close by. So a cell's height is its second
-    lowest point's, the robot stands on the median of what is next to it, and from there outwards a
-    cell is believed only if no steeper way than GROUND_SLOPE leads to it.
-    """
-    lowest = np.full((GROUND_SECTORS, rings), np.inf, np.float32)
-    height = np.full((GROUND_SECTORS, rings), np.inf, np.float32)
-    farthest = np.zeros((GROUND_SECTORS, rings), np.float32)
-    known_to = np.zeros(GROUND_SECTORS, np.float32)
-    for p in range(len(place)):
-        if not ground[p] or bins[p] < 0:
-            continue
-        ring = int(distance[p] / np.float32(GROUND_RING))
-        if ring >= rings:
-            continue
-        sector = bins[p] // (BINS // GROUND_SECTORS)
-        z = place[p, 2]
-        farthest[sector, ring] = max(farthest[sector, ring], distance[p])
-        if z < lowest[sector, ring]:
-            height[sector, ring] = lowest[sector, ring]
-            lowest[sector, ring] = z
-        else:
-            height[sector, ring] = min(height[sector, ring], z)
-    near = np.empty(GROUND_SECTORS, np.float32)
-    count = 0
-    for sector in range(GROUND_SECTORS):
-        for ring in range(rings):
-            if height[sector, ring] < np.inf:
-                near[count] = height[sector, ring]
-                count += 1
-                break
-    near[:count].sort()
-    under = near[count // 2] if count else np.float32(0.0)
-    for sector in range(GROUND_SECTORS):
-        last, before = -1, under
-        for ring in range(rings):
-            here = height[sector, ring]
-            way = np.float32(GROUND_RING) * np.float32(ring - last)
-            if not abs(here - before) <= GROUND_STEP + GROUND_SLOPE * way:
-                continue
-            for between in range(last + 1, ring):
-                share = np.float32(between - last) / np.float32(ring - last)
-                height[sector, between] = before + share * (here - before)
-            last, before = ring, here
-            known_to[sector] = farthest[sector, ring]
-        height[sector, last + 1 :] = before
-    return height, known_to
-
-
-@kernel
-def _finer(height: FloatArray, step: float, steps: int) -> FloatArray:
-    """The heights (GROUND_SECTORS, rings) interpolated to the middles of ``steps`` steps."""
-    fine = np.empty((len(height), steps), np.float32)
-    for k in range(steps):
-        at = max((k + 0.5) * step / GROUND_RING - 0.5, 0.0)
-        ring = min(int(at), height.shape[1] - 1)
-        after = min(ring + 1, height.shape[1] - 1)
-        share = np.float32(at - ring)
-        for sector in range(len(height)):
-            here = height[sector, ring]
-            fine[sector, k] = here + share * (height[sector, after] - here)
-    return fine
 
 
 @kernel

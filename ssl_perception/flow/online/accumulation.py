@@ -17,7 +17,7 @@ from scipy.ndimage import binary_dilation
 from scipy.spatial import cKDTree
 
 from ssl_perception.config import AccumulationConfig
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.runtime.numba_kernel import kernel
 from ssl_perception.types import (
     BoolArray,
@@ -53,7 +53,7 @@ class _Carried:
 
 
 class _Field:
-    """The velocity over ground near what moves, sampled where the points were a sweep ago.
+    """Velocities over ground around moving points, sampled at their positions one sweep earlier.
 
     Attributes:
         velocity: (M, 3) float32 m/s of the moving samples, one a cube.

@@ -34,12 +34,14 @@ from ssl_perception.flow.online.detection import (
 )
 from ssl_perception.flow.online.ego_motion import EgoMotion
 from ssl_perception.flow.online.ground import GroundSegmenter
+from ssl_perception.flow.online.ground_surface import GroundSurface
 from ssl_perception.flow.online.motion_evidence import MotionEvidence
-from ssl_perception.flow.online.mounting import Mounting, MountingEstimate, Turn, turned_back
+from ssl_perception.flow.online.mounting import MountingEstimate, Turn, turned_back
 from ssl_perception.flow.online.own_vehicle import own_points, renumbered, spread, with_own
-from ssl_perception.flow.online.slow_movers import SlowMovers
+from ssl_perception.flow.online.slow_movers import SlowMovers, within_reach
+from ssl_perception.flow.online.sweep_flow import SweepFlow, UnfinishedFlow
 from ssl_perception.flow.online.tracking import Detection, PredictedTrack, Tracker
-from ssl_perception.flow.online.validation import held, validate
+from ssl_perception.flow.online.validation import Body, held, validate
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.runtime.numba_kernel import kernel
@@ -48,54 +50,11 @@ from ssl_perception.types import (
     BoolArray,
     FloatArray,
     MovingObject,
-    ObstacleScan,
     PointCloud,
-    SceneFlow,
     transformed,
 )
 
-# confidence in "static" where a detection wasn't validated; the least confidence of a mover
-UNVALIDATED = 0.25
 MIN_OBJECT_POINTS = 5
-
-
-@dataclass(frozen=True, eq=False)
-class SweepFlow:
-    """The result of one sweep, compared with the sweep before it.
-
-    Attributes:
-        cloud: the sweep as given.
-        flow: one row per point of ``cloud``, which is its source; the target is the sweep before,
-            so that ``interval`` is negative and ``flow.velocity`` is forward in time. Ground is
-            static; points out of range, the robot's own, and all of a first sweep, are unknown.
-        ground: (N,) bool.
-        current_from_previous: (4, 4) ego motion: maps the previous sweep's coordinates to this
-            one's; None where it isn't known.
-        objects: tracked moving objects.
-        stages: seconds spent per stage.
-        reset: empty, or why the sweep could not be compared with the one before.
-        deskewed: (N, 3) float32, the points of ``cloud`` as a sensor that stood still at the stamp
-            would have seen them, as far as its velocity is known; None: as they came.
-        lidar_scan: obstacle distance per sector; None where it wasn't asked for.
-        own: (N,) bool, the robot's own points (``online.vehicle``); None: there are none.
-        level: (3, 3) turns the cloud's axes to level ones, x staying ahead; None: they are level.
-        mounting: of the lidar, as the ground shows it; None: no ground seen yet.
-        doubt: empty, or which setting of the mounting seems wrong: one line, the same each sweep.
-    """
-
-    cloud: PointCloud
-    flow: SceneFlow
-    ground: BoolArray
-    current_from_previous: NDArray[np.float64] | None
-    objects: list[MovingObject]
-    stages: dict[str, float]
-    reset: str = ""
-    deskewed: FloatArray | None = None
-    lidar_scan: ObstacleScan | None = None
-    own: BoolArray | None = None
-    level: Turn | None = None
-    mounting: Mounting | None = None
-    doubt: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,55 +65,6 @@ class _Previous:
     world_from_sensor: NDArray[np.float64] | None
     deskewed: bool
     level: Turn | None
-
-
-@dataclass(eq=False)
-class _Unfinished:
-    """The flow of a sweep while it is put together: (N, 3) flow, (N,) moving, (N,) confidence."""
-
-    flow: FloatArray
-    moving: BoolArray
-    confidence: FloatArray
-    iterations: int = 0
-    converged: bool = True
-
-    @classmethod
-    def unknown(cls, count: int) -> _Unfinished:
-        return cls(
-            np.zeros((count, 3), np.float32),
-            np.zeros(count, np.bool_),
-            np.zeros(count, np.float32),
-        )
-
-    def write(
-        self,
-        found: Detections,
-        bodies: list[list[ClusterDetection]],
-        chosen: NDArray[np.intp],
-        interval: float,
-    ) -> None:
-        """Fill in the obstacles ``chosen``: the solver's confidence, and the bodies' motion."""
-        self.iterations, self.converged = found.iterations, found.converged
-        self.confidence[chosen] = found.confidence
-        for cluster in found.clusters:
-            self.confidence[chosen[cluster.indices]] = UNVALIDATED
-        for body in bodies:
-            for cluster in body:
-                at = chosen[cluster.indices]
-                self.flow[at] = cluster.velocity * np.float32(-interval)
-                self.moving[at] = True
-                self.confidence[at] = np.maximum(found.confidence[cluster.indices], UNVALIDATED)
-
-    def finished(self, interval: float, seconds: float) -> SceneFlow:
-        return SceneFlow(
-            self.flow,
-            self.moving,
-            self.confidence,
-            interval,
-            seconds,
-            self.iterations,
-            self.converged,
-        )
 
 
 class OnlineFlow:
@@ -254,7 +164,7 @@ class OnlineFlow:
         chosen = np.flatnonzero(inside & ~ground)
         obstacles = _select(sweep, upright, origin, chosen)
         self._previous = _Previous(obstacles, world_from_sensor, deskewed, level)
-        flow = _Unfinished.unknown(len(sweep))
+        flow = UnfinishedFlow.unknown(len(sweep))
         clock.lap("select")
         objects: list[MovingObject] = []
         if previous is not None and motion is not None:
@@ -323,7 +233,7 @@ class OnlineFlow:
         previous: PointCloud,
         motion: NDArray[np.float64],
         chosen: NDArray[np.intp],
-        flow: _Unfinished,
+        flow: UnfinishedFlow,
         limit: Deadline,
         clock: Stopwatch,
     ) -> list[MovingObject]:
@@ -346,7 +256,7 @@ class OnlineFlow:
         assert surface is not None  # the sweep has been segmented
         bodies = validate(found.clusters, obstacles, surface, self._evidence, tracks)
         if found.label is not None:
-            bodies += self._find_slow(obstacles, found.label, bodies, tracks, limit)
+            bodies += self._find_slow(obstacles, found.label, surface, bodies, tracks, limit)
         flow.write(found, bodies, chosen, interval)
         clock.lap("evidence")
         detections = [_detection(body, obstacles, chosen, found) for body in bodies]
@@ -361,18 +271,17 @@ class OnlineFlow:
         self,
         obstacles: PointCloud,
         label: NDArray[np.int32],
-        bodies: list[list[ClusterDetection]],
+        surface: GroundSurface,
+        bodies: list[Body],
         tracks: list[PredictedTrack],
         limit: Deadline,
-    ) -> list[list[ClusterDetection]]:
+    ) -> list[Body]:
         """Bodies that two sweeps don't show: slow ones, and tracked ones that the solver missed."""
-        surface = self._ground.surface
-        assert surface is not None
         free = np.ones(len(obstacles), np.bool_)
         for part in (part for body in bodies for part in body):
             free[part.indices] = False
         rays = obstacles.points - obstacles.origin
-        displaced = self._evidence.displaced(rays, free)
+        displaced = self._evidence.displaced(rays, free & within_reach(rays))
         solved = self._slow.solve(
             obstacles,
             np.where(free, label, -1),
@@ -381,7 +290,7 @@ class OnlineFlow:
             self.config.flow.rigid_cluster,
             limit,
         )
-        slow: list[list[ClusterDetection]] = []
+        slow: list[Body] = []
         if solved is not None:
             parts = clusters_of(obstacles, *solved)
             slow = validate(parts, obstacles, surface, self._evidence, tracks)

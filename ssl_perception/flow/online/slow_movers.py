@@ -119,6 +119,12 @@ class SlowMovers:
         return velocity, moving
 
 
+def within_reach(points: FloatArray) -> BoolArray:
+    """(N, 3) seen from the sensor -> (N,) whether a slow mover is looked for there."""
+    near: BoolArray = (np.abs(points[:, 0]) < MAX_RANGE) & (np.abs(points[:, 1]) < MAX_RANGE)
+    return near
+
+
 def _suspects(points: FloatArray, label: NDArray[np.int32], displaced: BoolArray) -> BoolArray:
     """(N,) the points of clusters of a slow mover's size that enough of is displaced."""
     count = int(label.max(initial=-1)) + 1

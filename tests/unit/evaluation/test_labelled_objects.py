@@ -12,7 +12,7 @@ from ssl_perception.evaluation.labelled_objects import (
     claims_outside,
     figures_of,
 )
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.types import BoolArray, FloatArray, PointCloud, SceneFlow
 
 PERIOD = 0.1

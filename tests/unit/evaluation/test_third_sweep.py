@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ssl_perception.evaluation.third_sweep import FIRST_JUDGED, ThirdSweepTest
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 PERIOD = 0.1

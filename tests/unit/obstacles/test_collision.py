@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ssl_perception.config import CollisionConfig, Config, override
 from ssl_perception.errors import InputError
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.obstacles.collision import first_contact, time_to_collision
 from ssl_perception.pipeline import Perception
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl_perception.config import Config, override
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.obstacles.lidar_scan import lidar_scan
 from ssl_perception.types import Cue, ObstacleScan, PointCloud, SceneFlow
 
@@ -140,7 +140,7 @@ def test_a_gap_wider_than_an_obstacle_is_unknown_a_narrower_one_is_clear() -> No
 
 
 def test_only_the_sky_is_no_evidence() -> None:
-    """Beams that end at a wall far above the ground say nothing of what stands below them."""
+    """Returns from high up on a wall prove nothing about obstacles that stand below the beams."""
     scan = look(sweep(elevations=np.linspace(0.0, 10.0, 20)))
     assert np.isnan(scan.ranges).all() and scan.cue is Cue.NONE
 

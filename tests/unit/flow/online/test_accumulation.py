@@ -7,7 +7,7 @@ import pytest
 
 from ssl_perception.config import AccumulationConfig
 from ssl_perception.flow.online.accumulation import Accumulator
-from ssl_perception.flow.online.online import SweepFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.types import PointCloud, SceneFlow
 
 DT = 0.1

@@ -12,7 +12,8 @@ from ssl_perception.flow.online.mounting import (
     MountingEstimate,
     estimate_mounting,
 )
-from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
+from ssl_perception.flow.online.online import OnlineFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.types import BoolArray, FloatArray, PointCloud
 
 SPEED = 6.0  # m/s of the box along x

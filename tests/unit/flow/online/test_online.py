@@ -12,7 +12,8 @@ from ssl_perception.config import Config, override
 from ssl_perception.errors import InputError
 from ssl_perception.flow.online import online
 from ssl_perception.flow.online.detection import Detections, detect
-from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
+from ssl_perception.flow.online.online import OnlineFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.types import PointCloud
 from ssl_perception.warm_up import warm_up
 

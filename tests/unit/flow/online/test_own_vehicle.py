@@ -7,7 +7,8 @@ import pytest
 
 from ssl_perception.config import Config, override
 from ssl_perception.errors import InputError
-from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
+from ssl_perception.flow.online.online import OnlineFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.obstacles.collision import time_to_collision
 from ssl_perception.obstacles.lidar_scan import lidar_scan
 from ssl_perception.types import PointCloud

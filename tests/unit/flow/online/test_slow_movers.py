@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ssl_perception.flow.online.online import OnlineFlow, SweepFlow
+from ssl_perception.flow.online.online import OnlineFlow
+from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.types import FloatArray, PointCloud
 
 PERIOD = 0.1
