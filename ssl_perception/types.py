@@ -151,6 +151,12 @@ class SceneFlow:
         certain = np.zeros(points, np.float32)
         return cls(still, certain > 0, certain, interval, seconds, converged=False)
 
+    @classmethod
+    def still(cls, points: int, interval: float) -> SceneFlow:
+        """Nothing moves, with confidence 1: the baseline that is shown beside every method."""
+        zero = np.zeros((points, 3), np.float32)
+        return cls(zero, np.zeros(points, np.bool_), np.ones(points, np.float32), interval)
+
     @property
     def velocity(self) -> FloatArray:
         """(N, 3) float32, m/s over ground; NaN where nothing is known (confidence 0)."""

@@ -93,7 +93,7 @@ def measure_methods(
     """
     data = (sample.name, len(sample.source), len(sample.target))
     kept = KeptRows(resume, fingerprint("methods", *data), "bench flow", _parse)
-    zero = score(sample, _zero(sample))
+    zero = score(sample, SceneFlow.still(len(sample.source), sample.interval))
     rows: list[dict[str, Any]] = [{"method": "zero", "settings": ""}]
     rows[0] |= {"seed": [], "iterations": [], "processor_seconds": []}
     rows[0] |= {key: [zero[key]] for key in FIGURES}
@@ -163,16 +163,6 @@ def _measure(sample: FlowSample, entry: Entry, flow: FlowConfig, seed: int) -> d
         "processor_seconds": float(np.median(spent)),
         **{key: scores[key] for key in FIGURES},
     }
-
-
-def _zero(sample: FlowSample) -> SceneFlow:
-    count = len(sample.source)
-    return SceneFlow(
-        np.zeros((count, 3), np.float32),
-        np.zeros(count, np.bool_),
-        np.ones(count, np.float32),
-        sample.interval,
-    )
 
 
 def _parse(row: Any) -> tuple[tuple[str, int], dict[str, float]]:

@@ -239,10 +239,7 @@ def summary(results: Iterable[dict[str, float]]) -> dict[str, float | None]:
 
 def _answer(sample: FlowSample, name: str, config: Config, seed: int) -> tuple[SceneFlow, float]:
     """The answer in the sample's own terms, and the seconds that it took."""
-    n = len(sample.source)
-    nothing = SceneFlow(
-        np.zeros((n, 3), np.float32), np.zeros(n, bool), np.ones(n, np.float32), sample.interval
-    )
+    nothing = SceneFlow.still(len(sample.source), sample.interval)
     if name == ZERO:
         return nothing, 0.0
     start = time.perf_counter()

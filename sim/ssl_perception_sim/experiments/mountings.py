@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from ssl_perception.config import Config
 from ssl_perception.errors import InputError
 from ssl_perception.flow.online.online import OnlineFlow
 from ssl_perception.io.write import write_json
-from ssl_perception.runtime.console import progress_bar
+from ssl_perception.runtime.console import print_table, progress_bar
 from ssl_perception_sim.recording.pairs import street_sweeps
 from ssl_perception_sim.sensors.lidar import Lidar, Pattern
 
@@ -121,9 +120,8 @@ def run_evaluate_mountings(
                 parts.append(score_mounting(MOUNTINGS[name], seed, seconds, config))
                 bar.advance(task)
             rows.append({"mounting": name, **_joined(MOUNTINGS[name], parts)})
-    table = Table("mounting", "true m", "found m", "tilt off", "false", "recall", "of", box=None)
-    for row in rows:
-        table.add_row(
+    lines = [
+        [
             row["mounting"],
             f"{row['true_height']:.2f}",
             _cell(row["height"]),
@@ -131,8 +129,11 @@ def run_evaluate_mountings(
             f"{row['false_per_sweep']:.1f}",
             _cell(row["recall"]),
             str(row["movers"]),
-        )
-    console.print(table)
+        ]
+        for row in rows
+    ]
+    heads = ["mounting", "true m", "found m", "tilt off", "false", "recall", "of"]
+    print_table(heads, lines, console)
     console.print(
         "found m: height found at the end, tilt off: degrees that its tilt is off, the worst "
         "street's; false: static points said to move, a sweep; recall: share of what moves "

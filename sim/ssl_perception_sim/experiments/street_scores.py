@@ -79,9 +79,7 @@ def score_street(sample: FlowSample, method: str, config: Config) -> StreetResul
     """Run a method on one street's pair; ``ZERO`` predicts no motion."""
     forget_peak()
     if method == ZERO:
-        n = len(sample.source)
-        nothing = np.zeros((n, 3), np.float32), np.zeros(n, bool), np.ones(n, np.float32)
-        answer = SceneFlow(*nothing, sample.interval)
+        answer = SceneFlow.still(len(sample.source), sample.interval)
     else:
         _, options = find(method, flow=config.flow)
         answer = estimate_flow(sample.source, sample.target, method, options=options)

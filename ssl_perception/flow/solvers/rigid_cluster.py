@@ -203,15 +203,7 @@ def _unsolved(
     """The result when there was no time to find even the clusters: confidence 0 everywhere."""
     count = len(source)
     nothing = np.zeros(0, np.float32)
-    flow = SceneFlow(
-        np.zeros((count, 3), np.float32),
-        np.zeros(count, np.bool_),
-        np.zeros(count, np.float32),
-        target.stamp - source.stamp,
-        deadline.elapsed,
-        0,
-        False,
-    )
+    flow = SceneFlow.unknown(count, target.stamp - source.stamp, deadline.elapsed)
     return ClusterFlow(
         label=np.full(count, -1, np.int32),
         state=np.zeros(0, np.int8),
