@@ -14,15 +14,22 @@ PYTHONS := 3.10 3.11 3.12 3.13
 RESOLVE = $(BIN)/uv pip compile --quiet --constraints constraints.txt
 EXTRAS := $(addprefix --extra ,cpu sim datasets dev train viewer)
 
+WARM_UP := $(BIN)/python -c 'from ssl_perception.config import Config; from ssl_perception.warm_up import warm_up; warm_up(Config())'
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+WITHOUT_KERNELS := $(addprefix tests/unit/,depth config io datasets)
+COMPUTES := not (ros or processes or alone)
+
 .PHONY: demo test lint format bench constraints clean
 
 demo: $(VENV)/ready
 	$(BIN)/ssl-perception demo
 
-# kernels once, not by each worker; then what computes, by two workers; then what starts processes
+# Kernels are compiled once, not by each worker, beside tests that need none of them; then what
+# computes, by two workers with a thread each; then what starts processes.
 test: $(VENV)/ros-ready
-	$(BIN)/python -c 'from ssl_perception.config import Config; from ssl_perception.warm_up import warm_up; warm_up(Config())'
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not (ros or processes or alone)"
+	@$(WARM_UP) & compiler=$$!; $(PYTEST) $(WITHOUT_KERNELS) -m "$(COMPUTES)" \
+		&& wait $$compiler || { kill $$compiler; exit 1; }
+	$(PYTEST) $(WITHOUT_KERNELS:%=--ignore=%) -n 2 --dist loadfile -m "$(COMPUTES)"
 	$(BIN)/python -m pytest -m "ros or processes or alone"
 
 lint: $(VENV)/ready

@@ -20,12 +20,19 @@ NOT_ACTIVE = [
     "[ERROR] [1700000000.123456789] [stereo_depth]: active\n",
 ]
 
+# as nodes do: even where whoever started the tests ignores SIGINT, as a shell's background does
+SLEEPER = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+time.sleep(60)
+"""
+
 
 def ready_with(log: str, folder: Path) -> None:
     """``Nodes.ready`` of a process that lives and has logged this."""
     with Nodes({}, folder) as nodes:
         nodes.processes["stereo_depth"] = subprocess.Popen(
-            [sys.executable, "-c", "import time; time.sleep(60)"]
+            [sys.executable, "-c", SLEEPER], start_new_session=True
         )
         (folder / "stereo_depth.log").write_text(log)
         nodes.ready(0.2)
