@@ -21,8 +21,9 @@ from ssl_perception.evaluation import depth_metrics as metrics
 from ssl_perception.io.write import write_json
 from ssl_perception.types import FloatArray
 
-# Disparities to search, for the largest that each set has, unless stereo.disparities is set; and
-# the error, px, beyond which its benchmark calls a pixel bad.
+# Disparities to search, for the largest that each set has, unless stereo.disparities is set; a
+# scene that says that it needs more gets more. And the error, px, beyond which its benchmark calls
+# a pixel bad.
 SEARCH = {"kitti-stereo": 160, "middlebury": 80}
 BAD = {"kitti-stereo": 3.0, "middlebury": 2.0}
 
@@ -203,15 +204,18 @@ def run_evaluate_depth(
         InputError: unknown dataset or layout, or a student that can't be read.
     """
     samples = open_depth(dataset, path)
-    options = config.stereo
-    if options.disparities == StereoConfig().disparities and dataset in SEARCH:
-        options = options.model_copy(update={"disparities": SEARCH[dataset]})
+    searched = set()
     threshold = BAD.get(dataset, 2.0)
     scores: list[Score] = []
     one_eyed = True
     for index in range(len(samples)):
         sample = samples[index]
         one_eyed = one_eyed and sample.pair is None
+        options = config.stereo
+        if options.disparities == StereoConfig().disparities and dataset in SEARCH:
+            needed = max(SEARCH[dataset], 16 * math.ceil(sample.search / 16))
+            options = options.model_copy(update={"disparities": needed})
+        searched.add(options.disparities)
         rows = score_stereo(sample, options, threshold) or [_constant(sample, threshold)]
         if student is not None:
             rows.insert(-1, score_student(sample, student))
@@ -243,7 +247,7 @@ def run_evaluate_depth(
         f"δk: within a factor 1.25^k. Pixels that both cameras see.\n"
         f"sgbm: every answer. gated: what depth maps keep. agreed: confidence 1, the labels. "
         f"constant median: of the sample's own truth. Searched "
-        f"{options.disparities or 'an eighth of the width,'} px."
+        f"{', '.join(str(s or 'an eighth of the width') for s in sorted(searched))} px."
     )
     if one_eyed and student is None:
         out.print("No right images here: give a student (--student STORE) to score it.")
@@ -251,7 +255,7 @@ def run_evaluate_depth(
         report = {
             "dataset": dataset,
             "threshold_px": threshold,
-            "stereo": options.model_dump(),
+            "stereo": {**config.stereo.model_dump(), "disparities": max(searched)},
             "machine": platform.machine(),
             "opencv": cv2.__version__,
             "scores": [_plain(s) for s in scores],

@@ -97,6 +97,7 @@ class DepthSample:
         disparity: (H, W) float32, pixels, NaN where not known; None without a right image.
         non_occluded: (H, W) bool, the truth is known and both cameras see the point.
         ground_truth: where the numbers come from, for reports.
+        search: disparities, pixels, that a matcher has to search; 0: the set doesn't say.
     """
 
     name: str
@@ -107,6 +108,7 @@ class DepthSample:
     disparity: FloatArray | None
     non_occluded: BoolArray
     ground_truth: str = "lidar"
+    search: int = 0
 
     def __post_init__(self) -> None:
         shape = (self.camera.height, self.camera.width)
@@ -154,6 +156,7 @@ def stereo_sample(
     disparity: NDArray[np.float32],
     non_occluded: NDArray[np.bool_],
     ground_truth: str,
+    search: int = 0,
 ) -> DepthSample:
     """A sample from true disparities (NaN unknown): depth = fx * baseline / (d + cx_difference)."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -162,5 +165,5 @@ def stereo_sample(
         )
     depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
     return DepthSample(
-        name, pair.left, pair.camera, depth, pair, disparity, non_occluded, ground_truth
+        name, pair.left, pair.camera, depth, pair, disparity, non_occluded, ground_truth, search
     )

@@ -12,8 +12,9 @@ import pytest
 from ssl_perception.datasets import open_depth
 
 
-@pytest.mark.parametrize("pfm", [False, True])
-def test_middlebury(tmp_path: Path, pfm: bool) -> None:
+@pytest.mark.parametrize("pfm", ["", "-1.0", "-0.003922", "0.003922"])
+def test_middlebury(tmp_path: Path, pfm: str) -> None:
+    """The scale in a .pfm's header tells the byte order, and nothing about the values."""
     scene = tmp_path / "Piano"
     scene.mkdir()
     for name in ("im0.png", "im1.png"):
@@ -22,8 +23,9 @@ def test_middlebury(tmp_path: Path, pfm: bool) -> None:
     disparity[:5] = 20.0
     disparity[0, 0] = np.inf
     if pfm:
-        rows = disparity[::-1].astype("<f4").tobytes()  # PFM counts rows from below
-        (scene / "disp0GT.pfm").write_bytes(b"Pf\n30 20\n-1.0\n" + rows)
+        order = "<f4" if pfm.startswith("-") else ">f4"
+        rows = disparity[::-1].astype(order).tobytes()  # PFM counts rows from below
+        (scene / "disp0GT.pfm").write_bytes(f"Pf\n30 20\n{pfm}\n".encode() + rows)
     else:
         coded = np.where(np.isfinite(disparity), disparity * 256, 0).astype(np.uint16)
         cv2.imwrite(str(scene / "disp0.png"), coded)
@@ -35,7 +37,7 @@ def test_middlebury(tmp_path: Path, pfm: bool) -> None:
         "baseline=200\nwidth=30\nheight=20\nndisp=64\n"
     )
     sample = open_depth("middlebury", tmp_path)[0]
-    assert sample.pair is not None and sample.pair.cx_difference == 30
+    assert sample.pair is not None and sample.pair.cx_difference == 30 and sample.search == 64
     assert np.isnan(sample.depth[0, 0])
     np.testing.assert_allclose(sample.depth[10:], 0.2 * 500 / (10 + 30), rtol=1e-6)
     np.testing.assert_allclose(sample.depth[1:5], 0.2 * 500 / (20 + 30), rtol=1e-6)
