@@ -211,6 +211,9 @@ class NeuralPriorConfig(Section):
     max_size: float = Field(
         2.5, gt=0.0, le=100.0, description="m; longer clusters stay rigid, as vehicles are"
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "cpu", description="where deformations are fitted; these are small, a GPU need not pay"
+    )
 
 
 class RefinementConfig(Section):

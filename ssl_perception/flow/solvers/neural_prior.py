@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from ssl_perception.config import FlowConfig, NeuralPriorConfig
-from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork, descend
+from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork, choose_device, descend
 from ssl_perception.flow.neural.distance_transform import DistanceField
 from ssl_perception.flow.segmentation import moving_clusters
 from ssl_perception.flow.solvers import rigid_cluster
@@ -112,12 +112,15 @@ def _deform_cluster(
     undeformed = np.zeros_like(points)
     if len(near) < options.min_points:
         return undeformed, 0, True
-    low_t, high_t = torch.from_numpy(low), torch.from_numpy(high)
-    field = DistanceField(torch.from_numpy(near.astype(np.float32)), low_t, high_t, options.cell)
-    centre = body.mean(axis=0)
-    local = torch.from_numpy((body - centre).astype(np.float32))
-    start = torch.from_numpy(moved.astype(np.float32))
-    network = CoordinateNetwork(options.hidden, options.layers, seed, "xavier")
+    device = choose_device(options.device)
+
+    def on_device(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array.astype(np.float32)).to(device)
+
+    field = DistanceField(on_device(near), on_device(low), on_device(high), options.cell)
+    local = on_device(body - body.mean(axis=0))
+    start = on_device(moved)
+    network = CoordinateNetwork(options.hidden, options.layers, seed, "xavier").to(device)
     last = network.linears[-1]
     nn.init.zeros_(last.weight)  # type: ignore[arg-type]
 
@@ -134,4 +137,5 @@ def _deform_cluster(
     with torch.no_grad():
         residual = network(local)
         pays = float(cost(residual)) < GAIN * float(cost(torch.zeros_like(residual)))
-    return (residual.numpy() if pays else undeformed), descent.iterations, descent.converged
+    deformation = residual.cpu().numpy() if pays else undeformed
+    return deformation, descent.iterations, descent.converged
