@@ -13,7 +13,6 @@ from safetensors.torch import save
 
 from ssl_perception.datasets import FlowSample, open_flow
 from ssl_perception.errors import InputError
-from ssl_perception.flow.neural.coordinate_network import choose_device
 from ssl_perception.flow.scoop.training import (
     Losses,
     Pairs,
@@ -23,6 +22,7 @@ from ssl_perception.flow.scoop.training import (
 from ssl_perception.io.write import write_output
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.runtime.interrupts import Interrupts
+from ssl_perception.runtime.torch_device import choose_device
 
 STREETS = 100_000  # seeds of training streets begin here, far from those that are scored
 HELD_OUT_STREETS = 200_000

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ssl_perception.config import FastNsfConfig, NeuralPriorConfig, NsfpConfig
-from ssl_perception.errors import InputError
 from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.types import FloatArray
 
@@ -198,16 +197,3 @@ def descend(
         optimizer.step()
     networks.load_state_dict(best)
     return Descent(iteration, least, converged)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that a setting names; ``auto`` is the GPU where there is one.
-
-    Raises:
-        InputError: ``cuda`` where there is none.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device is cuda, but PyTorch finds no usable GPU here")
-    return torch.device(name)

@@ -11,9 +11,10 @@ from torch import nn
 
 from ssl_perception.config import FlowConfig
 from ssl_perception.flow.neural.centred_pair import CentredPair
-from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork, choose_device, descend
+from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork, descend
 from ssl_perception.flow.neural.distance_transform import DistanceField
 from ssl_perception.runtime.deadline import Deadline, DeadlinePassed
+from ssl_perception.runtime.torch_device import choose_device
 from ssl_perception.types import PointCloud, SceneFlow
 
 

@@ -22,11 +22,12 @@ import torch
 from torch import nn
 
 from ssl_perception.config import FlowConfig, NeuralPriorConfig
-from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork, choose_device, descend
+from ssl_perception.flow.neural.coordinate_network import CoordinateNetwork, descend
 from ssl_perception.flow.neural.distance_transform import DistanceField
 from ssl_perception.flow.segmentation import moving_clusters
 from ssl_perception.flow.solvers import rigid_cluster
 from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.runtime.torch_device import choose_device
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 MARGIN = 0.6  # m around a moved cluster in which the target counts

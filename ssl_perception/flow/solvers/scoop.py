@@ -20,7 +20,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from ssl_perception.config import FlowConfig, ScoopConfig
-from ssl_perception.flow.neural.coordinate_network import by_direction, choose_device
+from ssl_perception.flow.neural.coordinate_network import by_direction
 from ssl_perception.flow.scoop.correspondence import (
     Correspondence,
     CorrespondenceModel,
@@ -36,6 +36,7 @@ from ssl_perception.flow.scoop.weights import load_into
 from ssl_perception.runtime.deadline import Deadline, DeadlinePassed
 from ssl_perception.runtime.determinism import deterministic
 from ssl_perception.runtime.shipped import shipped
+from ssl_perception.runtime.torch_device import choose_device
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
 if TYPE_CHECKING:
