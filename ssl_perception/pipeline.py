@@ -45,7 +45,8 @@ class DepthPipeline:
     """Teacher, pseudo-label, student, trust, fused scan, learner: one stereo pair after another.
 
     Args:
-        config: sections ``stereo``, ``pseudo_label``, ``scan``, ``lidar_scan`` and ``trust``.
+        config: sections ``stereo``, ``pseudo_label``, ``scan``, ``lidar_scan``, ``trust`` and, of
+            ``learner``, ``take_back``.
         student: None: stereo alone.
         learner: None: the student stays as it is.
         trust: the state to start from; None: nothing is known about the student.
@@ -74,9 +75,13 @@ class DepthPipeline:
             mono = self.student.depth(pair.left, pair.camera, pair.stamp)
             watch.lap("student")
             label = pseudo_label(stereo, self.config.pseudo_label)
+        suspected = self.fusion.trust.teacher_suspect
         fused = self.fusion.update(stereo, mono, label, lidar)
         watch.lap("fusion")
-        if self.learner is not None and label is not None:
+        suspect = fused.trust.teacher_suspect
+        if self.learner is not None and suspect and not suspected:
+            self.learner.take_back(pair.stamp - self.config.learner.take_back)
+        elif self.learner is not None and label is not None and not suspect:
             learnt = self.learner.learn(pair.left, label, pair.stamp)
             watch.lap("learner")
         return DepthResult(

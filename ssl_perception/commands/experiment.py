@@ -67,6 +67,50 @@ def experiment_forgetting(
     run_forgetting(parse_seeds(seeds), unseen, minutes, json_file, out)
 
 
+@experiment.command("new-room")
+def experiment_new_room(
+    seeds: Annotated[str, typer.Option(help=f"Rooms that are learnt. {SEEDS_HELP}")] = "4",
+    new_rooms: Annotated[int, typer.Option(min=0, help="Never seen, after each of them.")] = 5,
+    learn: Annotated[float, typer.Option(min=0.1, max=600.0, help="Minutes with stereo.")] = 5.0,
+    minutes: Annotated[float, typer.Option(min=0.1, max=600.0, help="After stereo fails.")] = 3.0,
+    stereo: Annotated[
+        float, typer.Option(min=0.0, help="Seconds of stereo in a second try of each; 0: none.")
+    ] = 20.0,
+    settings: Settings = None,
+    processes: Annotated[int, typer.Option(min=1, help="Flights at a time.")] = 2,
+    json_file: JsonFile = None,
+) -> None:
+    """A trusted student is set down where it has never been, with stereo dead."""
+    from ssl_perception_sim.experiments.new_room import run_new_room
+
+    check_outputs([], {"--json": json_file})
+    homes = parse_seeds(seeds)
+    run_new_room(
+        homes, new_rooms, learn, minutes, stereo, settings or [], processes, json_file, out
+    )
+
+
+@experiment.command("faults")
+def experiment_faults(
+    seeds: Annotated[str, typer.Option(help=f"Rooms. {SEEDS_HELP}")] = "2",
+    learn: Annotated[float, typer.Option(min=0.1, max=600.0, help="Minutes before.")] = 4.0,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="One of the faults; several times. All, if none.")
+    ] = None,
+    settings: Settings = None,
+    json_file: JsonFile = None,
+) -> None:
+    """The stereo camera breaks while a learning drone turns: what is noticed, what is learnt."""
+    from ssl_perception.errors import InputError
+    from ssl_perception_sim.experiments.stereo_faults import FAULTS, run_faults
+
+    check_outputs([], {"--json": json_file})
+    unknown = set(fault or []) - set(FAULTS)
+    if unknown:
+        raise InputError(f"--fault {unknown.pop()!r} is none of {', '.join(FAULTS)}")
+    run_faults(parse_seeds(seeds), learn, fault or FAULTS, settings or [], json_file, out)
+
+
 @experiment.command("persistence")
 def experiment_persistence(
     folder: Annotated[

@@ -52,4 +52,5 @@ def run_export_onnx(store: Path, output: Path, int8: Path | None, out: Console) 
     for path in (output, int8):
         if path is not None:
             out.print(f"generation {number}: {path} ({path.stat().st_size / 1e6:.2f} MB)")
-    out.print("input: image (1, 120, 160, 3) uint8 BGR; output: log_depth (1, 30, 40), ln metres")
+    out.print("input: image (1, 120, 160, 3) uint8 BGR; output: log_depth (1, 30, 40), ln metres,")
+    out.print("error_bound (1, 30, 40), of log depth, one-sided, and feature (1, 96)")

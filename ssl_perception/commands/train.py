@@ -33,3 +33,30 @@ def train_scoop(
 
     check_outputs([path], {"--out": folder})
     run_train_scoop(folder, dataset, path, steps, points, seed, device, out)
+
+
+@train.command("student")
+def train_student(
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the run; resumes there.")],
+    drone_rooms: Annotated[
+        int, typer.Option(min=0, help="The simulator's usual rooms and drone, 12 views in each.")
+    ] = 250,
+    rooms: Annotated[int, typer.Option(min=0, help="Rooms, cameras and light of all kinds.")] = 400,
+    streets: Annotated[int, typer.Option(min=0, help="Simulated streets.")] = 40,
+    start: Annotated[Path | None, typer.Option(help="A prior to go on from.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Of 24 images each.")] = 10_000,
+    pinned: Annotated[
+        int, typer.Option(min=0, max=4096, help="Views that stay in the replay memory.")
+    ] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="That render.")] = 2,
+) -> None:
+    """The depth student's prior, from simulated rooms and streets with true depth."""
+    from ssl_perception.commands.train_student import run_train_student
+    from ssl_perception.errors import InputError
+
+    check_inputs(start)
+    places = {"drone": drone_rooms, "room": rooms, "street": streets}
+    if sum(places.values()) < 2:
+        raise InputError("a prior needs two places at least")
+    run_train_student(folder, places, start, steps, pinned, seed, processes, out)

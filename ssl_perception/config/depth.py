@@ -61,11 +61,29 @@ class StudentConfig(Section):
     )
     fall_back: bool = Field(False, description="take the next best provider instead of refusing")
     threads: int = Field(1, ge=1, le=64, description="threads for inference")
+    free: float = Field(
+        1.1, gt=0.0, le=500.0, description="m; a cell that reads so much or more claims free space"
+    )
+    exclude: float = Field(
+        0.6,
+        ge=0.0,
+        le=500.0,
+        description="m; unless its error's bound excludes an obstacle so near, it is unknown",
+    )
     max_novelty: float = Field(
         0.5,
         gt=0.0,
         le=2.0,
         description="feature distance to the replay memory beyond which mono is invalid",
+    )
+    place_window: float = Field(
+        15.0, gt=0.0, le=600.0, description="s over which novelty tells a new place from a known"
+    )
+    new_place: float = Field(
+        1.35,
+        gt=1.0,
+        le=100.0,
+        description="mean novelty there, as a multiple of what is usual in known places",
     )
 
 
@@ -82,11 +100,20 @@ class ReplayMemoryConfig(Section):
 class LearnerConfig(Section):
     """How the student learns from stereo while the robot works."""
 
-    learning_rate: float = Field(1e-3, gt=0.0, le=1.0, description="AdamW step; never decays")
+    learning_rate: float = Field(2e-3, gt=0.0, le=1.0, description="AdamW step; never decays")
     weight_decay: float = Field(1e-2, ge=0.0, le=1.0, description="AdamW decay")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where the student learns; auto: the GPU where there is one"
+    )
+    prior: str = Field(
+        "shipped", description="what a fresh student starts from: shipped, none, or a file"
+    )
+    pinned_share: float = Field(
+        0.12, ge=0.0, le=1.0, description="of the remembered frames in a batch are the prior's"
+    )
     batch: int = Field(8, ge=2, le=256, description="the newest frame and the rest from memory")
     averaging: float = Field(
-        0.02,
+        0.03,
         gt=0.0,
         le=1.0,
         description="rate of the exponential moving average of the deployed weights",
@@ -97,6 +124,24 @@ class LearnerConfig(Section):
     )
     near_weight: float = Field(
         3.0, ge=0.0, le=100.0, description="extra weight of a cell at 1 m; of one at 2 m half of it"
+    )
+    uncertainty_weight: float = Field(
+        0.1, ge=0.0, le=100.0, description="weight of what teaches the student its own error"
+    )
+    near: float = Field(
+        1.1, gt=0.0, le=100.0, description="m; the error's bound is calibrated on what is nearer"
+    )
+    miss_rate: float = Field(
+        0.02, gt=0.0, lt=0.5, description="share of near cells that may lie nearer than the bound"
+    )
+    calibration_rate: float = Field(
+        0.1, gt=0.0, le=1.0, description="step of the bound's calibration, per frame"
+    )
+    take_back: float = Field(
+        1.0,
+        ge=0.0,
+        le=60.0,
+        description="s before stereo came under suspicion whose labels are taken back",
     )
     clip: float = Field(5.0, gt=0.0, le=1000.0, description="largest gradient norm")
     boost: float = Field(
@@ -166,7 +211,7 @@ class TrustConfig(Section):
         0.3, ge=0.0, le=60.0, description="s between tests; closer frames are one and the same"
     )
     max_age: float = Field(
-        3600.0, gt=0.0, le=1e6, description="s since the last test beyond which trust lapses"
+        900.0, gt=0.0, le=1e6, description="s since the last test beyond which trust lapses"
     )
     recover_frames: int = Field(
         5, ge=1, le=1000, description="valid stereo frames in a row before stereo counts again"

@@ -28,8 +28,17 @@ class ScanConfig(Section):
     min_known: float = Field(
         0.4, ge=0.0, le=1.0, description="share of a sector's rays to be known, else unknown"
     )
+    min_certain: float = Field(
+        0.9,
+        ge=0.0,
+        le=1.0,
+        description="share of a sector's rays in the image that the student must be certain of",
+    )
     near: float = Field(
         2.0, ge=0.0, le=500.0, description="m; nearer obstacles count however little else is known"
+    )
+    near_mono: float = Field(
+        1.1, ge=0.0, le=500.0, description="m; likewise where the student sees them"
     )
 
     @model_validator(mode="after")

@@ -9,8 +9,10 @@ less than the camera's height above the floor, or the floor becomes an obstacle 
 noisy.
 
 Unknown is never free. A sector says "d" only if enough of its rays, of those that stay in the band
-up to d, are known; "+Inf" likewise up to ``range_max``; else NaN. The exception is on the safe
-side: an obstacle nearer than ``near`` that enough pixels see is reported in any case.
+up to d, are known; "+Inf" likewise up to ``range_max``; else NaN. Where stereo has no answer there
+may be nothing to see; where the student has none an obstacle can't be excluded, so of its rays far
+more must be known. The exception is on the safe side: an obstacle nearer than ``near`` that enough
+pixels see is reported in any case.
 """
 
 from __future__ import annotations
@@ -51,7 +53,10 @@ def obstacle_scan(depth: DepthMap, options: ScanConfig, frame: str | None = None
     ranges = np.full(options.sectors, np.nan, np.float32)
     if depth.valid:
         layout = _layout(depth.camera, options)
-        ranges[layout.sectors] = _nearest(depth.depth, layout, options)
+        near, min_certain = options.near, 0.0
+        if depth.cue is Cue.MONO:
+            near, min_certain = options.near_mono, options.min_certain
+        ranges[layout.sectors] = _nearest(depth.depth, layout, options, near, min_certain)
     if frame is None:
         frame = depth.camera.frame
         for suffix in _OPTICAL_SUFFIXES:
@@ -68,19 +73,23 @@ def obstacle_scan(depth: DepthMap, options: ScanConfig, frame: str | None = None
     )
 
 
-def nearest_ahead(scan: ObstacleScan, half_angle: float) -> float:
+def nearest_ahead(scan: ObstacleScan, half_angle: float, beyond: float = np.inf) -> float:
     """Distance of the nearest obstacle within ``half_angle`` (radians) of straight ahead, metres.
+
+    Args:
+        beyond: m; an obstacle so far or farther isn't the nearest for certain while a sector is
+            unknown.
 
     Returns:
         -Inf nearer than ``range_min``, +Inf clear; NaN when nothing is known there, or when what
-        is known is clear but not all is known.
+        is known is at or ``beyond`` but not all is known.
     """
     ranges = scan.ranges[np.abs(scan.angles) <= half_angle]
     unknown = np.isnan(ranges)
     if unknown.all():
         return float("nan")
     nearest = float(ranges[~unknown].min())
-    return float("nan") if nearest == np.inf and unknown.any() else nearest
+    return float("nan") if nearest >= beyond and unknown.any() else nearest
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +141,9 @@ def _layout(camera: CameraModel, options: ScanConfig) -> _Layout:
     )
 
 
-def _nearest(depth: FloatArray, layout: _Layout, options: ScanConfig) -> FloatArray:
+def _nearest(
+    depth: FloatArray, layout: _Layout, options: ScanConfig, near: float, min_certain: float
+) -> FloatArray:
     """(V,) ranges of the visible sectors, as ``obstacle_scan`` defines them."""
     known = depth > 0.0  # False where NaN
     in_band = known & (depth <= layout.limit)
@@ -149,20 +160,21 @@ def _nearest(depth: FloatArray, layout: _Layout, options: ScanConfig) -> FloatAr
         per_metre = layout.stretch[(first + last) // 2]
 
         def rays(distance: ArrayLike, index: int = index, per_metre: float = per_metre) -> NDArray:
-            """How many of the sector's rays stay in the band up to a distance; how many known."""
+            """How many of the sector's rays stay in the band up to a distance; how many of these
+            the image shows; how many are known."""
             rows = np.searchsorted(-leaves, -np.asarray(distance) / per_metre, side="right")
             known_of_those = np.where(rows > 0, known_up_to[rows - 1, index], 0)
-            return np.stack([rows * layout.width[index], known_of_those])
+            shown = layout.last[index] - layout.first[index]
+            return np.stack([rows * layout.width[index], rows * shown, known_of_those])
 
         # A coarse grid's cells are many pixels each: there a few of them are evidence enough.
         few = min(options.min_pixels, _FEW * len(depth) * layout.width[index])
         obstacle = np.sort(distance[:, first:last][in_band[:, first:last]])
-        needed = options.percentile / 100.0 * rays(obstacle)[1]
+        needed = options.percentile / 100.0 * rays(obstacle)[2]
         enough = np.arange(1, len(obstacle) + 1) >= np.maximum(needed, few)
         nearest = float(obstacle[enough.argmax()]) if enough.any() else np.inf
-        expected, seen = rays(min(nearest, options.range_max))
-        if nearest <= options.near or (
-            seen > 0 and seen >= few and seen >= options.min_known * expected
-        ):
+        expected, shown, seen = rays(min(nearest, options.range_max))
+        enough_known = seen >= options.min_known * expected and seen >= min_certain * shown
+        if nearest <= near or (seen > 0 and seen >= few and enough_known):
             ranges[index] = -np.inf if nearest < options.range_min else nearest
     return ranges

@@ -16,7 +16,7 @@ from ssl_perception.io.model_store import ModelStore
 
 pytestmark = pytest.mark.processes
 
-OPTIONS = LearnerConfig(memory=ReplayMemoryConfig(frames=64), save_seconds=3000.0)
+OPTIONS = LearnerConfig(prior="none", memory=ReplayMemoryConfig(frames=64), save_seconds=3000.0)
 IMAGE = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
 LABEL = np.linspace(-0.5, 1.5, 1200, dtype=np.float32).reshape(30, 40)
 

@@ -27,13 +27,13 @@ from ssl_perception_sim.experiments.persistence_report import (
 )
 
 SHORT = Plan(
-    stereo_minutes=0.05,
-    learn_minutes=(0.12,),  # the student's first weights are handed over after 5 s
+    stereo_minutes=0.03,
+    learn_minutes=(0.06,),
     test_minutes=0.03,
-    curve=(0.1, 0.12),
+    curve=(0.05, 0.06),
     held_out=10,
     failures=1,
-    failures_after=0.1,
+    failures_after=0.05,
     failure_seconds=1.0,
 )
 
@@ -48,18 +48,18 @@ def test_a_gated_flight_is_tested_with_and_without_its_parts(gated: Result) -> N
     whole, *parts = gated.cells
     assert not whole.trusted and whole.blind == 1.0 and whole.crashes == 0.0
     assert all(part.blind == 0.0 for part in parts)
-    assert [point.minute for point in gated.curve] == [0.1, 0.12]
+    assert [point.minute for point in gated.curve] == [0.05, 0.06]
     assert all(0.0 <= point.auc <= 1.0 for point in gated.curve)
 
 
 def test_without_trust_the_drone_stands_still_when_stereo_fails(gated: Result) -> None:
     (failure,) = gated.failures
     assert failure.active_cue == "none" and not failure.crashed
-    assert 0.1 <= failure.minute <= 0.13 and failure.metres < 0.5
+    assert 0.05 <= failure.minute <= 0.065 and failure.metres < 0.5
 
 
 def test_a_flight_that_ends_before_stereo_may_fail_is_flown() -> None:
-    change = {"failures_after": 6.0, "curve": (), "learn_minutes": (0.06,)}
+    change = {"failures_after": 6.0, "curve": (), "learn_minutes": (0.05,)}
     short = SHORT.model_copy(update=change)
     for scheme in ("dagger", "gated"):
         result = fly(scheme, "textons", 0, short)

@@ -126,7 +126,7 @@ def test_the_student_learns_in_flight_and_is_not_used_before_it_is_trusted(
     nodes.start("stereo_depth", DRONE)
     nodes.start("mono_depth", {**DRONE, "store": str(store)})
     # the cameras may be found by mono_depth seconds later than by the learner: no model before then
-    learns = {"store": str(store), "learner.save_seconds": 4.0}
+    learns = {"store": str(store), "learner.save_seconds": 4.0, "learner.prior": "none"}
     nodes.start("depth_learner", {**DRONE, **learns})
     trust_file = tmp_path / "trust.json"
     # with room for all that waits, each image of mono has its scan, on a busy machine too
@@ -185,7 +185,7 @@ def test_a_trusted_student_takes_over_when_stereo_fails(nodes: Nodes, tmp_path: 
     nodes.start("bag_recorder", {"output": str(output), "outputs": outputs})
     nodes.start("stereo_depth", DRONE)
     nodes.start("mono_depth", {**DRONE, "store": str(store), "student.max_novelty": 2.0})
-    learns = {"store": str(store), "learner.save_seconds": 1.0}
+    learns = {"store": str(store), "learner.save_seconds": 1.0, "learner.prior": "none"}
     nodes.start("depth_learner", {**DRONE, **learns})
     # a beginner flies here: nothing that it does may cost it the trust on file
     lenient = {

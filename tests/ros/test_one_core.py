@@ -23,7 +23,7 @@ from ssl_perception.io.open_log import open_log
 from ssl_perception.io.output import OutputBag
 from ssl_perception.pipeline import Perception
 from ssl_perception.runtime.ros_processes import Nodes, environment
-from ssl_perception.types import StereoPair
+from ssl_perception.types import FloatArray, StereoPair
 from ssl_perception_sim.experiments.room_flight import RoomFlight
 from ssl_perception_sim.experiments.students import stereo_pipeline
 from ssl_perception_sim.recording.topics import EPOCH_NS, stamp_ns
@@ -86,10 +86,15 @@ def in_this_process(log: Path, store: Path) -> dict[int, dict[str, Any]]:
                 "threshold": repr(result.trust.threshold),
                 "overrides": str(result.trust.overrides),
                 "scan": result.scan.ranges,
-                "label": None if label is None else zlib.crc32(label.tobytes()),
+                "label": None if result.learnt is None else _crc32(label),
                 "generation": result.mono.generation or 0,
             }
     return answers
+
+
+def _crc32(label: FloatArray | None) -> int:
+    assert label is not None
+    return zlib.crc32(label.tobytes())
 
 
 def through_nodes(log: Path, labelled: list[int], folder: Path, domain: int) -> dict[str, Any]:

@@ -21,8 +21,8 @@ CAMERA = CameraModel(160, 120, 104.0, 104.0, 79.5, 59.5)
 CONFIG = from_dict(
     {
         "stereo": {"disparities": 32, "max_depth": 20.0},
-        "learner": {"batch": 2, "save_seconds": 0.5, "memory": {"frames": 16}},
-        "student": {"max_novelty": 2.0},
+        "learner": {"prior": "none", "batch": 2, "save_seconds": 0.5, "memory": {"frames": 16}},
+        "student": {"max_novelty": 2.0, "exclude": 0.0},
     }
 )
 _NOISE = np.random.default_rng(0).standard_normal((120, 800)).astype(np.float32)

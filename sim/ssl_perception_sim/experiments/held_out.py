@@ -75,7 +75,11 @@ class HeldOut:
         ahead, scan = self._options.ahead, pipeline.config.scan
         predicted = np.array(
             [
-                nearest_ahead(obstacle_scan(student.depth(p.left, p.camera, p.stamp), scan), ahead)
+                nearest_ahead(
+                    obstacle_scan(student.depth(p.left, p.camera, p.stamp), scan),
+                    ahead,
+                    self._options.trigger,
+                )
                 for p in self._pairs
             ]
         )

@@ -137,7 +137,8 @@ class _ObstacleCounts:
 
     def add(self, frame: Frame, scan: ObstacleScan, threshold: float) -> None:
         ahead = self._options.ahead
-        nearest, predicted = true_nearest(frame, ahead), nearest_ahead(scan, ahead)
+        predicted = nearest_ahead(scan, ahead, self._options.trigger)
+        nearest = true_nearest(frame, ahead)
         if not (math.isnan(nearest) or math.isnan(predicted)):
             self._pairs.append((nearest < self._options.trigger, predicted < threshold))
 

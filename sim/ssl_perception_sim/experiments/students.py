@@ -21,16 +21,18 @@ def learning_pipeline(
     learner: LearnerConfig | None = None,
     textons: TextonsConfig | None = None,
     trust: TrustConfig | None = None,
+    base: Config = DRONE,
 ) -> DepthPipeline:
     """Stereo teaches a fresh student, with the settings of the ``drone`` preset.
 
     Args:
         kind: ``network`` or ``textons``.
         seed: of the student.
-        learner, textons, trust: other settings than the preset's; None: the preset's.
+        learner, textons, trust: other settings than those of ``base``; None: the same.
+        base: all other settings.
     """
     changes = {"learner": learner, "textons": textons, "trust": trust}
-    config = DRONE.model_copy(update={k: v for k, v in changes.items() if v is not None})
+    config = base.model_copy(update={k: v for k, v in changes.items() if v is not None})
     if kind == "textons":
         camera = StereoRig().model()
         baseline = TextonStudent(config.textons, seed, camera, config.scan, config.trust.ahead)

@@ -9,6 +9,10 @@ not finite; loss on *remembered* frames risen far above what it was; predictions
 each takes the student back to its last good state. The newest frame's loss is no such sign: it
 rises in every new place, and there the student should learn, not turn back.
 
+The network also learns how large its error is; how many of those make a bound is calibrated on each
+frame before it is learnt, so that of the cells with something near the asked share, and no more,
+lies nearer than the bound (adaptive conformal inference, Gibbs and Candès, arXiv 2106.00170).
+
 The step size never falls to zero, so the weights never come to rest; what flies is their running
 mean, which does.
 """
@@ -30,15 +34,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_perception.config import LearnerConfig
+from ssl_perception.depth.learning.prior import load_prior, prior_path
 from ssl_perception.depth.learning.replay_memory import Frames, ReplayMemory
-from ssl_perception.depth.student.architecture import Weights, shrink
+from ssl_perception.depth.student.architecture import (
+    FIRST_LOG_SCALE,
+    FIRST_QUANTILE,
+    Weights,
+    shrink,
+)
 from ssl_perception.depth.student.network import StudentNetwork, fold
 from ssl_perception.errors import InputError
+from ssl_perception.runtime.torch_device import choose_device
 from ssl_perception.types import BoolArray, FloatArray
 
 _NEAREST = 3.0  # 1/m; nearer than a third of a metre weighs no more
 _EDGE = 1.0  # log depth; a difference of gradients beyond it is an edge in another place
+_ALIGNMENT = 20  # frames that set the scale of a prior
 _SMOOTHING = 0.05  # of the running means by which health is judged
+_QUANTILES = math.log(1.0), math.log(30.0)  # what the bound's quantile stays between
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,7 @@ class _Health:
     error_fast: float = math.nan
     error_slow: float = math.nan
     since_new_scene: int = 1_000_000
+    log_quantile: float = math.log(FIRST_QUANTILE)  # of the error, in units of its scale
 
 
 class Learner:
@@ -85,6 +99,10 @@ class Learner:
         seed: of the first weights, the sampling and the augmentation.
         threads: of PyTorch in a step; one, since the robot has other things to do. The rest of the
             process keeps its own number of threads, and its random numbers.
+
+    Raises:
+        InputError: a prior that can't be read, or doesn't fit this network; or a GPU that isn't
+            there.
     """
 
     def __init__(
@@ -97,7 +115,11 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = StudentNetwork()
-        self.student = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._health = _Health()
+        self._from_prior = self._take_prior(network)
+        self._device = choose_device(options.device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.student = network.to(self._device)  # made on the CPU: a seed gives the same anywhere
         self._optimiser = torch.optim.AdamW(
             self.student.parameters(),
             options.learning_rate,
@@ -106,8 +128,24 @@ class Learner:
         )
         self._average = copy.deepcopy(self.student).eval()
         self.student.train()
-        self._health = _Health()
         self._good = self.state()
+
+    def _take_prior(self, network: StudentNetwork) -> bool:
+        """Start from the prior that the settings name; whether there is one."""
+        path = prior_path(self.options.prior)
+        if path is None:
+            return False
+        prior = load_prior(path)
+        prior.load_into(network)
+        self._health.log_quantile = math.log(prior.quantile)
+        self._health.since_new_scene = 0  # its first place is one
+        self.memory.pin(prior.frames)
+        return True
+
+    @property
+    def knows_something(self) -> bool:
+        """It isn't the random network that one without a prior is before its first step."""
+        return self._from_prior or self.steps > 0
 
     @property
     def steps(self) -> int:
@@ -116,7 +154,7 @@ class Learner:
 
     def weights(self) -> Weights:
         """For inference: the running mean of the weights, BatchNorm folded."""
-        return fold(self._average)
+        return fold(self._average, math.exp(self._health.log_quantile))
 
     def step(self, image: NDArray[np.uint8], label: FloatArray) -> Step:
         """Score, remember and learn one frame.
@@ -137,7 +175,10 @@ class Learner:
     def _step(self, image: NDArray[np.uint8], label: FloatArray, known: BoolArray) -> Step:
         start = time.perf_counter()
         small = shrink(image)
-        prediction, feature = self._predict(small)
+        prediction, scale, feature = self._predict(small)
+        self._calibrate(prediction, scale, label)
+        if self._from_prior and self._health.steps < _ALIGNMENT:
+            self._align(float(np.median((label - prediction)[known])))
         error = float(np.median(np.abs(prediction - label)[known]))
         spread = float(prediction[known].std() / max(float(label[known].std()), 0.05))
         new_scene = self._watch_error(error)
@@ -163,12 +204,12 @@ class Learner:
 
     def state(self) -> dict[str, NDArray]:
         """A copy of all that training needs to go on, except the memory."""
-        arrays = {f"student.{k}": v.numpy() for k, v in self.student.state_dict().items()}
-        arrays |= {f"average.{k}": v.numpy() for k, v in self._average.state_dict().items()}
+        arrays = {f"student.{k}": v.cpu().numpy() for k, v in self.student.state_dict().items()}
+        arrays |= {f"average.{k}": v.cpu().numpy() for k, v in self._average.state_dict().items()}
         names = [name for name, _ in self.student.named_parameters()]
         for index, moments in self._optimiser.state_dict()["state"].items():
             for key, value in moments.items():
-                arrays[f"optimiser.{names[index]}.{key}"] = value.numpy()
+                arrays[f"optimiser.{names[index]}.{key}"] = value.cpu().numpy()
         health = [float(getattr(self._health, k)) for k in _Health.__dataclass_fields__]
         arrays["health"] = np.array(health, np.float64)
         return {name: np.array(array, order="C") for name, array in arrays.items()}
@@ -179,6 +220,7 @@ class Learner:
         Raises:
             InputError: arrays that don't fit this network, or aren't finite; nothing is changed.
         """
+        arrays = _with_uncertainty(arrays)
         expected = self.student.state_dict()
         student, average = (
             {name: _tensor(arrays, f"{who}.{name}", old.shape) for name, old in expected.items()}
@@ -206,23 +248,44 @@ class Learner:
         self._good = self.state()
 
     @torch.no_grad()
-    def _predict(self, image: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
-        """Predict the newest frame; on the way, bring one stored frame's feature up to date."""
+    def _predict(self, image: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Log depth, scale of its error and feature of the newest frame; on the way, bring one
+        stored frame's feature up to date."""
         images = image[None]
         slot = self._health.steps % len(self.memory) if len(self.memory) else None
         if slot is not None:
             stored = self.memory.frames(np.array([slot])).images
             images = np.concatenate([images, stored])
-        log_depth, features = self._average(_planes(images))
+        output = self._average(_planes(images).to(self._device))
+        features = output.feature.cpu().numpy()
         if slot is not None:
-            self.memory.refresh(slot, features[1].numpy())
-        return log_depth[0].numpy(), features[0].numpy()
+            self.memory.refresh(slot, features[1])
+        scale = output.log_scale[0].exp().cpu().numpy()
+        return output.log_depth[0].cpu().numpy(), scale, features[0]
+
+    @torch.no_grad()
+    def _align(self, error: float) -> None:
+        """A prior knows another camera and other places: their scale is taken from the first
+        labels, the mean of the frames' median error, rather than learnt step by step."""
+        for network in (self.student, self._average):
+            assert network.head.bias is not None
+            network.head.bias[0] += error / (self._health.steps + 1)
+
+    def _calibrate(self, prediction: FloatArray, scale: FloatArray, label: FloatArray) -> None:
+        """One step of adaptive conformal inference, on the cells that are near."""
+        near = label < math.log(self.options.near)  # False where NaN
+        if near.any():
+            excess = (prediction - label)[near] / scale[near]
+            missed = float((excess > math.exp(self._health.log_quantile)).mean())
+            step = self.options.calibration_rate * (missed - self.options.miss_rate)
+            low, high = _QUANTILES
+            self._health.log_quantile = min(max(self._health.log_quantile + step, low), high)
 
     def _batch(self, image: NDArray[np.uint8], label: FloatArray) -> Frames:
         """The newest frame first, the rest from memory; each perhaps mirrored or drawn nearer."""
         images, labels = image[None].copy(), label[None].copy()  # not the caller's
-        if len(self.memory):
-            _, frames = self.memory.sample(self.options.batch - 1)
+        frames = self.memory.sample(self.options.batch - 1, self.options.pinned_share)
+        if len(frames.images):
             images = np.concatenate([images, frames.images])
             labels = np.concatenate([labels, frames.labels])
         mirrored = self._random.random(len(images)) < 0.5
@@ -241,9 +304,13 @@ class Learner:
         """
         options, count = self.options, len(batch.images)
         gain = 1 + options.gain * (2 * self._random.random(count) - 1)
-        brightness = torch.from_numpy(gain.astype(np.float32))[:, None, None, None]
-        predicted, _ = self.student((_planes(batch.images) * brightness).clamp(max=255))
-        losses = frame_losses(predicted, torch.from_numpy(batch.labels), options)
+        brightness = torch.from_numpy(gain.astype(np.float32)).to(self._device)
+        images = _planes(batch.images).to(self._device)
+        predicted = self.student((images * brightness[:, None, None, None]).clamp(max=255))
+        labels = torch.from_numpy(batch.labels).to(self._device)
+        losses = frame_losses(predicted.log_depth, labels, options)
+        uncertainty = uncertainty_losses(predicted.log_depth, predicted.log_scale, labels)
+        losses = losses + options.uncertainty_weight * uncertainty
         loss = losses.mean()
         self._optimiser.zero_grad()
         loss.backward()
@@ -260,7 +327,9 @@ class Learner:
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the running mean of weights and BatchNorm statistics towards the student."""
-        rate = max(self.options.averaging, 1.0 / (self._health.steps + 1))
+        rate = self.options.averaging
+        if not self._from_prior:  # nothing of the random start
+            rate = max(rate, 1.0 / (self._health.steps + 1))
         means, values = self._average.state_dict(), self.student.state_dict()
         moving = [name for name, value in values.items() if value.is_floating_point()]
         torch._foreach_lerp_([means[n] for n in moving], [values[n] for n in moving], rate)
@@ -323,6 +392,19 @@ def frame_losses(predicted: Tensor, labels: Tensor, options: LearnerConfig) -> T
     return loss
 
 
+def uncertainty_losses(predicted: Tensor, log_scale: Tensor, labels: Tensor) -> Tensor:
+    """(B,) mean negative log likelihood of the error, Laplace, of each frame; the depth doesn't
+    learn from it: a network that may call hard cells uncertain would cease to learn them.
+
+    Args:
+        predicted, log_scale: (B, 30, 40), see ``Output``.
+        labels: (B, 30, 40) log depth, NaN unknown.
+    """
+    known = torch.isfinite(labels)
+    error = (predicted.detach() - torch.where(known, labels, 0.0)).abs()
+    return _frame_mean(error * torch.exp(-log_scale) + log_scale, known.float())
+
+
 def nearer(
     image: NDArray[np.uint8], label: FloatArray, factor: float, across: float, down: float
 ) -> tuple[NDArray[np.uint8], FloatArray]:
@@ -377,6 +459,23 @@ def _planes(images: NDArray[np.uint8]) -> Tensor:
 
 def _mean(mean: float, value: float, rate: float) -> float:
     return value if math.isnan(mean) else mean + rate * (value - mean)
+
+
+def _with_uncertainty(arrays: dict[str, NDArray]) -> dict[str, NDArray]:
+    """A state of before the student knew its own error: that begins anew, the rest goes on."""
+    head = arrays.get("average.head.weight")
+    if head is None or head.shape[:1] != (1,):
+        return arrays
+    padded = dict(arrays)
+    for name, array in arrays.items():
+        if ".head." in name and array.ndim:
+            padded[name] = np.concatenate([array, np.zeros_like(array)])
+    for who in ("student", "average"):
+        padded[f"{who}.head.bias"][1] = FIRST_LOG_SCALE
+    fresh = [getattr(_Health(), name) for name in _Health.__dataclass_fields__]
+    numbers = arrays.get("health", np.zeros(0))
+    padded["health"] = np.concatenate([numbers, fresh[len(numbers) :]])
+    return padded
 
 
 def _tensor(arrays: dict[str, NDArray], name: str, shape: tuple[int, ...]) -> Tensor:

@@ -71,6 +71,7 @@ class _Slot:
         self.image = _SPAWN.RawArray(ctypes.c_uint8, int(np.prod(_IMAGE)))
         self.label = _SPAWN.RawArray(ctypes.c_float, int(np.prod(_LABEL)))
         self.stamp = _SPAWN.RawValue(ctypes.c_double, math.nan)
+        self.take_back = _SPAWN.RawValue(ctypes.c_double, math.nan)
         self.report_lock = _SPAWN.Lock()
         self.report = _SPAWN.RawArray(ctypes.c_double, [math.nan, 0.0, math.nan, 0.0, 0.0])
         self.beat = _SPAWN.RawValue(ctypes.c_double, 0.0)
@@ -159,6 +160,10 @@ class LearnerProcess:
             slot.lock.release()
         return True
 
+    def take_back(self, since: float) -> None:
+        """Ask it to forget the labels of the frames stamped ``since`` (s) or later."""
+        self._slot.take_back.value = since
+
     def keep_alive(self, silence: float = 30.0) -> bool:
         """Start it anew if it died, or hung for ``silence`` seconds. Returns whether it had to.
 
@@ -230,6 +235,9 @@ def _run(slot: _Slot, store: str, options: dict[str, Any], seed: int) -> None:
         last = time.monotonic()
         while not slot.stop.value and parent is not None and parent.is_alive():
             slot.beat.value = time.monotonic()
+            if not math.isnan(since := slot.take_back.value):
+                slot.take_back.value = math.nan
+                learner.take_back(since)
             # a parent killed while it held the lock must not keep us, and the store, for ever
             if slot.filled.acquire(timeout=_PATIENCE) and slot.lock.acquire(timeout=_PATIENCE):
                 while slot.filled.acquire(block=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from ssl_perception.types import FloatArray
 
 if TYPE_CHECKING:
     from ssl_perception.depth.student.inference import StudentInference
+
+_REVOCABLE = 100  # newest frames whose labels can be taken back
 
 
 class OnlineLearner:
@@ -37,7 +40,8 @@ class OnlineLearner:
         learnt_stamp: seconds, of the last frame learnt; NaN before the first.
 
     Raises:
-        InputError: the store's newest generation doesn't fit this network.
+        InputError: the store's newest generation, or the prior, doesn't fit this network.
+        OSError: there is a prior, and the store's disk is full or gone.
     """
 
     def __init__(
@@ -55,8 +59,11 @@ class OnlineLearner:
         if self._checkpoint is not None:
             restored = self._checkpoint.restore(self.learner)
             self.generation = None if restored is None else restored.generation
+        self._newest: deque[tuple[float, int, int]] = deque(maxlen=_REVOCABLE)
         self._handed_over = math.nan  # stamp of the last hand-over
         self._steps_then = self.learner.steps
+        if self.generation is None and self.learner.knows_something:
+            self._deploy()  # a prior sees from the first frame on
 
     @property
     def steps(self) -> int:
@@ -89,11 +96,27 @@ class OnlineLearner:
             return None
         step = self.learner.step(image, label)
         self.learnt_stamp = stamp
+        if step.slot is not None:
+            self._newest.append((stamp, step.slot, int(self.learner.memory.serial[step.slot])))
         if math.isnan(self._handed_over):
             self._handed_over = stamp
         if self.due:
             self.hand_over()
         return step
+
+    def take_back(self, since: float) -> int:
+        """Forget the labels of the frames stamped ``since`` (s) or later: their teacher is suspect.
+
+        The few steps that were taken on them stay; they are as nothing beside a label that would be
+        learnt from again and again.
+
+        Returns:
+            How many of them were still in the replay memory.
+        """
+        taken = [entry for entry in self._newest if entry[0] >= since]
+        for entry in taken:
+            self._newest.remove(entry)
+        return sum(self.learner.memory.take_back(slot, serial) for _, slot, serial in taken)
 
     def hand_over(self) -> int | None:
         """Give the model of now to inference and to the store; returns its number.
@@ -105,12 +128,15 @@ class OnlineLearner:
             return self.generation
         # failing counts as done: the next try is as far off as it would be otherwise
         self._handed_over, self._steps_then = self.learnt_stamp, self.steps
+        return self._deploy()
+
+    def _deploy(self) -> int:
         if self._checkpoint is not None:
             self.generation = self._checkpoint.save(self.learner)
         else:
             self.generation = (self.generation or 0) + 1
         if self._student is not None:
-            features = self.learner.memory.features()
+            features = self.learner.memory.history()
             self._student.load(self.learner.weights(), self.generation, features)
         return self.generation
 

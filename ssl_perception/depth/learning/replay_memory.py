@@ -8,6 +8,9 @@ other replaces the older of the closest two. Old places stay as long as they are
 
 Features are the student's own, scaled to unit length. They drift as it learns; ``refresh`` brings
 a stored frame's up to date when it passes through the network anyway.
+
+Frames of a prior are pinned beside them: they are learnt from for ever, lest other places than this
+be forgotten, but no place counts as known for them.
 """
 
 from __future__ import annotations
@@ -60,6 +63,7 @@ class ReplayMemory:
         self._size = 0
         self._insertions = 0
         self._random = np.random.default_rng(seed)
+        self._pinned = _no_frames()
 
     def __len__(self) -> int:
         return self._size
@@ -70,9 +74,14 @@ class ReplayMemory:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held; constant from the start."""
+        """Bytes held; constant from the start, but for what is pinned."""
         arrays = (self._images, self._labels, self._features, self._nearest, self._gap, self.serial)
-        return sum(array.nbytes for array in arrays)
+        pinned = self._pinned.images.nbytes + self._pinned.labels.nbytes
+        return pinned + sum(array.nbytes for array in arrays)
+
+    def pin(self, frames: Frames) -> None:
+        """Keep these for ever, in place of any that were pinned before."""
+        self._pinned = frames
 
     def add(self, image: NDArray[np.uint8], label: FloatArray, feature: FloatArray) -> int | None:
         """Offer a frame. Returns the slot that it took, or None when it was passed over."""
@@ -92,10 +101,30 @@ class ReplayMemory:
         self._place(slot, feature)
         return slot
 
-    def sample(self, count: int) -> tuple[NDArray[np.intp], Frames]:
-        """``count`` random slots (fewer when fewer are filled) and what they hold."""
-        slots = self._random.choice(self._size, min(count, self._size), replace=False)
-        return slots, self.frames(slots)
+    def take_back(self, slot: int, serial: int) -> bool:
+        """Unlearn the label of a frame that may be wrong; the slot will be filled anew like any
+        other. False when another frame has taken the slot since."""
+        if self.serial[slot] != serial:
+            return False
+        self._labels[slot] = np.nan
+        self._insertions += 1
+        self.serial[slot] = self._insertions  # it holds something else now, for the next save
+        return True
+
+    def sample(self, count: int, pinned_share: float = 0.0) -> Frames:
+        """``count`` random frames (fewer when there are fewer), about ``pinned_share`` of them
+        pinned ones; more where the slots have too few."""
+        pinned = min(round(count * pinned_share), len(self._pinned.images))
+        own = min(count - pinned, self._size)
+        pinned = min(count - own, len(self._pinned.images))
+        found = self.frames(self._random.choice(self._size, own, replace=False))
+        if not pinned:
+            return found
+        rows = self._random.choice(len(self._pinned.images), pinned, replace=False)
+        return Frames(
+            np.concatenate([found.images, self._pinned.images[rows]]),
+            np.concatenate([found.labels, self._pinned.labels[rows]]),
+        )
 
     def frames(self, slots: NDArray[np.intp]) -> Frames:
         """Copies of what the slots hold."""
@@ -104,6 +133,10 @@ class ReplayMemory:
     def features(self) -> FloatArray:
         """(len, 96) unit features of the filled slots, in slot order."""
         return self._features[: self._size]
+
+    def history(self) -> FloatArray:
+        """(len, 96) unit features of the filled slots, the oldest frame first."""
+        return self._features[np.argsort(self.serial[: self._size])]
 
     def refresh(self, slot: int, feature: FloatArray) -> None:
         """Give a stored frame its feature as the student sees it now."""
@@ -169,6 +202,13 @@ class ReplayMemory:
         cosine = self._features[: self._size] @ feature
         distances: FloatArray = np.sqrt(np.maximum(2.0 - 2.0 * cosine, 0.0))
         return distances
+
+
+def _no_frames() -> Frames:
+    return Frames(
+        np.zeros((0, HEIGHT, WIDTH, 3), np.uint8),
+        np.zeros((0, GRID_HEIGHT, GRID_WIDTH), np.float32),
+    )
 
 
 def _unit(feature: FloatArray) -> FloatArray:

@@ -2,8 +2,9 @@
 
 An encoder of five stages, each halving the image, and a decoder that climbs back to a quarter of
 it with additive skips. Every layer is a 3x3 convolution, so a table of (name, channels, stride)
-says it all; 0.32 M weights. The head gives the logarithm of depth in metres; the mean of the last
-encoder stage over the image is the feature by which the replay memory tells places apart.
+says it all; 0.32 M weights. The head gives, per cell, the logarithm of depth in metres and the
+logarithm of the scale of its error; the mean of the last encoder stage over the image is the
+feature by which the replay memory tells places apart.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ WIDTH, HEIGHT = 160, 120  # px the student sees
 GRID_WIDTH, GRID_HEIGHT = 40, 30  # px it answers
 FEATURES = 96
 LOG_DEPTH_RANGE = (-3.0, 5.0)  # 5 cm to 148 m; the head's answer is clipped to it
+LOG_SCALE_RANGE = (-4.6, 1.4)  # error of 1 % to a factor of 57; likewise
 
 
 class Layer(NamedTuple):
@@ -54,19 +56,43 @@ LAYERS = (
     Layer("decoder3", 64, 40, skip="encoder3b"),
     Layer("decoder2", 40, 24, skip="encoder2b"),
 )
-HEAD = Layer("head", 24, 1)
+HEAD = Layer("head", 24, 2)  # log depth; log of the scale of its error
 BOTTLENECK = "encoder5b"
+
+QUANTILE = "calibration.quantile"  # a weight that is calibrated, not learnt: see `weight_shapes`
+FIRST_LOG_SCALE = -1.0  # of a network that has learnt nothing: off by a factor of 1.4
+FIRST_QUANTILE = 3.9  # of a Laplace error 1 in 100 is larger, on one side, by ln 50 times its scale
 
 Weights = dict[str, FloatArray]  # of the folded student: what `weight_shapes` lists
 
 
 def weight_shapes() -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight of the folded student (BatchNorm folded into biases)."""
-    shapes: dict[str, tuple[int, ...]] = {}
+    """Name and shape of every weight of the folded student (BatchNorm folded into biases).
+
+    The quantile turns the scale of the error into its bound: truth is nearer than
+    exp(log depth - quantile x scale) as rarely as ``learner.miss_rate`` says.
+    """
+    shapes: dict[str, tuple[int, ...]] = {QUANTILE: (1,)}
     for layer in (*LAYERS, HEAD):
         shapes[f"{layer.name}.weight"] = (layer.outputs, layer.inputs, 3, 3)
         shapes[f"{layer.name}.bias"] = (layer.outputs,)
     return shapes
+
+
+def with_uncertainty(weights: Weights) -> Weights:
+    """Weights of before the student knew its own error, with one that excludes little.
+
+    A store of that time keeps what it has learnt; how sure it is has to be learnt first.
+    """
+    kernel, bias = weights.get("head.weight"), weights.get("head.bias")
+    if QUANTILE in weights or kernel is None or bias is None or kernel.shape[:1] != (1,):
+        return weights
+    return {
+        **weights,
+        "head.weight": np.concatenate([kernel, np.zeros_like(kernel)]),
+        "head.bias": np.append(bias, np.float32(FIRST_LOG_SCALE)),
+        QUANTILE: np.array([FIRST_QUANTILE], np.float32),
+    }
 
 
 def shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

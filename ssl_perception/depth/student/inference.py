@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ssl_perception.config import StudentConfig
 from ssl_perception.depth.frozen_image import FrozenImage, frozen_reason
 from ssl_perception.depth.student.architecture import FEATURES, Weights, grid_camera, shrink
-from ssl_perception.depth.student.onnx_graph import FEATURE, IMAGE, LOG_DEPTH, build
+from ssl_perception.depth.student.onnx_graph import ERROR_BOUND, FEATURE, IMAGE, LOG_DEPTH, build
+from ssl_perception.depth.student.place import KnownPlace, PlaceMonitor
 from ssl_perception.runtime.onnx_session import check_provider, open_session
 from ssl_perception.types import CameraModel, Cue, DepthMap, FloatArray
 
@@ -22,6 +23,8 @@ class Prediction:
 
     Attributes:
         log_depth: (30, 40) float32, natural logarithm of depth in metres.
+        error_bound: (30, 40) float32, calibrated: the true log depth is hardly ever below
+            ``log_depth - error_bound`` (``learner.miss_rate``).
         feature: (96,) float32, the image's embedding, for novelty and coverage.
         novelty: in [0, sqrt(2)], distance of the feature, scaled to unit length, from the nearest
             one in the replay memory; 0 when the model came without memory.
@@ -29,6 +32,7 @@ class Prediction:
     """
 
     log_depth: FloatArray
+    error_bound: FloatArray
     feature: FloatArray
     novelty: float
     generation: int
@@ -37,7 +41,7 @@ class Prediction:
 @dataclass(frozen=True, eq=False)
 class _Loaded:
     session: onnxruntime.InferenceSession
-    features: FloatArray
+    place: KnownPlace
     generation: int
 
 
@@ -56,6 +60,7 @@ class StudentInference:
         self.options = options or StudentConfig()
         self._loaded: _Loaded | None = None
         self._left = FrozenImage()
+        self._place = PlaceMonitor(self.options.place_window)
         check_provider(self.options.provider, self.options.fall_back, "student.provider")
 
     @property
@@ -76,7 +81,8 @@ class StudentInference:
         Args:
             weights: see ``architecture.weight_shapes``.
             generation: their number.
-            features: (N, 96) unit features of the replay memory, for ``novelty``.
+            features: (N, 96) unit features of the replay memory, the oldest frame first: the
+                places that the student knows.
 
         Raises:
             InputError: weights that don't fit; the old model stays in use. Or a provider that
@@ -93,23 +99,22 @@ class StudentInference:
         session.run(None, {IMAGE: np.zeros(session.get_inputs()[0].shape, np.uint8)})  # warm up
         if features is None:
             features = np.zeros((0, FEATURES), np.float32)
-        self._loaded = _Loaded(session, features.copy(), generation)
+        self._loaded = _Loaded(session, KnownPlace(features.copy()), generation)
 
     def predict(self, image: NDArray[np.uint8]) -> Prediction | None:
         """Log depth and feature of an image of any size; None before the first model."""
         loaded = self._loaded
-        if loaded is None:
-            return None
-        log_depth, feature = loaded.session.run([LOG_DEPTH, FEATURE], {IMAGE: shrink(image)[None]})
-        novelty = _novelty(feature[0], loaded.features)
-        return Prediction(log_depth[0], feature[0], novelty, loaded.generation)
+        return None if loaded is None else _run(loaded, image)
 
     def depth(self, image: NDArray[np.uint8], camera: CameraModel, stamp: float = 0.0) -> DepthMap:
         """Depth of a left image on the student's 40x30 grid, whose camera comes with it.
 
-        Invalid, and unknown everywhere, before the first model, while the camera is frozen, and
-        where the image is unlike all that was learnt (novelty above ``student.max_novelty``).
-        Whether a valid one may be relied on is for ``trust`` to say.
+        A cell that claims free space (``student.free``) although its error's bound doesn't exclude
+        an obstacle at ``student.exclude`` is unknown; the bound grows as the place becomes less
+        familiar. Invalid, and unknown everywhere, before the first model, while the camera is
+        frozen, where the image is unlike all that was learnt (novelty above
+        ``student.max_novelty``), and in a new place (mean novelty above ``student.new_place``
+        times the usual). Whether a valid one may be relied on is for ``trust`` to say.
 
         Args:
             image: (H, W) grey or (H, W, 3) BGR.
@@ -117,25 +122,48 @@ class StudentInference:
             stamp: seconds.
         """
         frozen = self._left.repeats(image, stamp)
-        prediction = self.predict(image)
+        loaded = self._loaded
+        prediction = None if loaded is None else _run(loaded, image)
         grid = grid_camera(camera)
         unknown = np.full((grid.height, grid.width), np.nan, np.float32)
         depth = DepthMap(unknown, grid, stamp, Cue.MONO, valid=False)
-        if prediction is None:
+        if loaded is None or prediction is None:
             return replace(depth, reason="no model yet")
-        novelty = prediction.novelty
+        novelty, options = prediction.novelty, self.options
+        strange = self._place.update(novelty, loaded.place, stamp)
         depth = replace(depth, novelty=novelty, generation=prediction.generation)
         if frozen:
             return replace(depth, reason=frozen_reason("left"))
-        if novelty > self.options.max_novelty:
-            limit = f"novelty {novelty:.2f}, at most {self.options.max_novelty:g}"
+        if novelty > options.max_novelty:
+            limit = f"novelty {novelty:.2f}, at most {options.max_novelty:g}"
             return replace(depth, reason=f"out of distribution: {limit}")
-        return replace(depth, depth=np.exp(prediction.log_depth), valid=True)
+        if strange > options.new_place:
+            limit = f"{strange:.2f} times the usual novelty, at most {options.new_place:g}"
+            return replace(depth, reason=f"new place: {limit}")
+        known = _certain_depth(prediction, caution(strange, options.new_place), options)
+        return replace(depth, depth=known, valid=True)
 
 
-def _novelty(feature: FloatArray, features: FloatArray) -> float:
-    if len(features) == 0:
-        return 0.0
-    length = max(float(np.linalg.norm(feature)), 1e-12)
-    cosine = float((features @ feature).max()) / length
-    return float(np.sqrt(max(2.0 - 2.0 * cosine, 0.0)))
+def caution(strange: float, new_place: float) -> float:
+    """By what the error's bound grows: from 1 in a place that is as familiar as they usually are
+    to 2 in one that is almost new."""
+    if np.isnan(strange):
+        return 1.0
+    return 1.0 + min(max((strange - 1.0) / (new_place - 1.0), 0.0), 1.0)
+
+
+def _run(loaded: _Loaded, image: NDArray[np.uint8]) -> Prediction:
+    log_depth, error_bound, feature = loaded.session.run(
+        [LOG_DEPTH, ERROR_BOUND, FEATURE], {IMAGE: shrink(image)[None]}
+    )
+    novelty = loaded.place.distance(feature[0])
+    return Prediction(log_depth[0], error_bound[0], feature[0], novelty, loaded.generation)
+
+
+def _certain_depth(prediction: Prediction, caution: float, options: StudentConfig) -> FloatArray:
+    """(30, 40) depth, metres; NaN where free space is claimed that isn't certain."""
+    log_depth = prediction.log_depth
+    claims_free = log_depth >= np.log(options.free)
+    least = log_depth - caution * prediction.error_bound
+    uncertain = claims_free & (least < np.log(max(options.exclude, 1e-6)))
+    return np.where(uncertain, np.float32(np.nan), np.exp(log_depth))

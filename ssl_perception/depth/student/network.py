@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ssl_perception.depth.student.architecture import (
     BOTTLENECK,
+    FIRST_LOG_SCALE,
+    FIRST_QUANTILE,
     HEAD,
     LAYERS,
     LOG_DEPTH_RANGE,
+    LOG_SCALE_RANGE,
+    QUANTILE,
     Weights,
 )
 
 NORM_EPSILON = 1e-5
 
 
+class Output(NamedTuple):
+    """Of a batch.
+
+    Attributes:
+        log_depth: (B, 30, 40) natural logarithm of depth in metres.
+        log_scale: (B, 30, 40) natural logarithm of the scale b of its error: a Laplace
+            distribution, the mean absolute error in log depth that the network expects.
+        feature: (B, 96).
+    """
+
+    log_depth: Tensor
+    log_scale: Tensor
+    feature: Tensor
+
+
 class StudentNetwork(nn.Module):
-    """Image to log depth. See `architecture` for the shape of it."""
+    """Image to log depth and its uncertainty. See `architecture` for the shape of it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,17 +56,12 @@ class StudentNetwork(nn.Module):
             {layer.name: nn.BatchNorm2d(layer.outputs, NORM_EPSILON) for layer in LAYERS}
         )
         self.head = nn.Conv2d(HEAD.inputs, HEAD.outputs, 3, padding=1)
-        nn.init.constant_(self.head.bias, 1.0)  # type: ignore[arg-type]  # about 2.7 m
+        assert self.head.bias is not None
+        with torch.no_grad():
+            self.head.bias[:] = torch.tensor([1.0, FIRST_LOG_SCALE])  # about 2.7 m
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Log depth and features of a batch.
-
-        Args:
-            images: (B, 3, 120, 160) grey levels 0 to 255, uint8 or float, BGR.
-
-        Returns:
-            (B, 30, 40) natural logarithm of depth in metres, and (B, 96) features.
-        """
+    def forward(self, images: Tensor) -> Output:
+        """Of (B, 3, 120, 160) grey levels 0 to 255, uint8 or float, BGR."""
         x = (images.float() * (1 / 127.5) - 1).contiguous(memory_format=torch.channels_last)
         outputs: dict[str, Tensor] = {}
         feature = x
@@ -57,18 +74,21 @@ class StudentNetwork(nn.Module):
             outputs[layer.name] = x
             if layer.name == BOTTLENECK:
                 feature = x.mean(dim=(2, 3))
-        return self.head(x)[:, 0].clamp(*LOG_DEPTH_RANGE), feature
+        head = self.head(x)
+        return Output(
+            head[:, 0].clamp(*LOG_DEPTH_RANGE), head[:, 1].clamp(*LOG_SCALE_RANGE), feature
+        )
 
 
 @torch.no_grad()
-def fold(student: StudentNetwork) -> Weights:
-    """The weights for inference: each BatchNorm merged into its convolution.
+def fold(student: StudentNetwork, quantile: float = FIRST_QUANTILE) -> Weights:
+    """The weights for inference: each BatchNorm merged into its convolution; and the quantile.
 
     y = g (w * x - m) / sqrt(v + e) + b  becomes  y = (s w) * x + (b - s m)  with
     s = g / sqrt(v + e).
     """
-    state = student.state_dict()
-    weights: Weights = {}
+    state = {name: value.cpu() for name, value in student.state_dict().items()}
+    weights: Weights = {QUANTILE: np.array([quantile], np.float32)}
     for layer in LAYERS:
         norm = f"norms.{layer.name}"
         scale = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + NORM_EPSILON)

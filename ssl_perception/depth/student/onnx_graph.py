@@ -21,6 +21,8 @@ from ssl_perception.depth.student.architecture import (
     HEIGHT,
     LAYERS,
     LOG_DEPTH_RANGE,
+    LOG_SCALE_RANGE,
+    QUANTILE,
     WIDTH,
     Layer,
     Weights,
@@ -30,7 +32,7 @@ from ssl_perception.errors import InputError
 from ssl_perception.io.write import write_output
 
 OPSET = 17  # ONNX Runtime 1.14 and newer, TensorRT 8.6 and newer
-IMAGE, LOG_DEPTH, FEATURE = "image", "log_depth", "feature"
+IMAGE, LOG_DEPTH, ERROR_BOUND, FEATURE = "image", "log_depth", "error_bound", "feature"
 
 
 def check_weights(weights: Weights, source: str = "weights") -> None:
@@ -57,7 +59,11 @@ def check_weights(weights: Weights, source: str = "weights") -> None:
 
 
 def build(weights: Weights) -> bytes:
-    """The serialised model: ``image`` (1, 120, 160, 3) uint8 BGR to ``log_depth`` and ``feature``.
+    """The serialised model: ``image`` (1, 120, 160, 3) uint8 BGR to ``log_depth``,
+    ``error_bound`` (both (1, 30, 40)) and ``feature`` (1, 96).
+
+    The bound is the quantile times the scale of the error: log depth is hardly ever smaller than
+    ``log_depth - error_bound``.
 
     Raises:
         InputError: weights that don't fit (see ``check_weights``).
@@ -67,8 +73,10 @@ def build(weights: Weights) -> bytes:
     constants = {
         "scale": np.float32(1 / 127.5),
         "one": np.float32(1.0),
-        "floor": np.float32(LOG_DEPTH_RANGE[0]),
-        "ceiling": np.float32(LOG_DEPTH_RANGE[1]),
+        "depth.floor": np.float32(LOG_DEPTH_RANGE[0]),
+        "depth.ceiling": np.float32(LOG_DEPTH_RANGE[1]),
+        "scale.floor": np.float32(LOG_SCALE_RANGE[0]),
+        "scale.ceiling": np.float32(LOG_SCALE_RANGE[1]),
         "channel": np.array([1], np.int64),
         "no_region": np.zeros(0, np.float32),
     }
@@ -112,16 +120,23 @@ def build(weights: Weights) -> bytes:
         x = add("Relu", [x], f"{layer.name}.out")
         sizes[layer.name] = size
     add("ReduceMean", [f"{BOTTLENECK}.out"], FEATURE, axes=[2, 3], keepdims=0)
-    x = add("Squeeze", [convolve(HEAD, x), "channel"], "head.out")
-    add("Clip", [x, "floor", "ceiling"], LOG_DEPTH)
+    nodes.append(
+        helper.make_node("Split", [convolve(HEAD, x)], ["head.depth", "head.scale"], axis=1)
+    )
+    x = add("Squeeze", ["head.depth", "channel"], "head.depth.plane")
+    add("Clip", [x, "depth.floor", "depth.ceiling"], LOG_DEPTH)
+    x = add("Squeeze", ["head.scale", "channel"], "head.scale.plane")
+    x = add("Clip", [x, "scale.floor", "scale.ceiling"], "error.log_scale")
+    add("Mul", [add("Exp", [x], "error.scale"), QUANTILE], ERROR_BOUND)
 
     graph = helper.make_graph(
         nodes,
         "student",
         [helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, [1, HEIGHT, WIDTH, 3])],
         [
-            helper.make_tensor_value_info(
-                LOG_DEPTH, TensorProto.FLOAT, [1, GRID_HEIGHT, GRID_WIDTH]
+            *(
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, GRID_HEIGHT, GRID_WIDTH])
+                for name in (LOG_DEPTH, ERROR_BOUND)
             ),
             helper.make_tensor_value_info(FEATURE, TensorProto.FLOAT, [1, FEATURES]),
         ],

@@ -24,3 +24,7 @@ class OnlineLearning(Protocol):
     def learn(self, image: NDArray[np.uint8], label: FloatArray, stamp: float) -> object:
         """Take a left image with its pseudo-label (30, 40) log depth, NaN unknown."""
         ...
+
+    def take_back(self, since: float) -> int:
+        """Forget what was learnt of images stamped ``since`` (s) or later; returns how many."""
+        ...

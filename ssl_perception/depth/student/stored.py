@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 
-from ssl_perception.depth.student.architecture import FEATURES, Weights
+from ssl_perception.depth.student.architecture import FEATURES, Weights, with_uncertainty
 from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.student.onnx_graph import check_weights
 from ssl_perception.errors import InputError
@@ -32,23 +32,26 @@ def load_weights(generation: Generation) -> Weights:
     Raises:
         InputError: they don't fit this network.
     """
-    weights = tensors(generation.files[STUDENT_FILE], STUDENT_FILE)
+    weights = with_uncertainty(tensors(generation.files[STUDENT_FILE], STUDENT_FILE))
     check_weights(weights, STUDENT_FILE)
     return weights
 
 
 def load_features(generation: Generation) -> NDArray[np.float32]:
-    """(N, 96) unit features of the frames in memory: what the student knows.
+    """(N, 96) unit features of the frames in memory, the oldest first: what the student knows.
 
     Raises:
         InputError: they don't fit this network.
     """
-    features = tensors(generation.files[FEATURES_FILE], FEATURES_FILE).get("feature")
+    stored = tensors(generation.files[FEATURES_FILE], FEATURES_FILE)
+    features, serial = stored.get("feature"), stored.get("serial")
     if features is None or features.ndim != 2 or features.shape[1] != FEATURES:
         raise InputError(f"{FEATURES_FILE}: feature must be (N, {FEATURES})")
     if features.dtype != np.float32 or not np.isfinite(features).all():
         raise InputError(f"{FEATURES_FILE}: feature must be finite float32")
-    return features
+    if serial is None or serial.shape != (len(features),):
+        raise InputError(f"{FEATURES_FILE}: serial and feature don't fit")
+    return features[np.argsort(serial)]
 
 
 def tensors(content: bytes, name: str) -> dict[str, NDArray]:

@@ -89,7 +89,7 @@ class CueFusion:
         mono_scan = obstacle_scan(mono, self._scan)
         seen = replace(
             seen,
-            mono=nearest_ahead(mono_scan, self._options.ahead),
+            mono=nearest_ahead(mono_scan, self._options.ahead, self._options.trigger),
             bias=_bias(mono, label),
             mono_reason=mono.reason,
         )

@@ -186,3 +186,37 @@ def test_a_coarse_grid_sees_a_narrow_obstacle() -> None:
 def test_nearest_ahead_is_clear_only_if_all_is_known(ranges: list[float], nearest: float) -> None:
     scan = ObstacleScan(np.array([0.1, *ranges, 0.1], np.float32), -0.2, 0.1, 0.2, 10.0)
     np.testing.assert_equal(nearest_ahead(scan, 0.15), nearest)
+
+
+def test_far_obstacles_beside_an_unknown_sector_are_not_the_nearest_for_certain() -> None:
+    ranges = np.array([np.nan, 2.5, 3.0], np.float32)
+    scan = ObstacleScan(ranges, -0.1, 0.1, 0.2, 10.0, 0.0, "a", Cue.MONO)
+    assert nearest_ahead(scan, 0.15) == 2.5
+    assert np.isnan(nearest_ahead(scan, 0.15, beyond=1.1))
+    ranges[1] = 0.9
+    assert nearest_ahead(scan, 0.15, beyond=1.1) == pytest.approx(0.9)
+
+
+def grid_scan(depth: np.ndarray) -> ObstacleScan:
+    """Of the student: 40x30 cells, the same view."""
+    grid = CameraModel(40, 30, CAMERA.fx / 8, CAMERA.fy / 8, 19.5, 14.5)
+    return obstacle_scan(DepthMap(depth.astype(np.float32), grid, cue=Cue.MONO), OPTIONS)
+
+
+def test_the_student_must_be_certain_of_nearly_a_whole_sector() -> None:
+    """Stereo sees through holes in its answer; where the student isn't certain may be anything."""
+    coarse, fine = np.full((30, 40), 3.0), wall(3.0)
+    assert np.isfinite(ahead(grid_scan(coarse))).all()
+    coarse[8:22:4], fine[64:176] = np.nan, np.where(np.arange(112)[:, None] % 4, 3.0, np.nan)
+    assert np.isnan(ahead(grid_scan(coarse))).all()
+    assert np.isfinite(ahead(scan_of(fine))).all()
+
+
+@pytest.mark.parametrize(("metres", "known"), [(0.9, True), (1.6, False)])
+def test_what_the_student_is_certain_of_is_told_only_where_it_is_near(
+    metres: float, known: bool
+) -> None:
+    """At 1.6 m something else may be nearer; at 0.9 m it is near enough."""
+    depth = np.full((30, 40), np.nan)
+    depth[12:18] = metres
+    assert np.isfinite(ahead(grid_scan(depth))).all() is np.bool_(known)

@@ -23,14 +23,18 @@ from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stamp_sync import Group, StampSync
 from ssl_perception.types import Cue
-from ssl_perception_ros.depth_parts import depth_map
+from ssl_perception_ros.depth_parts import depth_map, teacher_suspect
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
 from ssl_perception_ros.settings import DepthLearnerSettings, store_folder
 
 WATCH_PERIOD = 0.05  # s between looks at the learner and its store
 IMAGE = "left/image_rect"
-COMPANIONS = {"stereo/confidence": Image, "stereo/status": DiagnosticArray}
+COMPANIONS = {
+    "stereo/confidence": Image,
+    "stereo/status": DiagnosticArray,
+    "trust": DiagnosticArray,
+}
 
 
 class Arrival(NamedTuple):
@@ -60,6 +64,7 @@ class DepthLearnerNode(PerceptionNode):
     def begin(self) -> None:
         self._announced: int | None = None
         self._reported = 0.0
+        self._suspected = False
         self._learner = LearnerProcess(self._folder, self.config.learner, self.settings.seed)
         wait = self.settings.cue_wait  # in full: learning is in no hurry
         self._sync: StampSync[Any] = StampSync(
@@ -107,9 +112,16 @@ class DepthLearnerNode(PerceptionNode):
         stereo = depth_map(parts, Cue.STEREO, None, stamp)
         assert stereo is not None
         label = pseudo_label(stereo, self.config.pseudo_label)
-        taken = label is not None and learner.offer(
-            images.camera_image(parts[IMAGE]), label, stereo.stamp
+        suspect = teacher_suspect(parts)
+        if suspect and not self._suspected:
+            learner.take_back(stereo.stamp - self.config.learner.take_back)
+        self._suspected = suspect
+        taken = (
+            label is not None
+            and not suspect
+            and learner.offer(images.camera_image(parts[IMAGE]), label, stereo.stamp)
         )
+        objection = "stereo and mono disagree in a known place" if suspect else stereo.reason
         learnt = learner.learnt
         self.health.publish(
             time.perf_counter() - arrival.seconds,
@@ -121,7 +133,7 @@ class DepthLearnerNode(PerceptionNode):
                 "silent_s": f"{learner.silent_for:.1f}",
                 "taken": taken,
             },
-            "" if stereo.valid else f"nothing to learn from: {stereo.reason}",
+            f"nothing to learn from: {objection}" if objection else "",
         )
 
     def _watch(self) -> None:

@@ -53,3 +53,13 @@ def depth_map(
         return depth
     told = {pair.key: pair.value for pair in status.status[0].values}
     return CueStatus.parse(told).apply(depth)
+
+
+def teacher_suspect(parts: Mapping[str, Any]) -> bool:
+    """Whether ``trust`` said of this image that stereo has parted from a student that knows this
+    place; False where nobody said anything."""
+    message = parts.get("trust")
+    if message is None or not message.status:
+        return False
+    told = {pair.key: pair.value for pair in message.status[0].values}
+    return told.get("teacher_suspect") == "true"

@@ -10,10 +10,19 @@ import pytest
 import torch
 
 from ssl_perception.config import LearnerConfig, ReplayMemoryConfig
-from ssl_perception.depth.learning.learner import Learner, frame_losses, nearer
+from ssl_perception.depth.learning.learner import (
+    Learner,
+    frame_losses,
+    nearer,
+    uncertainty_losses,
+)
+from ssl_perception.depth.student.architecture import FIRST_QUANTILE, QUANTILE
+from ssl_perception.depth.student.inference import Prediction, StudentInference
 from ssl_perception.errors import InputError
 
-SMALL = LearnerConfig(batch=4, memory=ReplayMemoryConfig(frames=64), snapshot_steps=10)
+SMALL = LearnerConfig(
+    prior="none", batch=4, memory=ReplayMemoryConfig(frames=64), snapshot_steps=10
+)
 
 
 def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -44,6 +53,14 @@ def restored(state: dict[str, np.ndarray], options: LearnerConfig = SMALL) -> Le
     for k in range(10):
         learner.memory.add(*scene(k), np.random.default_rng(k).random(96).astype(np.float32))
     return learner
+
+
+def prediction_of(learner: Learner, image: np.ndarray) -> Prediction:
+    found = StudentInference()
+    found.load(learner.weights(), 1)
+    prediction = found.predict(image)
+    assert prediction is not None
+    return prediction
 
 
 def test_error_before_learning_falls() -> None:
@@ -86,6 +103,56 @@ def test_unknown_cells_teach_nothing() -> None:
     garbage = predicted.clone()
     garbage[:, :15] = 50.0
     assert frame_losses(garbage, half, SMALL).item() == pytest.approx(part.item(), abs=1e-5)
+
+
+def test_the_scale_of_the_error_is_learnt_and_the_depth_does_not_learn_from_it() -> None:
+    """Laplace: the likeliest scale is the mean absolute error."""
+    predicted = torch.full((1, 30, 40), 1.0, requires_grad=True)
+    labels = torch.full((1, 30, 40), 1.2)
+    labels[:, 20:] = torch.nan
+    log_scale = torch.zeros((1, 30, 40), requires_grad=True)
+    costs = {
+        scale: uncertainty_losses(predicted, log_scale + math.log(scale), labels).item()
+        for scale in (0.1, 0.2, 0.4)
+    }
+    assert min(costs, key=lambda scale: costs[scale]) == 0.2
+    uncertainty_losses(predicted, log_scale, labels).sum().backward()
+    assert predicted.grad is None and log_scale.grad is not None
+    assert not log_scale.grad[:, 20:].any() and log_scale.grad[:, :20].all()
+
+
+def test_the_bound_misses_as_few_near_cells_as_asked() -> None:
+    """The share of near cells that lie nearer than the bound, before each frame is learnt."""
+    options = SMALL.model_copy(update={"miss_rate": 0.1, "calibration_rate": 0.2})
+    learner = Learner(options)
+    missed = []
+    for k in range(160):
+        image, label = scene(k)
+        prediction = prediction_of(learner, image)
+        near = label < math.log(options.near)
+        nearest = prediction.log_depth - prediction.error_bound
+        missed.append(float((label < nearest)[near].mean()))
+        learner.step(image, label)
+    assert 0.04 < np.mean(missed[60:]) < 0.16
+    assert learner.weights()[QUANTILE][0] != pytest.approx(FIRST_QUANTILE, rel=0.05)
+
+
+def test_a_state_of_before_the_student_knew_its_error_goes_on(state: dict[str, np.ndarray]) -> None:
+    """What was learnt stays; the error is large until it is learnt, and so is the bound."""
+    old = {
+        name: array[:1] if ".head." in name and array.ndim else array
+        for name, array in state.items()
+    }
+    old["health"] = state["health"][:-1]
+    learner = restored(old)
+    new = restored(state)
+    assert learner.steps == new.steps
+    image, _ = scene(200)
+    before, after = prediction_of(learner, image), prediction_of(new, image)
+    np.testing.assert_allclose(before.log_depth, after.log_depth, atol=1e-5)
+    np.testing.assert_allclose(before.error_bound, FIRST_QUANTILE * math.exp(-1.0), rtol=1e-4)
+    step = learner.step(*scene(3))
+    assert math.isfinite(step.loss) and not step.rollback
 
 
 def test_an_error_weighs_more_where_things_are_near() -> None:
@@ -205,6 +272,7 @@ def test_divergence_on_remembered_frames_is_rolled_back(state: dict[str, np.ndar
         learner.step(*scene(k))
     assert np.isfinite(learner._health.good_memory_loss)
     good = learner._good["student.head.weight"].copy()
+    assert learner.student.head.bias is not None
     with torch.no_grad():
         learner.student.head.bias += 4.0  # and so, slowly, do the deployed weights
     rollbacks = [learner.step(*scene(k)).rollback for k in range(75, 90)]
@@ -264,3 +332,20 @@ def test_a_frame_enlarged_by_one_is_itself() -> None:
     picture, depth = nearer(image, label, 1.0, 0.3, 0.7)
     np.testing.assert_array_equal(picture, image)
     np.testing.assert_array_equal(depth, label)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="cuda, but PyTorch finds no usable GPU"):
+        Learner(SMALL.model_copy(update={"device": "cuda"}))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_on_a_gpu_it_learns_what_it_learns_on_the_cpu() -> None:
+    """Same seed, same frames: the same student but for rounding; and either goes on from either."""
+    here, there = taught(20), taught(20, SMALL.model_copy(update={"device": "cuda"}))
+    for name, weight in here.weights().items():
+        np.testing.assert_allclose(there.weights()[name], weight, atol=0.05)
+    here.restore(there.state())
+    there.restore(here.state())
+    assert there.step(*scene(99)).error == pytest.approx(here.step(*scene(99)).error, abs=1e-3)

@@ -15,7 +15,9 @@ from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.errors import InputError
 from ssl_perception.io.model_store import ModelStore
 
-OPTIONS = LearnerConfig(batch=2, memory=ReplayMemoryConfig(frames=16), save_seconds=1.0)
+OPTIONS = LearnerConfig(
+    prior="none", batch=2, memory=ReplayMemoryConfig(frames=16), save_seconds=1.0
+)
 LABEL = np.linspace(-0.5, 1.5, 1200, dtype=np.float32).reshape(30, 40)
 
 
@@ -93,6 +95,21 @@ def test_label_without_a_known_cell_teaches_nothing_and_hands_nothing_over() -> 
     learner.learn(image(0), LABEL, 0.0)
     assert learner.learn(image(1), np.full_like(LABEL, np.nan), 50.0) is None
     assert learner.steps == 1 and learner.generation is None and learner.learnt_stamp == 0.0
+
+
+def test_labels_of_a_suspect_teacher_are_taken_back() -> None:
+    learner = OnlineLearner(OPTIONS)
+    memory = learner.learner.memory
+    for k in range(6):
+        learner.learn(image(k), LABEL + k, 0.1 * k)
+    serials = memory.serial[:6].copy()
+    assert learner.take_back(since=0.35) == 2, "0.4 and 0.5 s"
+    known = np.isfinite(memory.frames(np.arange(6)).labels).all(axis=(1, 2))
+    assert known.tolist() == [True] * 4 + [False] * 2
+    assert (memory.serial[:4] == serials[:4]).all() and (memory.serial[4:6] > serials.max()).all()
+    assert learner.take_back(since=0.35) == 0, "only once"
+    step = learner.learn(image(9), LABEL, 0.6)
+    assert step is not None and math.isfinite(step.loss) and not step.rollback
 
 
 def test_nothing_is_handed_over_twice() -> None:

@@ -126,6 +126,7 @@ def test_novelty_of_an_empty_memory_is_infinite() -> None:
 @pytest.mark.parametrize("count", [3, 50])
 def test_sample_is_without_repeats(count: int) -> None:
     memory = ReplayMemory(ReplayMemoryConfig(frames=10))
-    fill(memory, np.linspace(0, 3, 10))
-    slots, frames = memory.sample(count)
-    assert len(set(slots.tolist())) == len(frames.images) == min(count, 10)
+    for value, angle in enumerate(np.linspace(0, 3, 10)):
+        fill(memory, angle[None], value)
+    frames = memory.sample(count)
+    assert len(np.unique(frames.images[:, 0, 0, 0])) == len(frames.images) == min(count, 10)

@@ -14,10 +14,12 @@ from ssl_perception.depth.student.architecture import (
     FEATURES,
     GRID_HEIGHT,
     GRID_WIDTH,
+    QUANTILE,
     Weights,
     grid_camera,
     shrink,
     weight_shapes,
+    with_uncertainty,
 )
 from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.student.network import StudentNetwork, fold
@@ -54,7 +56,7 @@ def weights() -> Weights:
 
 
 def constant(log_depth: float) -> Weights:
-    """A student that predicts the same depth everywhere."""
+    """A student that predicts the same depth everywhere, and is certain of it."""
     weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes().items()}
     weights["head.bias"][:] = log_depth
     return weights
@@ -73,9 +75,11 @@ def test_onnx_runtime_and_pytorch_predict_the_same(weights: Weights) -> None:
         assert prediction is not None
         small = torch.from_numpy(shrink(image(seed))).permute(2, 0, 1)[None]
         with torch.no_grad():
-            log_depth, feature = network(small)
-        np.testing.assert_allclose(prediction.log_depth, log_depth[0].numpy(), atol=1e-4)
-        np.testing.assert_allclose(prediction.feature, feature[0].numpy(), atol=1e-4)
+            output = network(small)
+        bound = weights[QUANTILE] * np.exp(output.log_scale[0].numpy())
+        np.testing.assert_allclose(prediction.log_depth, output.log_depth[0].numpy(), atol=1e-4)
+        np.testing.assert_allclose(prediction.error_bound, bound, rtol=1e-3)
+        np.testing.assert_allclose(prediction.feature, output.feature[0].numpy(), atol=1e-4)
         assert prediction.log_depth.shape == (GRID_HEIGHT, GRID_WIDTH)
         assert prediction.feature.shape == (FEATURES,)
 
@@ -177,9 +181,9 @@ def poison(weights: Weights, name: str, value: np.ndarray | None) -> Weights:
     ("name", "value", "complaint"),
     [
         ("head.bias", None, "head.bias is missing"),
-        ("head.bias", np.full(1, np.nan, np.float32), "NaN"),
-        ("head.bias", np.zeros(2, np.float32), "must be"),
-        ("head.bias", np.zeros(1, np.float64), "must be"),
+        ("head.bias", np.full(2, np.nan, np.float32), "NaN"),
+        ("head.bias", np.zeros(1, np.float32), "must be"),
+        ("head.bias", np.zeros(2, np.float64), "must be"),
         ("intruder", np.zeros(1, np.float32), "not a weight"),
     ],
 )
@@ -233,7 +237,7 @@ def test_image_unlike_all_that_was_learnt_is_invalid_with_the_reason(weights: We
     other[np.argmin(unit)] = 1.0
     novelty = float(np.linalg.norm(unit - other))
     for limit, valid in ((1.01 * novelty, True), (0.99 * novelty, False)):
-        mono = StudentInference(StudentConfig(max_novelty=limit))
+        mono = StudentInference(StudentConfig(max_novelty=limit, exclude=0.0))
         mono.load(weights, 7, other[None])
         depth = mono.depth(image(), CAMERA, 1.0)
         assert depth.valid is valid
@@ -241,6 +245,26 @@ def test_image_unlike_all_that_was_learnt_is_invalid_with_the_reason(weights: We
         assert bool(np.isnan(depth.depth).all()) is not valid
         expected = "" if valid else f"out of distribution: novelty {novelty:.2f}, at most"
         assert depth.reason.startswith(expected) and bool(depth.reason) is not valid
+
+
+def test_a_cell_claims_free_space_only_where_its_bound_excludes_an_obstacle() -> None:
+    """Scale e^0 = 1: the quantile is the bound. Nothing excludes 0.6 m from 1.8 m on ln 3 = 1.1."""
+    for metres, quantile, known in (
+        (1.8, 1.05, True),
+        (1.8, 1.15, False),
+        (6.0, 2.2, True),
+        (6.0, 2.4, False),
+        (1.0, 30.0, True),  # an obstacle, whatever else it may be
+    ):
+        weights = constant(np.log(metres))
+        weights["head.bias"][1] = 0.0
+        weights[QUANTILE][:] = quantile
+        mono = StudentInference(StudentConfig(free=1.1, exclude=0.6))
+        mono.load(weights, 1)
+        depth = mono.depth(image(), CAMERA)
+        assert depth.valid
+        expected = np.full((GRID_HEIGHT, GRID_WIDTH), metres if known else np.nan, np.float32)
+        np.testing.assert_allclose(depth.depth, expected, rtol=1e-4)
 
 
 def test_int8_stays_close(weights: Weights, tmp_path: Path) -> None:
@@ -284,3 +308,19 @@ def test_label_is_unknown_where_little_is_known_or_believed() -> None:
 def test_invalid_depth_never_teaches() -> None:
     depth = np.full((240, 320), 2.0)
     assert pseudo_label(depth_map(depth, valid=False, reason="no texture")) is None
+
+
+def test_weights_of_before_the_student_knew_its_error_exclude_little(weights: Weights) -> None:
+    """What was learnt is kept; free space is claimed from 0.6 m x e^1.43 = 2.5 m on."""
+    old = {name: value for name, value in weights.items() if name != QUANTILE}
+    old["head.weight"], old["head.bias"] = weights["head.weight"][:1], weights["head.bias"][:1]
+    new = with_uncertainty(old)
+    assert {name: value.shape for name, value in new.items()} == weight_shapes()
+    assert with_uncertainty(new) is new and with_uncertainty({}) == {}
+    mono, exact = StudentInference(), StudentInference()
+    mono.load(new, 1)
+    exact.load(weights, 1)
+    a, b = mono.predict(image()), exact.predict(image())
+    assert a is not None and b is not None
+    np.testing.assert_allclose(a.log_depth, b.log_depth, atol=1e-5)
+    np.testing.assert_allclose(a.error_bound, 3.9 * np.exp(-1.0), rtol=1e-4)

@@ -8,15 +8,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ssl_perception.config import ScanConfig, StudentConfig, TrustConfig
-from ssl_perception.depth.student.architecture import FEATURES, weight_shapes
+from ssl_perception.config import Config, ScanConfig, StudentConfig, TrustConfig
+from ssl_perception.depth.student.architecture import (
+    FEATURES,
+    GRID_HEIGHT,
+    GRID_WIDTH,
+    grid_camera,
+    weight_shapes,
+)
 from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.depth.trust.fusion import CueFusion, Fused, absent, calibrated
 from ssl_perception.depth.trust.state import ActiveCue, Observation, Trust
 from ssl_perception.depth.trust.update import update
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
-from ssl_perception.types import CameraModel, Cue, DepthMap
+from ssl_perception.pipeline import DepthPipeline
+from ssl_perception.types import CameraModel, Cue, DepthMap, StereoPair
 
 CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5)
 GRID = CameraModel(40, 30, 208.5 / 8, 208.5 / 8, 19.5, 14.5)  # the student's
@@ -192,3 +199,45 @@ def test_calibration_makes_the_threshold_read_trigger() -> None:
     np.testing.assert_array_equal(calibrated(scan, math.nan, OPTIONS).ranges, scan.ranges)
     scaled = calibrated(scan, 2.0, OPTIONS)
     assert nearest_ahead(scaled, 0.05) == pytest.approx(OPTIONS.trigger, rel=0.01)
+
+
+class Recorder:
+    """Stands for the learner; writes down what is asked of it."""
+
+    def __init__(self) -> None:
+        self.learnt: list[float] = []
+        self.taken_back: list[float] = []
+
+    def learn(self, image: np.ndarray, label: np.ndarray, stamp: float) -> object:
+        self.learnt.append(round(stamp, 1))
+        return None
+
+    def take_back(self, since: float) -> int:
+        self.taken_back.append(round(since, 1))
+        return 0
+
+
+class Farther:
+    """A student that agrees with stereo until 3 s, and then sees everything twice as far."""
+
+    def depth(self, image: np.ndarray, camera: CameraModel, stamp: float) -> DepthMap:
+        factor = 1.0 if stamp < 3.0 else 2.0
+        values = np.full((GRID_HEIGHT, GRID_WIDTH), 1.25 * factor, np.float32)
+        return DepthMap(values, grid_camera(camera), stamp, Cue.MONO)
+
+
+def test_nothing_is_learnt_from_a_teacher_under_suspicion() -> None:
+    """And what was learnt in the second before is taken back, once."""
+    learner = Recorder()
+    trust = replace(guarded().trust, bias_count=1000)
+    config = Config().model_copy(update={"trust": OPTIONS})
+    pipeline = DepthPipeline(config, Farther(), learner, trust)
+    texture = np.random.default_rng(0).integers(0, 256, (240, 336), dtype=np.uint8)
+    camera = CameraModel(width=320, height=240, fx=200.0, fy=200.0, cx=160.0, cy=120.0)
+    for k in range(50):
+        view = np.roll(texture, k, axis=0)  # a camera that is not frozen
+        pair = StereoPair(view[:, :320], view[:, 16:], camera, 0.1, stamp=0.1 * k)
+        result = pipeline.process(pair)
+        assert result.trust.teacher_suspect is (k >= 30), k
+    assert learner.learnt == [round(0.1 * k, 1) for k in range(30)]
+    assert learner.taken_back == [2.0]

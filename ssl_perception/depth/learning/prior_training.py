@@ -1,0 +1,215 @@
+"""Training a prior: many places with true depth, before the robot has seen any of its own.
+
+The loss is the online learner's; augmentation is far stronger, since what must be learnt here is
+what holds in every place: perspective and the size of things, not colours or textures. What flies
+is the running mean of the weights. The bound of the error is calibrated on places that were not
+trained on.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ssl_perception.config import LearnerConfig
+from ssl_perception.depth.learning.learner import frame_losses, nearer, uncertainty_losses
+from ssl_perception.depth.learning.prior import Prior
+from ssl_perception.depth.learning.replay_memory import Frames
+from ssl_perception.depth.student.architecture import HEIGHT, WIDTH
+from ssl_perception.depth.student.network import StudentNetwork
+from ssl_perception.errors import InputError
+
+LEARNING_RATE = 2e-3  # falls to nothing along a cosine
+BATCH = 24
+AVERAGING = 0.002
+ZOOM_SHARE, ZOOM = 0.35, 2.0
+_EVALUATE = 64  # frames at once
+_GRAIN = np.random.default_rng(0).standard_normal((4 * HEIGHT, WIDTH, 3), np.float32)
+
+
+class PriorTraining:
+    """One run; every step draws from a generator of its own, (seed, step), so that a run that was
+    stopped and resumed gives the weights of one that wasn't.
+
+    Args:
+        frames: to learn from.
+        steps: of the whole run, which the step size falls along.
+        seed: of the first weights, the batches and the augmentation.
+        start: to go on from, with half the step size; None: from scratch.
+
+    Attributes:
+        step: taken so far.
+
+    Raises:
+        InputError: a start that doesn't fit this network.
+    """
+
+    def __init__(self, frames: Frames, steps: int, seed: int, start: Prior | None = None) -> None:
+        self.frames, self.steps, self.seed, self.step = frames, steps, seed, 0
+        torch.manual_seed(seed)
+        network = StudentNetwork()
+        self._rate = LEARNING_RATE
+        if start is not None:
+            start.load_into(network)
+            self._rate *= 0.5
+        self.student = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.student).eval()
+        self.student.train()
+        self.options = LearnerConfig()
+        self.optimiser = torch.optim.AdamW(
+            self.student.parameters(), self._rate, weight_decay=self.options.weight_decay
+        )
+
+    def run(self) -> Iterator[float]:
+        """Take the steps that are left; the loss of each."""
+        while self.step < self.steps:
+            rng = np.random.default_rng((self.seed, self.step))
+            rows = rng.choice(len(self.frames.images), BATCH, replace=False)
+            images, labels = augment(self.frames.images[rows], self.frames.labels[rows], rng)
+            target = torch.from_numpy(labels)
+            output = self.student(torch.from_numpy(images).permute(0, 3, 1, 2))
+            losses = frame_losses(output.log_depth, target, self.options)
+            uncertainty = uncertainty_losses(output.log_depth, output.log_scale, target)
+            loss = (losses + self.options.uncertainty_weight * uncertainty).mean()
+            share = self.step / self.steps
+            self.optimiser.param_groups[0]["lr"] = (
+                self._rate * 0.5 * (1.0 + math.cos(math.pi * share))
+            )
+            self.optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.student.parameters(), self.options.clip)
+            self.optimiser.step()
+            self.step += 1
+            self._follow()
+            yield float(loss.detach())
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        rate = max(AVERAGING, 1.0 / (self.step + 1))
+        values = self.student.state_dict()
+        for name, mean in self.average.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(values[name], rate)
+
+    def finish(self, held_out: Frames, pinned: int) -> tuple[Prior, float]:
+        """The prior, calibrated on frames of other places; and its median error there, log depth.
+
+        Args:
+            held_out: frames of places that were not trained on.
+            pinned: how many of the training's frames go with it, evenly spread over the places.
+        """
+        log_depth, scale = self.predict(held_out.images)
+        near = held_out.labels < math.log(self.options.near)
+        excess = (log_depth - held_out.labels)[near] / scale[near]
+        quantile = float(np.quantile(excess, 1.0 - self.options.miss_rate)) if near.any() else 4.0
+        known = np.isfinite(held_out.labels)
+        error = float(np.median(np.abs(log_depth - held_out.labels)[known]))
+        rows = np.linspace(0, len(self.frames.images) - 1, pinned).astype(int)
+        network = {name: value.numpy().copy() for name, value in self.average.state_dict().items()}
+        kept = Frames(self.frames.images[rows], self.frames.labels[rows])
+        return Prior(network, max(quantile, 1.0), kept), error
+
+    @torch.no_grad()
+    def predict(self, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
+        """Log depth and scale of its error, (n, 30, 40) each, of the running mean."""
+        parts = [
+            self.average(torch.from_numpy(images[k : k + _EVALUATE]).permute(0, 3, 1, 2))
+            for k in range(0, len(images), _EVALUATE)
+        ]
+        return (
+            torch.cat([part.log_depth for part in parts]).numpy(),
+            torch.cat([part.log_scale for part in parts]).exp().numpy(),
+        )
+
+    def save(self, path: Path) -> None:
+        """All that resuming needs but the frames, as safetensors."""
+        tensors = {f"student.{n}": v for n, v in self.student.state_dict().items()}
+        tensors |= {f"average.{n}": v for n, v in self.average.state_dict().items()}
+        for name, parameter in self.student.named_parameters():
+            for key, value in self.optimiser.state.get(parameter, {}).items():
+                tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).detach().clone()
+        counts = [self.seed, self.steps, self.step, len(self.frames.images)]
+        tensors["counts"] = torch.tensor(counts, dtype=torch.int64)
+        partial = path.with_suffix(".part")
+        save_file({name: value.contiguous() for name, value in tensors.items()}, str(partial))
+        partial.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from ``save``.
+
+        Raises:
+            InputError: not such a file, or one of another run.
+        """
+        try:
+            tensors = load_file(str(path))
+            seed, steps, step, frames = tensors["counts"].tolist()
+            if (seed, steps, frames) != (self.seed, self.steps, len(self.frames.images)):
+                raise InputError(
+                    f"{path}: of a run with seed {seed}, {steps} steps and {frames} frames; this "
+                    f"one has {self.seed}, {self.steps} and {len(self.frames.images)}"
+                )
+            for who, network in (("student.", self.student), ("average.", self.average)):
+                network.load_state_dict(
+                    {n.removeprefix(who): v for n, v in tensors.items() if n.startswith(who)}
+                )
+            for name, parameter in self.student.named_parameters():
+                self.optimiser.state[parameter] = {
+                    key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+                }
+            self.step = step
+        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            if isinstance(error, InputError):
+                raise
+            line = " ".join(str(error).split())
+            raise InputError(f"{path}: not a checkpoint of this training: {line}") from None
+
+
+def augment(
+    images: NDArray[np.uint8], labels: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Mirrored, enlarged, of other gain, contrast, colour, noise and sharpness; grey; inverted.
+
+    Args:
+        images: (B, 120, 160, 3). labels: (B, 30, 40) log depth. Neither is changed.
+    """
+    images, labels = images.copy(), labels.copy()
+    count = len(images)
+    mirrored = rng.random(count) < 0.5
+    images[mirrored] = images[mirrored, :, ::-1]
+    labels[mirrored] = labels[mirrored, :, ::-1]
+    for k in range(count):
+        image = images[k]
+        if rng.random() < ZOOM_SHARE:
+            factor = math.exp(rng.uniform(0.0, math.log(ZOOM)))
+            image, labels[k] = nearer(image, labels[k], factor, rng.random(), rng.random())
+        if rng.random() < 0.2:
+            image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        elif rng.random() < 0.5:
+            image = image[..., rng.permutation(3)]
+        image = cv2.LUT(np.ascontiguousarray(image), _tone_curve(image.mean(), rng))
+        if rng.random() < 0.3:
+            image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.2)))
+        row = int(rng.integers(0, len(_GRAIN) - len(image)))
+        noisy = image + np.float32(rng.uniform(0.0, 6.0)) * _GRAIN[row : row + len(image)]
+        images[k] = np.clip(noisy + 0.5, 0.0, 255.0)
+    return images, labels
+
+
+def _tone_curve(mean: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """(1, 256, 3): what becomes of each grey level in each channel."""
+    level = np.repeat(np.arange(256.0)[:, None], 3, axis=1)
+    if rng.random() < 0.15:
+        level, mean = 255.0 - level, 255.0 - mean
+    level = (level - mean) * rng.uniform(0.5, 1.3) + mean
+    level *= rng.uniform(0.6, 1.4) * rng.uniform(0.85, 1.15, 3)
+    level = 255.0 * (np.clip(level, 0.0, 255.0) / 255.0) ** rng.uniform(0.7, 1.4)
+    return np.rint(level).astype(np.uint8)[None]
