@@ -38,6 +38,7 @@ READERS = {  # who must have found whom before the first pair
     "mono/depth": 1,
     "mono/status": 1,
     "model_ready": 1,
+    "trust": 2,
 }
 KINDS = {"camera_info": CameraInfo, "image_rect": Image}
 TOPICS = [f"{side}/{what}" for what in KINDS for side in ("left", "right")]
@@ -126,6 +127,7 @@ def main(bag: str, labelled: str, answers: str) -> None:
     driver.until(driver.found_each_other, "readers")
     until = time.monotonic() + 3.0  # the nodes among each other
     driver.until(lambda: time.monotonic() > until, "settling")
+    driver.until(lambda: driver.generation >= 1, "the prior")
     for stamp in sorted(recorded):
         driver.play(stamp, recorded[stamp], stamp in learns)
     result = {

@@ -137,8 +137,8 @@ class _ObstacleCounts:
 
     def add(self, frame: Frame, scan: ObstacleScan, threshold: float) -> None:
         ahead = self._options.ahead
-        predicted = nearest_ahead(scan, ahead, self._options.trigger)
         nearest = true_nearest(frame, ahead)
+        predicted = nearest_ahead(scan, ahead, self._options.trigger)
         if not (math.isnan(nearest) or math.isnan(predicted)):
             self._pairs.append((nearest < self._options.trigger, predicted < threshold))
 

@@ -87,9 +87,12 @@ class CueFusion:
             scan = fuse_scans(stereo_scan, lidar, self._max_age)
             return Fused(scan, stereo_scan, None, self.trust)
         mono_scan = obstacle_scan(mono, self._scan)
+        nearest = nearest_ahead(mono_scan, self._options.ahead)
+        certain = nearest_ahead(mono_scan, self._options.ahead, self._options.trigger)
         seen = replace(
             seen,
-            mono=nearest_ahead(mono_scan, self._options.ahead, self._options.trigger),
+            mono=certain,
+            mono_partial=math.isnan(certain) and not math.isnan(nearest),
             bias=_bias(mono, label),
             mono_reason=mono.reason,
         )

@@ -18,6 +18,8 @@ class Observation:
         stereo_valid: the teacher's own verdict.
         stereo, mono: distance of the nearest obstacle ahead, metres; +Inf clear, NaN unknown.
         bias: median over the image of log(mono / stereo); NaN unless both are known.
+        mono_partial: mono sees nothing near ahead, and isn't certain of all of it: no test of the
+            student, but an answer for the sectors that it is certain of.
         stereo_reason, mono_reason: why the cue is invalid; empty when it is valid.
     """
 
@@ -26,6 +28,7 @@ class Observation:
     stereo: float
     mono: float
     bias: float = math.nan
+    mono_partial: bool = False
     stereo_reason: str = ""
     mono_reason: str = ""
 

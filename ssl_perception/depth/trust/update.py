@@ -169,7 +169,7 @@ def _fails(marks: RateBounds, options: TrustConfig) -> bool:
 
 def _choose(trust: Trust, seen: Observation, teacher: bool, options: TrustConfig) -> Trust:
     age = seen.stamp - trust.last_sample
-    known = not math.isnan(seen.mono)
+    known = seen.mono_partial or not math.isnan(seen.mono)
     mono = trust.trusted and known and age <= options.max_age
     recovered = trust.good_frames >= options.recover_frames
     if teacher and (recovered or trust.active_cue is ActiveCue.STEREO):
@@ -192,7 +192,7 @@ def _choose(trust: Trust, seen: Observation, teacher: bool, options: TrustConfig
 
 
 def _objection(trust: Trust, seen: Observation, age: float) -> str:
-    if math.isnan(seen.mono):
+    if math.isnan(seen.mono) and not seen.mono_partial:
         return f"mono is invalid: {seen.mono_reason}" if seen.mono_reason else "mono is unknown"
     return "mono is not trusted yet" if not trust.trusted else f"last test {age:.0f} s ago"
 

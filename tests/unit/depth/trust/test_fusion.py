@@ -241,3 +241,19 @@ def test_nothing_is_learnt_from_a_teacher_under_suspicion() -> None:
         assert result.trust.teacher_suspect is (k >= 30), k
     assert learner.learnt == [round(0.1 * k, 1) for k in range(30)]
     assert learner.taken_back == [2.0]
+
+
+def test_a_sector_that_the_student_is_not_certain_of_takes_nothing_from_the_others() -> None:
+    """It is no test of the student; a trusted one goes on with what it is certain of."""
+    fusion = guarded()
+    before = fusion.trust
+    seen = mono(3.0, 0.1)
+    seen.depth[:, 18:20] = np.nan
+    fused = fusion.update(stereo(3.0, 0.1, valid=False, reason="black"), seen)
+    assert fused.trust.active_cue is ActiveCue.MONO and fused.scan.cue is Cue.MONO
+    ahead = fused.scan.ranges[np.abs(fused.scan.angles) <= OPTIONS.ahead]
+    assert 0 < np.isnan(ahead).sum() < len(ahead), "unknown is never free"
+    assert nearest_ahead(fused.scan, OPTIONS.ahead) > 2.5
+    tested = fusion.update(stereo(0.7, 0.5), mono(0.7, 0.5)).trust
+    again = fusion.update(stereo(3.0, 0.9), replace(seen, stamp=0.9)).trust
+    assert tested.last_sample == again.last_sample == 0.5 > before.last_sample
