@@ -29,7 +29,7 @@ class ScanConfig(Section):
         0.4, ge=0.0, le=1.0, description="share of a sector's rays to be known, else unknown"
     )
     min_certain: float = Field(
-        0.9,
+        0.7,
         ge=0.0,
         le=1.0,
         description="share of a sector's rays in the image that the student must be certain of",

@@ -203,11 +203,11 @@ def grid_scan(depth: np.ndarray) -> ObstacleScan:
     return obstacle_scan(DepthMap(depth.astype(np.float32), grid, cue=Cue.MONO), OPTIONS)
 
 
-def test_the_student_must_be_certain_of_nearly_a_whole_sector() -> None:
+def test_the_student_must_be_certain_of_most_of_a_sector() -> None:
     """Stereo sees through holes in its answer; where the student isn't certain may be anything."""
     coarse, fine = np.full((30, 40), 3.0), wall(3.0)
     assert np.isfinite(ahead(grid_scan(coarse))).all()
-    coarse[8:22:4], fine[64:176] = np.nan, np.where(np.arange(112)[:, None] % 4, 3.0, np.nan)
+    coarse[8:22:2], fine[64:176] = np.nan, np.where(np.arange(112)[:, None] % 2, 3.0, np.nan)
     assert np.isnan(ahead(grid_scan(coarse))).all()
     assert np.isfinite(ahead(scan_of(fine))).all()
 
