@@ -26,14 +26,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from ssl_perception.config import LearnerConfig
+from ssl_perception.depth.learning.augmentation import nearer
+from ssl_perception.depth.learning.losses import frame_losses, uncertainty_losses
 from ssl_perception.depth.learning.prior import load_prior, prior_path
 from ssl_perception.depth.learning.replay_memory import Frames, ReplayMemory
 from ssl_perception.depth.student.architecture import (
@@ -47,8 +47,6 @@ from ssl_perception.errors import InputError
 from ssl_perception.runtime.torch_device import choose_device
 from ssl_perception.types import BoolArray, FloatArray
 
-_NEAREST = 3.0  # 1/m; nearer than a third of a metre weighs no more
-_EDGE = 1.0  # log depth; a difference of gradients beyond it is an edge in another place
 _ALIGNMENT = 20  # frames that set the scale of a prior
 _SMOOTHING = 0.05  # of the running means by which health is judged
 _QUANTILES = math.log(1.0), math.log(30.0)  # what the bound's quantile stays between
@@ -368,75 +366,6 @@ class Learner:
         self._health.spread = 1.0
 
 
-def frame_losses(predicted: Tensor, labels: Tensor, options: LearnerConfig) -> Tensor:
-    """(B,) loss of each frame: Huber on log depth, plus a clipped L1 on its gradients.
-
-    The part of a picture that is near is often small, and it is what a robot flies into: there
-    an error in depth weighs more.
-
-    Args:
-        predicted: (B, 30, 40) log depth.
-        labels: (B, 30, 40) log depth, NaN unknown.
-    """
-    known = torch.isfinite(labels)
-    target = torch.where(known, labels, 0.0)
-    point = functional.smooth_l1_loss(predicted, target, reduction="none", beta=options.huber)
-    nearness = torch.exp(-target).clamp(max=_NEAREST)
-    loss = _frame_mean(point, known * (1.0 + options.near_weight * nearness))
-    for axis in (1, 2):
-        both = known.narrow(axis, 1, known.shape[axis] - 1) & known.narrow(
-            axis, 0, known.shape[axis] - 1
-        )
-        slope = (predicted.diff(dim=axis) - target.diff(dim=axis)).abs().clamp(max=_EDGE)
-        loss = loss + options.gradient_weight * _frame_mean(slope, both.float())
-    return loss
-
-
-def uncertainty_losses(predicted: Tensor, log_scale: Tensor, labels: Tensor) -> Tensor:
-    """(B,) mean negative log likelihood of the error, Laplace, of each frame; the depth doesn't
-    learn from it: a network that may call hard cells uncertain would cease to learn them.
-
-    Args:
-        predicted, log_scale: (B, 30, 40), see ``Output``.
-        labels: (B, 30, 40) log depth, NaN unknown.
-    """
-    known = torch.isfinite(labels)
-    error = (predicted.detach() - torch.where(known, labels, 0.0)).abs()
-    return _frame_mean(error * torch.exp(-log_scale) + log_scale, known.float())
-
-
-def nearer(
-    image: NDArray[np.uint8], label: FloatArray, factor: float, across: float, down: float
-) -> tuple[NDArray[np.uint8], FloatArray]:
-    """The frame as if everything in it were nearer: a part of it, enlarged, its depths divided.
-
-    A robot that turns away at a metre never sees what is at half a metre, and its student calls it
-    a metre away. An enlarged part of a picture is what a nearer camera would see, but for the
-    perspective within it.
-
-    Args:
-        factor: how much nearer.
-        across, down: where the part lies, from left (0) to right (1), from top to bottom.
-    """
-    scale = 1.0 / factor
-
-    def cut(array: NDArray, interpolation: int) -> NDArray:
-        height, width = array.shape[:2]
-        # pixel centres: half a pixel of the part is `scale` times half a pixel of the picture
-        left, top = (
-            share * length * (1.0 - scale) + 0.5 * scale - 0.5
-            for share, length in ((across, width), (down, height))
-        )
-        back = np.array([[scale, 0.0, left], [0.0, scale, top]])
-        flags = interpolation | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(
-            array, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
-
-    depth = cut(label, cv2.INTER_NEAREST)  # NaN stays where it was
-    return cut(image, cv2.INTER_LINEAR), depth - np.float32(math.log(factor))
-
-
 @contextmanager
 def _torch_threads(count: int) -> Iterator[None]:
     """PyTorch's number of threads for a while."""
@@ -446,10 +375,6 @@ def _torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _frame_mean(values: Tensor, weight: Tensor) -> Tensor:
-    return (values * weight).sum(dim=(1, 2)) / weight.sum(dim=(1, 2)).clamp(min=1.0)
 
 
 def _planes(images: NDArray[np.uint8]) -> Tensor:

@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,19 +20,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ssl_perception.config import LearnerConfig
-from ssl_perception.depth.learning.learner import frame_losses, nearer, uncertainty_losses
+from ssl_perception.depth.learning.augmentation import augment
+from ssl_perception.depth.learning.losses import frame_losses, uncertainty_losses
 from ssl_perception.depth.learning.prior import Prior
 from ssl_perception.depth.learning.replay_memory import Frames
-from ssl_perception.depth.student.architecture import HEIGHT, WIDTH
 from ssl_perception.depth.student.network import StudentNetwork
 from ssl_perception.errors import InputError
 
 LEARNING_RATE = 2e-3  # falls to nothing along a cosine
 BATCH = 24
 AVERAGING = 0.002
-ZOOM_SHARE, ZOOM = 0.35, 2.0
 _EVALUATE = 64  # frames at once
-_GRAIN = np.random.default_rng(0).standard_normal((4 * HEIGHT, WIDTH, 3), np.float32)
 
 
 class PriorTraining:
@@ -171,45 +168,3 @@ class PriorTraining:
                 raise
             line = " ".join(str(error).split())
             raise InputError(f"{path}: not a checkpoint of this training: {line}") from None
-
-
-def augment(
-    images: NDArray[np.uint8], labels: NDArray[np.float32], rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Mirrored, enlarged, of other gain, contrast, colour, noise and sharpness; grey; inverted.
-
-    Args:
-        images: (B, 120, 160, 3). labels: (B, 30, 40) log depth. Neither is changed.
-    """
-    images, labels = images.copy(), labels.copy()
-    count = len(images)
-    mirrored = rng.random(count) < 0.5
-    images[mirrored] = images[mirrored, :, ::-1]
-    labels[mirrored] = labels[mirrored, :, ::-1]
-    for k in range(count):
-        image = images[k]
-        if rng.random() < ZOOM_SHARE:
-            factor = math.exp(rng.uniform(0.0, math.log(ZOOM)))
-            image, labels[k] = nearer(image, labels[k], factor, rng.random(), rng.random())
-        if rng.random() < 0.2:
-            image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-        elif rng.random() < 0.5:
-            image = image[..., rng.permutation(3)]
-        image = cv2.LUT(np.ascontiguousarray(image), _tone_curve(image.mean(), rng))
-        if rng.random() < 0.3:
-            image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.2)))
-        row = int(rng.integers(0, len(_GRAIN) - len(image)))
-        noisy = image + np.float32(rng.uniform(0.0, 6.0)) * _GRAIN[row : row + len(image)]
-        images[k] = np.clip(noisy + 0.5, 0.0, 255.0)
-    return images, labels
-
-
-def _tone_curve(mean: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """(1, 256, 3): what becomes of each grey level in each channel."""
-    level = np.repeat(np.arange(256.0)[:, None], 3, axis=1)
-    if rng.random() < 0.15:
-        level, mean = 255.0 - level, 255.0 - mean
-    level = (level - mean) * rng.uniform(0.5, 1.3) + mean
-    level *= rng.uniform(0.6, 1.4) * rng.uniform(0.85, 1.15, 3)
-    level = 255.0 * (np.clip(level, 0.0, 255.0) / 255.0) ** rng.uniform(0.7, 1.4)
-    return np.rint(level).astype(np.uint8)[None]

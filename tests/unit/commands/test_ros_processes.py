@@ -20,7 +20,7 @@ NOT_ACTIVE = [
     "[ERROR] [1700000000.123456789] [stereo_depth]: active\n",
 ]
 
-# as nodes do: even where whoever started the tests ignores SIGINT, as a shell's background does
+# Like the nodes, it handles SIGINT even if it inherits SIGINT ignored (nohup, background jobs).
 SLEEPER = """
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)

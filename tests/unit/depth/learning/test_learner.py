@@ -10,12 +10,9 @@ import pytest
 import torch
 
 from ssl_perception.config import LearnerConfig, ReplayMemoryConfig
-from ssl_perception.depth.learning.learner import (
-    Learner,
-    frame_losses,
-    nearer,
-    uncertainty_losses,
-)
+from ssl_perception.depth.learning.augmentation import nearer
+from ssl_perception.depth.learning.learner import Learner
+from ssl_perception.depth.learning.losses import frame_losses, uncertainty_losses
 from ssl_perception.depth.student.architecture import FIRST_QUANTILE, QUANTILE
 from ssl_perception.depth.student.inference import Prediction, StudentInference
 from ssl_perception.errors import InputError
@@ -334,8 +331,8 @@ def test_a_frame_enlarged_by_one_is_itself() -> None:
     np.testing.assert_array_equal(depth, label)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_refused() -> None:
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="cuda, but PyTorch finds no usable GPU"):
         Learner(SMALL.model_copy(update={"device": "cuda"}))
 

@@ -11,10 +11,11 @@ import torch
 from safetensors.numpy import load, save
 
 from ssl_perception.config import LearnerConfig, ReplayMemoryConfig
+from ssl_perception.depth.learning.augmentation import augment
 from ssl_perception.depth.learning.learner import Learner
 from ssl_perception.depth.learning.online import OnlineLearner
 from ssl_perception.depth.learning.prior import Prior, load_prior, prior_path, save_prior
-from ssl_perception.depth.learning.prior_training import PriorTraining, augment
+from ssl_perception.depth.learning.prior_training import PriorTraining
 from ssl_perception.depth.learning.replay_memory import Frames, ReplayMemory
 from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.student.network import StudentNetwork
