@@ -74,7 +74,7 @@ class DepthPipeline:
         if self.student is not None:
             mono = self.student.depth(pair.left, pair.camera, pair.stamp)
             watch.lap("student")
-            label = pseudo_label(stereo, self.config.pseudo_label)
+            label = pseudo_label(stereo, self.config.pseudo_label, mono.depth.shape)
         suspected = self.fusion.trust.teacher_suspect
         fused = self.fusion.update(stereo, mono, label, lidar)
         watch.lap("fusion")

@@ -21,6 +21,7 @@ from rich.table import Table
 from ssl_perception.config import Config, ScanConfig, StereoConfig
 from ssl_perception.depth.learning.checkpoint import Checkpoint
 from ssl_perception.depth.learning.learner import Learner
+from ssl_perception.depth.student.architecture import SIZES
 from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.student.textons import Textons
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
@@ -56,11 +57,12 @@ def run_bench_depth(config: Config, json_file: Path | None, out: Console, frames
     pair = _pair()
     matcher = StereoMatcher(StereoConfig(disparities=32))
     depth = matcher.depth(pair)
-    target = pseudo_label(depth, config.pseudo_label)
+    size = SIZES[config.student.size]
+    target = pseudo_label(depth, config.pseudo_label, size.grid)
     assert depth.valid and target is not None, depth.reason
     scan = ScanConfig(range_max=8.0, below=0.35, above=0.3)
 
-    learner = Learner(config.learner, seed=0)
+    learner = Learner(config.learner, seed=0, architecture=size)
     for _ in range(12):
         learner.step(pair.left, target)
     mono = StudentInference(config.student)
@@ -72,7 +74,7 @@ def run_bench_depth(config: Config, json_file: Path | None, out: Console, frames
     rows = {
         "stereo match, 32 disparities": _time(lambda: matcher.match(pair), 60),
         "obstacle scan": _time(lambda: obstacle_scan(depth, scan), 200),
-        "label": _time(lambda: pseudo_label(depth, config.pseudo_label), 200),
+        "label": _time(lambda: pseudo_label(depth, config.pseudo_label, size.grid), 200),
         "mono inference": _time(lambda: mono.predict(pair.left), 500),
         "learning step": _time(lambda: learner.step(pair.left, target), 80),
         "textons inference": _time(lambda: textons.predict(pair.left), 200),
@@ -148,7 +150,7 @@ def _endure(config: Config, image: np.ndarray, target: np.ndarray, frames: int) 
 
     Steps are timed in processor time: a long run meets whatever else the machine does.
     """
-    learner = Learner(config.learner, seed=0)
+    learner = Learner(config.learner, seed=0, architecture=SIZES[config.student.size])
     random = np.random.default_rng(0)
     thousand = min(1000, frames // 2)
     taken = np.empty(frames)

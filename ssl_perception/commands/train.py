@@ -50,13 +50,17 @@ def train_student(
     ] = 400,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
     processes: Annotated[int, typer.Option(min=1, help="That render.")] = 2,
+    size: Annotated[str, typer.Option(help="Of the student: nano, small or base.")] = "nano",
 ) -> None:
     """The depth student's prior, from simulated rooms and streets with true depth."""
     from ssl_perception.commands.train_student import run_train_student
+    from ssl_perception.depth.student.architecture import SIZES
     from ssl_perception.errors import InputError
 
     check_inputs(start)
     places = {"drone": drone_rooms, "room": rooms, "street": streets}
     if sum(places.values()) < 2:
         raise InputError("a prior needs two places at least")
-    run_train_student(folder, places, start, steps, pinned, seed, processes, out)
+    if size not in SIZES:
+        raise InputError(f"--size: {size} is none of {', '.join(SIZES)}")
+    run_train_student(folder, places, start, steps, pinned, seed, processes, out, SIZES[size])

@@ -17,6 +17,7 @@ from rich.console import Console
 from ssl_perception.depth.learning.prior import load_prior, save_prior
 from ssl_perception.depth.learning.prior_training import PriorTraining
 from ssl_perception.depth.learning.replay_memory import Frames
+from ssl_perception.depth.student.architecture import NANO, SIZES, Architecture
 from ssl_perception.errors import InputError
 from ssl_perception.io.files import load_arrays
 from ssl_perception.runtime.console import progress_bar
@@ -38,6 +39,7 @@ def run_train_student(
     seed: int,
     processes: int,
     out: Console,
+    size: Architecture = NANO,
 ) -> dict[str, Any]:
     """Render the places once, train, calibrate; resumes in ``folder``.
 
@@ -47,16 +49,18 @@ def run_train_student(
         places: how many of each kind: ``drone``, ``room``, ``street``.
         start: a prior to go on from; None: from scratch.
         pinned: frames that the prior takes along for the replay memory.
+        size: of the student.
 
     Raises:
         InputError: what lies in the folder is of another run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shift = 10_000 * seed
-    frames = _frames(folder / "frames.npz", places, FIRST_PLACE + shift, processes, out)
+    frames = _frames(folder / "frames.npz", places, FIRST_PLACE + shift, processes, out, size)
     others = {kind: math.ceil(HELD_OUT_SHARE * count) for kind, count in places.items()}
-    held_out = _frames(folder / "held_out.npz", others, HELD_OUT_PLACE, processes, out)
-    training = PriorTraining(frames, steps, seed, None if start is None else load_prior(start))
+    held_out = _frames(folder / "held_out.npz", others, HELD_OUT_PLACE, processes, out, size)
+    prior = None if start is None else load_prior(start)
+    training = PriorTraining(frames, steps, seed, prior, size)
     checkpoint = folder / "checkpoint.safetensors"
     if checkpoint.exists():
         training.restore(checkpoint)
@@ -98,16 +102,22 @@ def run_train_student(
 
 
 def _frames(
-    path: Path, places: Mapping[str, int], first: int, processes: int, out: Console
+    path: Path,
+    places: Mapping[str, int],
+    first: int,
+    processes: int,
+    out: Console,
+    size: Architecture,
 ) -> Frames:
     """Of so many places; rendered once, then read from ``path``."""
     count = FRAMES_PER_PLACE * sum(places.values())
     if path.exists():
         stored = load_arrays(path)
-        if stored["images"].shape[0] != count or int(stored["first"]) != first:
+        wanted = (count, size.height, size.width, 3)
+        if stored["images"].shape != wanted or int(stored["first"]) != first:
             raise InputError(f"{path}: of a run with other places; remove it, or use another --out")
         return Frames(stored["images"], stored["labels"].astype(np.float32))
-    jobs = [(kind, first + k) for kind, number in places.items() for k in range(number)]
+    jobs = [(kind, first + k, size.name) for kind, number in places.items() for k in range(number)]
     images, labels = [], []
     with (
         ProcessPoolExecutor(processes, get_context("spawn")) as pool,
@@ -125,14 +135,14 @@ def _frames(
     return frames
 
 
-def _place(job: tuple[str, int]) -> tuple[np.ndarray, np.ndarray]:
+def _place(job: tuple[str, int, str]) -> tuple[np.ndarray, np.ndarray]:
     from ssl_perception_sim.recording import depth_frames
 
-    kind, seed = job
+    kind, seed, name = job
     makers = {
         "drone": depth_frames.drone_frames,
         "room": depth_frames.room_frames,
         "street": depth_frames.street_frames,
     }
-    examples = list(makers[kind](seed, FRAMES_PER_PLACE))
+    examples = list(makers[kind](seed, FRAMES_PER_PLACE, SIZES[name]))
     return np.stack([image for image, _ in examples]), np.stack([label for _, label in examples])

@@ -56,6 +56,10 @@ class PseudoLabelConfig(Section):
 class StudentConfig(Section):
     """The network that learns depth from one image."""
 
+    size: Literal["nano", "small", "base"] = Field(
+        "nano",
+        description="of a new network; nano and small see 160x120 px, base 320x240",
+    )
     provider: Literal["cpu", "cuda", "tensorrt"] = Field(
         "cpu", description="what runs it; refused, not replaced, where it is missing"
     )
@@ -105,8 +109,13 @@ class LearnerConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where the student learns; auto: the GPU where there is one"
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="of a step's convolutions; weights and losses are always float32",
+    )
     prior: str = Field(
-        "shipped", description="what a fresh student starts from: shipped, none, or a file"
+        "shipped",
+        description="what a fresh student starts from: shipped (nano only), none, or a file",
     )
     pinned_share: float = Field(
         0.12, ge=0.0, le=1.0, description="of the remembered frames in a batch are the prior's"

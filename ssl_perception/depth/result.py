@@ -15,7 +15,8 @@ class DepthResult:
     Attributes:
         stereo: the teacher's depth, with its own verdict on itself.
         mono: the student's depth, predicted before it learnt from this frame; None: no student.
-        label: (30, 40) pseudo-label, log depth; None when the teacher is invalid or not needed.
+        label: pseudo-label on the student's grid, log depth; None when the teacher is invalid or
+            not needed.
         trust: which cue is active, why, and the evidence.
         scan: distance to the nearest obstacle per sector, the lidar's included; all unknown when no
             cue is trusted and there is no lidar.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ssl_perception.config import ScanConfig, StereoConfig, TrustConfig
-from ssl_perception.depth.student.architecture import weight_shapes
+from ssl_perception.depth.student.architecture import NANO
 from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.depth.teacher.stereo import StereoMatcher
@@ -180,7 +180,7 @@ def fly_frozen(side: Side) -> list[DepthResult]:
 
     The student gives the room's median depth everywhere: good enough for the two cues to agree.
     """
-    weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes().items()}
+    weights = {name: np.zeros(shape, np.float32) for name, shape in NANO.weight_shapes().items()}
     weights["head.bias"][:] = 1.0
     student = StudentInference()
     student.load(weights, 1)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from ssl_perception.config import Config, LearnerConfig, TextonsConfig, TrustConfig, preset
 from ssl_perception.depth.learning.online import OnlineLearner
+from ssl_perception.depth.student.architecture import SIZES
 from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.student.texton_student import TextonStudent
 from ssl_perception.pipeline import DepthPipeline
@@ -38,7 +39,9 @@ def learning_pipeline(
         baseline = TextonStudent(config.textons, seed, camera, config.scan, config.trust.ahead)
         return DepthPipeline(config, baseline, baseline)
     student = StudentInference(config.student)
-    return DepthPipeline(config, student, OnlineLearner(config.learner, seed, student))
+    size = SIZES[config.student.size]
+    learning = OnlineLearner(config.learner, seed, student, architecture=size)
+    return DepthPipeline(config, student, learning)
 
 
 def stereo_pipeline(config: Config = DRONE) -> DepthPipeline:

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.depth.student.architecture import shrink
+from ssl_perception.depth.student.architecture import NANO, Architecture
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.types import DepthMap, FloatArray
 from ssl_perception_sim.sensors.camera import Frame, Light, StereoCamera, StereoRig
@@ -28,25 +28,25 @@ NEAR_SHARE = 0.4  # of the views in rooms look at what is nearest
 Example = tuple[NDArray[np.uint8], FloatArray]  # image as the student sees it, log depth
 
 
-def room_frames(seed: int, count: int) -> Iterator[Example]:
+def room_frames(seed: int, count: int, size: Architecture = NANO) -> Iterator[Example]:
     """Views in one room, as a drone has them: many of them close to something."""
     rng = stream(seed, "training room")
     plan = _room_plan(rng)
     world = _world("room", seed, rng, room=plan, camera=_rig(rng, (68.0, 82.0)))
     assert world.camera is not None
-    yield from _views(world.camera, seed, plan, count, rng, (0.7, 1.7), 2.5)
+    yield from _views(world.camera, seed, plan, count, rng, (0.7, 1.7), 2.5, size)
 
 
-def drone_frames(seed: int, count: int) -> Iterator[Example]:
+def drone_frames(seed: int, count: int, size: Architecture = NANO) -> Iterator[Example]:
     """Views in a room of the simulator as it usually is, by its usual drone."""
     camera = worlds.room(seed).camera
     assert camera is not None
     rng = stream(seed, "training flight")
-    height = worlds.FLIGHT_HEIGHT
-    yield from _views(camera, seed, rooms.plan(seed), count, rng, (height - 0.1, height + 0.1), 1.0)
+    plan, height = rooms.plan(seed), worlds.FLIGHT_HEIGHT
+    yield from _views(camera, seed, plan, count, rng, (height - 0.1, height + 0.1), 1.0, size)
 
 
-def street_frames(seed: int, count: int) -> Iterator[Example]:
+def street_frames(seed: int, count: int, size: Architecture = NANO) -> Iterator[Example]:
     """Views along one street, as a car has them, at random moments of its drive."""
     rng = stream(seed, "training street")
     height = float(rng.uniform(1.0, 2.0))
@@ -55,7 +55,7 @@ def street_frames(seed: int, count: int) -> Iterator[Example]:
     assert world.camera is not None
     for k, stamp in enumerate(np.sort(rng.uniform(0.0, STREET_SECONDS, count))):
         motion = world.vehicle.motion
-        yield _example(world.camera.capture(motion, float(stamp), k, with_right=False))
+        yield _example(world.camera.capture(motion, float(stamp), k, with_right=False), size)
 
 
 def _views(
@@ -66,6 +66,7 @@ def _views(
     rng: np.random.Generator,
     heights: tuple[float, float],
     tilt: float,
+    size: Architecture,
 ) -> Iterator[Example]:
     """Random poses at ``heights``, m, tilted by ``tilt`` degrees (std)."""
     _, taken = rooms.build(seed, plan)
@@ -76,7 +77,7 @@ def _views(
             yaw = _towards_nearest(place, plan, taken) + float(rng.normal(0.0, 0.6))
         roll, pitch = np.deg2rad(rng.normal(0.0, tilt, 2))
         pose = Still(rotation(roll, pitch, yaw)[0], place)
-        yield _example(camera.capture(pose, 0.0, k, with_right=False))
+        yield _example(camera.capture(pose, 0.0, k, with_right=False), size)
 
 
 def _towards_nearest(place: Float, plan: RoomPlan, taken: list[tuple[Float, float]]) -> float:
@@ -126,8 +127,8 @@ def _world(kind: str, seed: int, rng: np.random.Generator, **options: Any) -> wo
     return worlds.build(WorldFile(kind=kind, light=light, **options), seed, STREET_SECONDS)
 
 
-def _example(frame: Frame) -> Example:
-    camera = frame.pair.camera
-    label = pseudo_label(DepthMap(frame.depth, camera, frame.pair.stamp))
+def _example(frame: Frame, size: Architecture) -> Example:
+    depth = DepthMap(frame.depth, frame.pair.camera, frame.pair.stamp)
+    label = pseudo_label(depth, grid=size.grid)
     assert label is not None
-    return shrink(frame.pair.left), label
+    return size.shrink(frame.pair.left), label

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.depth.student.architecture import HEIGHT, WIDTH
 from ssl_perception.types import FloatArray
 
 ZOOM_SHARE, ZOOM = 0.35, 2.0
-_GRAIN = np.random.default_rng(0).standard_normal((4 * HEIGHT, WIDTH, 3), np.float32)
 
 
 def nearer(
@@ -53,7 +52,7 @@ def augment(
     """Mirrored, enlarged, of other gain, contrast, colour, noise and sharpness; grey; inverted.
 
     Args:
-        images: (B, 120, 160, 3). labels: (B, 30, 40) log depth. Neither is changed.
+        images: (B, height, width, 3). labels: (B, rows, columns) log depth. Neither is changed.
     """
     images, labels = images.copy(), labels.copy()
     count = len(images)
@@ -72,10 +71,17 @@ def augment(
         image = cv2.LUT(np.ascontiguousarray(image), _tone_curve(image.mean(), rng))
         if rng.random() < 0.3:
             image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.2)))
-        row = int(rng.integers(0, len(_GRAIN) - len(image)))
-        noisy = image + np.float32(rng.uniform(0.0, 6.0)) * _GRAIN[row : row + len(image)]
+        grain = _grain(*image.shape[:2])
+        row = int(rng.integers(0, len(grain) - len(image)))
+        noisy = image + np.float32(rng.uniform(0.0, 6.0)) * grain[row : row + len(image)]
         images[k] = np.clip(noisy + 0.5, 0.0, 255.0)
     return images, labels
+
+
+@cache
+def _grain(height: int, width: int) -> NDArray[np.float32]:
+    """(4 height, width, 3): noise, drawn once, from which each image takes a part."""
+    return np.random.default_rng(0).standard_normal((4 * height, width, 3), np.float32)
 
 
 def _tone_curve(mean: float, rng: np.random.Generator) -> NDArray[np.uint8]:

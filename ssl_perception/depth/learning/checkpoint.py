@@ -15,13 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as serialise
 
 from ssl_perception.depth.learning.learner import Learner
-from ssl_perception.depth.student.architecture import (
-    FEATURES,
-    GRID_HEIGHT,
-    GRID_WIDTH,
-    HEIGHT,
-    WIDTH,
-)
+from ssl_perception.depth.student.architecture import Architecture, architecture_of
 from ssl_perception.depth.student.stored import FEATURES_FILE, STUDENT_FILE, tensors
 from ssl_perception.errors import InputError
 from ssl_perception.io.model_store import ModelStore
@@ -106,6 +100,12 @@ class Checkpoint:
                 f"{self._store.path}: a student without its training state (an exported store); "
                 "learning can't go on from it"
             )
+        stored = architecture_of(tensors(generation.files[STUDENT_FILE], STUDENT_FILE))
+        if stored is not learner.architecture:
+            raise InputError(
+                f"{self._store.path}: holds a {stored.name} student; student.size is "
+                f"{learner.architecture.name}"
+            )
         learner.restore(tensors(generation.files[TRAINING_FILE], TRAINING_FILE))
         index = tensors(generation.files[FEATURES_FILE], FEATURES_FILE)
         serials, features = index.get("serial"), index.get("feature")
@@ -114,13 +114,13 @@ class Checkpoint:
             or features is None
             or serials.ndim != 1
             or serials.dtype != np.int64
-            or features.shape != (len(serials), FEATURES)
+            or features.shape != (len(serials), learner.architecture.features)
         ):
             raise InputError(f"{FEATURES_FILE}: serial and feature don't fit")
         self._chunks = {}
         place = {int(serial): row for row, serial in enumerate(serials)}
         for digest, content in generation.extras.items():
-            chunk = _chunk(content)
+            chunk = _chunk(content, learner.architecture)
             self._chunks[digest] = chunk["serial"]
             for row, serial in enumerate(chunk["serial"]):
                 at = place.pop(int(serial), None)
@@ -141,13 +141,13 @@ class Checkpoint:
         )
 
 
-def _chunk(content: bytes) -> dict[str, NDArray]:
+def _chunk(content: bytes, size: Architecture) -> dict[str, NDArray]:
     arrays = tensors(content, "memory chunk")
     count = len(arrays.get("serial", ()))
     expected = {
         "serial": ((count,), np.int64),
-        "image": ((count, HEIGHT, WIDTH, 3), np.uint8),
-        "label": ((count, GRID_HEIGHT, GRID_WIDTH), np.float16),
+        "image": ((count, size.height, size.width, 3), np.uint8),
+        "label": ((count, *size.grid), np.float16),
     }
     for name, (shape, dtype) in expected.items():
         if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != dtype:

@@ -39,8 +39,9 @@ from ssl_perception.depth.learning.replay_memory import Frames, ReplayMemory
 from ssl_perception.depth.student.architecture import (
     FIRST_LOG_SCALE,
     FIRST_QUANTILE,
+    NANO,
+    Architecture,
     Weights,
-    shrink,
 )
 from ssl_perception.depth.student.network import StudentNetwork, fold
 from ssl_perception.errors import InputError
@@ -97,6 +98,7 @@ class Learner:
         seed: of the first weights, the sampling and the augmentation.
         threads: of PyTorch in a step; one, since the robot has other things to do. The rest of the
             process keeps its own number of threads, and its random numbers.
+        architecture: of the student.
 
     Raises:
         InputError: a prior that can't be read, or doesn't fit this network; or a GPU that isn't
@@ -104,15 +106,20 @@ class Learner:
     """
 
     def __init__(
-        self, options: LearnerConfig | None = None, seed: int = 0, threads: int = 1
+        self,
+        options: LearnerConfig | None = None,
+        seed: int = 0,
+        threads: int = 1,
+        architecture: Architecture = NANO,
     ) -> None:
         self.options = options = options or LearnerConfig()
+        self.architecture = architecture
         self._threads = threads
         self._random = np.random.default_rng(seed)
-        self.memory = ReplayMemory(options.memory, seed)
+        self.memory = ReplayMemory(options.memory, seed, architecture)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = StudentNetwork()
+            network = StudentNetwork(architecture)
         self._health = _Health()
         self._from_prior = self._take_prior(network)
         self._device = choose_device(options.device)
@@ -130,7 +137,7 @@ class Learner:
 
     def _take_prior(self, network: StudentNetwork) -> bool:
         """Start from the prior that the settings name; whether there is one."""
-        path = prior_path(self.options.prior)
+        path = prior_path(self.options.prior, self.architecture)
         if path is None:
             return False
         prior = load_prior(path)
@@ -159,11 +166,13 @@ class Learner:
 
         Args:
             image: left image of any size.
-            label: (30, 40) log depth, NaN unknown (see ``label``).
+            label: (rows, columns) log depth, NaN unknown (see ``pseudo_label``).
 
         Raises:
-            InputError: a label without a single known cell.
+            InputError: a label without a single known cell, or of another grid.
         """
+        if label.shape != self.architecture.grid:
+            raise InputError(f"label must be {self.architecture.grid}, not {label.shape}")
         known = np.isfinite(label)
         if not known.any():
             raise InputError("label has no known cell")
@@ -172,7 +181,7 @@ class Learner:
 
     def _step(self, image: NDArray[np.uint8], label: FloatArray, known: BoolArray) -> Step:
         start = time.perf_counter()
-        small = shrink(image)
+        small = self.architecture.shrink(image)
         prediction, scale, feature = self._predict(small)
         self._calibrate(prediction, scale, label)
         if self._from_prior and self._health.steps < _ALIGNMENT:
@@ -254,7 +263,8 @@ class Learner:
         if slot is not None:
             stored = self.memory.frames(np.array([slot])).images
             images = np.concatenate([images, stored])
-        output = self._average(_planes(images).to(self._device))
+        with self._autocast():
+            output = self._average(_planes(images).to(self._device))
         features = output.feature.cpu().numpy()
         if slot is not None:
             self.memory.refresh(slot, features[1])
@@ -278,6 +288,11 @@ class Learner:
             step = self.options.calibration_rate * (missed - self.options.miss_rate)
             low, high = _QUANTILES
             self._health.log_quantile = min(max(self._health.log_quantile + step, low), high)
+
+    def _autocast(self) -> torch.autocast:
+        """Convolutions in ``learner.precision``; the network's answers are float32 either way."""
+        half = self.options.precision == "bfloat16"
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=half)
 
     def _batch(self, image: NDArray[np.uint8], label: FloatArray) -> Frames:
         """The newest frame first, the rest from memory; each perhaps mirrored or drawn nearer."""
@@ -304,7 +319,9 @@ class Learner:
         gain = 1 + options.gain * (2 * self._random.random(count) - 1)
         brightness = torch.from_numpy(gain.astype(np.float32)).to(self._device)
         images = _planes(batch.images).to(self._device)
-        predicted = self.student((images * brightness[:, None, None, None]).clamp(max=255))
+        bright = (images * brightness[:, None, None, None]).clamp(max=255)
+        with self._autocast():
+            predicted = self.student(bright)
         labels = torch.from_numpy(batch.labels).to(self._device)
         losses = frame_losses(predicted.log_depth, labels, options)
         uncertainty = uncertainty_losses(predicted.log_depth, predicted.log_scale, labels)

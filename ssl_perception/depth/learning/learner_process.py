@@ -21,18 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.config import LearnerConfig
-from ssl_perception.depth.student.architecture import (
-    GRID_HEIGHT,
-    GRID_WIDTH,
-    HEIGHT,
-    WIDTH,
-    shrink,
-)
+from ssl_perception.depth.student.architecture import NANO, SIZES, Architecture
 from ssl_perception.io.model_store import ModelStore
 from ssl_perception.types import FloatArray
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the caller's threads and locks
-_IMAGE, _LABEL = (HEIGHT, WIDTH, 3), (GRID_HEIGHT, GRID_WIDTH)
 _PATIENCE = 0.2  # s between looks at whether to stop or save
 _STARTING = 300.0  # s from its start to its first beat
 _IDLE = 10.0  # s without a frame after which what was learnt is saved anyway
@@ -63,13 +56,14 @@ class _Slot:
     semaphore is released without waiting for anybody.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: Architecture) -> None:
+        self.size = size.name
         self.lock = _SPAWN.Lock()
         self.filled = _SPAWN.Semaphore(0)  # may count several frames; the newest is there
         self.stop = _SPAWN.RawValue(ctypes.c_bool, False)
         self.save = _SPAWN.RawValue(ctypes.c_bool, False)
-        self.image = _SPAWN.RawArray(ctypes.c_uint8, int(np.prod(_IMAGE)))
-        self.label = _SPAWN.RawArray(ctypes.c_float, int(np.prod(_LABEL)))
+        self.image = _SPAWN.RawArray(ctypes.c_uint8, size.height * size.width * 3)
+        self.label = _SPAWN.RawArray(ctypes.c_float, int(np.prod(size.grid)))
         self.stamp = _SPAWN.RawValue(ctypes.c_double, math.nan)
         self.take_back = _SPAWN.RawValue(ctypes.c_double, math.nan)
         self.report_lock = _SPAWN.Lock()
@@ -77,8 +71,9 @@ class _Slot:
         self.beat = _SPAWN.RawValue(ctypes.c_double, 0.0)
 
     def views(self) -> tuple[NDArray[np.uint8], FloatArray]:
-        image = np.ctypeslib.as_array(self.image).reshape(_IMAGE)
-        return image, np.ctypeslib.as_array(self.label).reshape(_LABEL)
+        size = SIZES[self.size]
+        image = np.ctypeslib.as_array(self.image).reshape(size.height, size.width, 3)
+        return image, np.ctypeslib.as_array(self.label).reshape(size.grid)
 
 
 class LearnerProcess:
@@ -88,10 +83,18 @@ class LearnerProcess:
         store: folder of the model store; learning goes on from its newest good generation.
         options: of the learner.
         seed: of a fresh student.
+        architecture: of the student.
     """
 
-    def __init__(self, store: Path, options: LearnerConfig | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        store: Path,
+        options: LearnerConfig | None = None,
+        seed: int = 0,
+        architecture: Architecture = NANO,
+    ) -> None:
         self.store = Path(store)
+        self.architecture = architecture
         self.options = options or LearnerConfig()
         self.seed = seed
         self.restarts = -1
@@ -140,13 +143,13 @@ class LearnerProcess:
 
         Args:
             image: left image of any size.
-            label: (30, 40) log depth, NaN unknown.
+            label: log depth on the student's grid, NaN unknown.
             stamp: seconds, of the image.
 
         Returns:
             False when the frame was dropped because the learner was just taking another.
         """
-        small = shrink(image)
+        small = self.architecture.shrink(image)
         slot = self._slot  # another thread may be putting a new one in its place
         if not slot.lock.acquire(block=False):
             return False
@@ -207,7 +210,9 @@ class LearnerProcess:
 
     def _start(self) -> None:
         self.restarts += 1
-        self._slot = _Slot()  # a killed process may have taken the old one's lock with it
+        self._slot = _Slot(
+            self.architecture
+        )  # a killed process may have taken the old one's lock with it
         self._started = time.monotonic()
         self._slot.beat.value = self._started
         arguments = (self._slot, str(self.store), self.options.model_dump(), self.seed)
@@ -228,7 +233,8 @@ def _run(slot: _Slot, store: str, options: dict[str, Any], seed: int) -> None:
     slot.beat.value = time.monotonic()  # PyTorch alone takes a small board half a minute
     parent = multiprocessing.parent_process()
     with ModelStore(Path(store)) as opened:
-        learner = OnlineLearner(LearnerConfig.model_validate(options), seed, store=opened)
+        settings, size = LearnerConfig.model_validate(options), SIZES[slot.size]
+        learner = OnlineLearner(settings, seed, store=opened, architecture=size)
         report = [math.nan, float(learner.steps), math.nan, 0.0, float(learner.generation or 0)]
         _report(slot, report)
         shared_image, shared_label = slot.views()

@@ -19,8 +19,8 @@ def frame_losses(predicted: Tensor, labels: Tensor, options: LearnerConfig) -> T
     an error in depth weighs more.
 
     Args:
-        predicted: (B, 30, 40) log depth.
-        labels: (B, 30, 40) log depth, NaN unknown.
+        predicted: (B, rows, columns) log depth.
+        labels: likewise, NaN unknown.
     """
     known = torch.isfinite(labels)
     target = torch.where(known, labels, 0.0)
@@ -41,8 +41,8 @@ def uncertainty_losses(predicted: Tensor, log_scale: Tensor, labels: Tensor) -> 
     learn from it: a network that may call hard cells uncertain would cease to learn them.
 
     Args:
-        predicted, log_scale: (B, 30, 40), see ``Output``.
-        labels: (B, 30, 40) log depth, NaN unknown.
+        predicted, log_scale: (B, rows, columns), see ``Output``.
+        labels: likewise log depth, NaN unknown.
     """
     known = torch.isfinite(labels)
     error = (predicted.detach() - torch.where(known, labels, 0.0)).abs()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ssl_perception.config import LearnerConfig
 from ssl_perception.depth.learning.checkpoint import Checkpoint
 from ssl_perception.depth.learning.learner import Learner, Step
+from ssl_perception.depth.student.architecture import NANO, Architecture
 from ssl_perception.io.model_store import ModelStore
 from ssl_perception.types import FloatArray
 
@@ -34,6 +35,7 @@ class OnlineLearner:
         student: inference in this process that takes over each model; None: there is none.
         store: opened for writing; learning goes on from its newest good generation, and each model
             becomes a generation. None: nothing outlives the process.
+        architecture: of the student.
 
     Attributes:
         generation: number of the last model handed over; None before the first.
@@ -50,8 +52,9 @@ class OnlineLearner:
         seed: int = 0,
         student: StudentInference | None = None,
         store: ModelStore | None = None,
+        architecture: Architecture = NANO,
     ) -> None:
-        self.learner = Learner(options, seed)
+        self.learner = Learner(options, seed, architecture=architecture)
         self.generation: int | None = None
         self.learnt_stamp = math.nan
         self._student = student
@@ -83,7 +86,7 @@ class OnlineLearner:
 
         Args:
             image: left image of any size.
-            label: (30, 40) log depth, NaN unknown (``pseudo_label``).
+            label: log depth on the student's grid, NaN unknown (``pseudo_label``).
             stamp: seconds, of the image.
 
         Returns:

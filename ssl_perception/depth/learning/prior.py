@@ -18,7 +18,7 @@ from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialise
 
 from ssl_perception.depth.learning.replay_memory import Frames
-from ssl_perception.depth.student.architecture import GRID_HEIGHT, GRID_WIDTH, HEIGHT, WIDTH
+from ssl_perception.depth.student.architecture import NANO, SIZES, Architecture
 from ssl_perception.depth.student.network import StudentNetwork
 from ssl_perception.errors import InputError
 from ssl_perception.io.write import write_output
@@ -64,13 +64,14 @@ class Prior:
         network.load_state_dict(state)
 
 
-def prior_path(setting: str) -> Path | None:
-    """The file that ``learner.prior`` names: ``shipped``, ``none``, or a path.
+def prior_path(setting: str, architecture: Architecture = NANO) -> Path | None:
+    """The file that ``learner.prior`` names: ``shipped``, ``none``, or a path. One for the nano
+    student is shipped; students of other sizes start from nothing.
 
     Raises:
         InputError: ``shipped``, and it is missing.
     """
-    if setting == "none":
+    if setting == "none" or (setting == "shipped" and architecture is not NANO):
         return None
     return shipped(SHIPPED) if setting == "shipped" else Path(setting)
 
@@ -112,14 +113,18 @@ def load_prior(path: Path) -> Prior:
     quantile = tensors.get(_QUANTILE, np.zeros(0, np.float32))
     if quantile.shape != (1,) or not 0.0 < float(quantile[0]) < np.inf:
         raise InputError(f"{path}: {_QUANTILE} must be one positive number")
-    labels = tensors.get(_LABELS, np.zeros((0, GRID_HEIGHT, GRID_WIDTH), np.float16))
-    if labels.shape[1:] != (GRID_HEIGHT, GRID_WIDTH) or labels.dtype != np.float16:
-        raise InputError(f"{path}: {_LABELS} must be (n, {GRID_HEIGHT}, {GRID_WIDTH}) float16")
-    images = _decode(path, tensors, len(labels))
+    labels = tensors.get(_LABELS, np.zeros((0, *NANO.grid), np.float16))
+    sizes = {size.grid: size for size in SIZES.values()}
+    size = sizes.get(labels.shape[1:])
+    if size is None or labels.dtype != np.float16:
+        raise InputError(f"{path}: {_LABELS} must be (n, rows, columns) float16, of {list(sizes)}")
+    images = _decode(path, tensors, len(labels), size)
     return Prior(network, float(quantile[0]), Frames(images, labels.astype(np.float32)))
 
 
-def _decode(path: Path, tensors: dict[str, NDArray], count: int) -> NDArray[np.uint8]:
+def _decode(
+    path: Path, tensors: dict[str, NDArray], count: int, size: Architecture
+) -> NDArray[np.uint8]:
     lengths = tensors.get(_LENGTHS, np.zeros(0, np.int64))
     coded = tensors.get(_IMAGES, np.zeros(0, np.uint8))
     if count > MAX_FRAMES or lengths.shape != (count,) or lengths.dtype != np.int64:
@@ -128,10 +133,10 @@ def _decode(path: Path, tensors: dict[str, NDArray], count: int) -> NDArray[np.u
     whole = int(ends[-1]) if count else 0
     if coded.dtype != np.uint8 or coded.shape != (whole,) or (lengths <= 0).any():
         raise InputError(f"{path}: {_IMAGES} and {_LENGTHS} don't fit")
-    images = np.zeros((count, HEIGHT, WIDTH, 3), np.uint8)
+    images = np.zeros((count, size.height, size.width, 3), np.uint8)
     for k, (end, length) in enumerate(zip(ends, lengths, strict=True)):
         image = cv2.imdecode(coded[end - length : end], cv2.IMREAD_COLOR)
         if image is None or image.shape != images.shape[1:]:
-            raise InputError(f"{path}: image {k} is not a picture of {WIDTH}x{HEIGHT}")
+            raise InputError(f"{path}: image {k} is not a picture of {size.width}x{size.height}")
         images[k] = image
     return images

@@ -24,6 +24,7 @@ from ssl_perception.depth.learning.augmentation import augment
 from ssl_perception.depth.learning.losses import frame_losses, uncertainty_losses
 from ssl_perception.depth.learning.prior import Prior
 from ssl_perception.depth.learning.replay_memory import Frames
+from ssl_perception.depth.student.architecture import NANO, Architecture
 from ssl_perception.depth.student.network import StudentNetwork
 from ssl_perception.errors import InputError
 
@@ -42,6 +43,7 @@ class PriorTraining:
         steps: of the whole run, which the step size falls along.
         seed: of the first weights, the batches and the augmentation.
         start: to go on from, with half the step size; None: from scratch.
+        architecture: of the student.
 
     Attributes:
         step: taken so far.
@@ -50,10 +52,17 @@ class PriorTraining:
         InputError: a start that doesn't fit this network.
     """
 
-    def __init__(self, frames: Frames, steps: int, seed: int, start: Prior | None = None) -> None:
+    def __init__(
+        self,
+        frames: Frames,
+        steps: int,
+        seed: int,
+        start: Prior | None = None,
+        architecture: Architecture = NANO,
+    ) -> None:
         self.frames, self.steps, self.seed, self.step = frames, steps, seed, 0
         torch.manual_seed(seed)
-        network = StudentNetwork()
+        network = StudentNetwork(architecture)
         self._rate = LEARNING_RATE
         if start is not None:
             start.load_into(network)
@@ -117,7 +126,7 @@ class PriorTraining:
 
     @torch.no_grad()
     def predict(self, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
-        """Log depth and scale of its error, (n, 30, 40) each, of the running mean."""
+        """Log depth and scale of its error, (n, rows, columns) each, of the running mean."""
         parts = [
             self.average(torch.from_numpy(images[k : k + _EVALUATE]).permute(0, 3, 1, 2))
             for k in range(0, len(images), _EVALUATE)

@@ -21,22 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.config import ReplayMemoryConfig
-from ssl_perception.depth.student.architecture import (
-    FEATURES,
-    GRID_HEIGHT,
-    GRID_WIDTH,
-    HEIGHT,
-    WIDTH,
-)
+from ssl_perception.depth.student.architecture import NANO, Architecture
 from ssl_perception.types import FloatArray
 
-FRAME_BYTES = HEIGHT * WIDTH * 3 + GRID_HEIGHT * GRID_WIDTH * 2 + FEATURES * 4
 _NOBODY = -1
 
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """A batch: (B, 120, 160, 3) uint8 images and (B, 30, 40) float32 log-depth labels."""
+    """A batch: (B, height, width, 3) uint8 images and (B, rows, columns) float32 log-depth labels,
+    as the student sees and answers."""
 
     images: NDArray[np.uint8]
     labels: FloatArray
@@ -51,19 +45,25 @@ class ReplayMemory:
             all that incremental saving needs to know.
     """
 
-    def __init__(self, options: ReplayMemoryConfig | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        options: ReplayMemoryConfig | None = None,
+        seed: int = 0,
+        architecture: Architecture = NANO,
+    ) -> None:
         self.options = options = options or ReplayMemoryConfig()
-        capacity = min(options.frames, int(options.megabytes * 2**20) // FRAME_BYTES)
-        self._images = np.zeros((capacity, HEIGHT, WIDTH, 3), np.uint8)
-        self._labels = np.zeros((capacity, GRID_HEIGHT, GRID_WIDTH), np.float16)
-        self._features = np.zeros((capacity, FEATURES), np.float32)
+        self.architecture = architecture
+        capacity = min(options.frames, int(options.megabytes * 2**20) // frame_bytes(architecture))
+        self._images = np.zeros((capacity, architecture.height, architecture.width, 3), np.uint8)
+        self._labels = np.zeros((capacity, *architecture.grid), np.float16)
+        self._features = np.zeros((capacity, architecture.features), np.float32)
         self._nearest = np.full(capacity, _NOBODY, np.int64)  # slot of each slot's nearest other
         self._gap = np.full(capacity, np.inf, np.float32)  # distance to it
         self.serial = np.zeros(capacity, np.int64)
         self._size = 0
         self._insertions = 0
         self._random = np.random.default_rng(seed)
-        self._pinned = _no_frames()
+        self._pinned = Frames(self._images[:0], self._labels[:0].astype(np.float32))
 
     def __len__(self) -> int:
         return self._size
@@ -131,11 +131,11 @@ class ReplayMemory:
         return Frames(self._images[slots], self._labels[slots].astype(np.float32))
 
     def features(self) -> FloatArray:
-        """(len, 96) unit features of the filled slots, in slot order."""
+        """(len, features) unit features of the filled slots, in slot order."""
         return self._features[: self._size]
 
     def history(self) -> FloatArray:
-        """(len, 96) unit features of the filled slots, the oldest frame first."""
+        """(len, features) unit features of the filled slots, the oldest frame first."""
         return self._features[np.argsort(self.serial[: self._size])]
 
     def refresh(self, slot: int, feature: FloatArray) -> None:
@@ -204,11 +204,11 @@ class ReplayMemory:
         return distances
 
 
-def _no_frames() -> Frames:
-    return Frames(
-        np.zeros((0, HEIGHT, WIDTH, 3), np.uint8),
-        np.zeros((0, GRID_HEIGHT, GRID_WIDTH), np.float32),
-    )
+def frame_bytes(architecture: Architecture) -> int:
+    """What one frame takes."""
+    rows, columns = architecture.grid
+    image = architecture.height * architecture.width * 3
+    return image + rows * columns * 2 + architecture.features * 4
 
 
 def _unit(feature: FloatArray) -> FloatArray:

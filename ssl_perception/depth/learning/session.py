@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssl_perception.config import Config
+from ssl_perception.depth.student.architecture import SIZES
 from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.student.stored import FEATURES_FILE, STUDENT_FILE, load_into
 from ssl_perception.depth.trust.persistence import TRUST_FILE, load_trust, save_trust
@@ -47,7 +48,8 @@ class StudentSession:
 
             opened = None if folder is None else self._open.enter_context(ModelStore(folder))
             try:
-                self.learner = OnlineLearner(config.learner, seed, self.student, opened)
+                size = SIZES[config.student.size]
+                self.learner = OnlineLearner(config.learner, seed, self.student, opened, size)
             except BaseException:
                 self._open.close()
                 raise

@@ -1,14 +1,20 @@
 """The student, as data: what `network` trains in PyTorch and `onnx_graph` runs in ONNX Runtime.
 
-An encoder of five stages, each halving the image, and a decoder that climbs back to a quarter of
-it with additive skips. Every layer is a 3x3 convolution, so a table of (name, channels, stride)
-says it all; 0.32 M weights. The head gives, per cell, the logarithm of depth in metres and the
-logarithm of the scale of its error; the mean of the last encoder stage over the image is the
-feature by which the replay memory tells places apart.
+An encoder whose stages each halve the image, and a decoder that climbs back to a quarter of it with
+additive skips. Every layer is a 3x3 convolution, so a table of (name, channels, stride) says it
+all. The head gives, per cell, the logarithm of depth in metres and the logarithm of the scale of
+its error; the mean of the last encoder stage over the image is the feature by which the replay
+memory tells places apart.
+
+There are three sizes. Whose weights they are can be told from their shapes, so that a model store
+needs no note of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -17,11 +23,14 @@ from numpy.typing import NDArray
 
 from ssl_perception.types import CameraModel, FloatArray
 
-WIDTH, HEIGHT = 160, 120  # px the student sees
-GRID_WIDTH, GRID_HEIGHT = 40, 30  # px it answers
-FEATURES = 96
 LOG_DEPTH_RANGE = (-3.0, 5.0)  # 5 cm to 148 m; the head's answer is clipped to it
 LOG_SCALE_RANGE = (-4.6, 1.4)  # error of 1 % to a factor of 57; likewise
+
+QUANTILE = "calibration.quantile"  # a weight that is calibrated, not learnt: see `weight_shapes`
+FIRST_LOG_SCALE = -1.0  # of a network that has learnt nothing: off by a factor of 1.4
+FIRST_QUANTILE = 3.9  # of a Laplace error 1 in 100 is larger, on one side, by ln 50 times its scale
+
+Weights = dict[str, FloatArray]  # of the folded student: what `weight_shapes` lists
 
 
 class Layer(NamedTuple):
@@ -42,41 +51,106 @@ class Layer(NamedTuple):
     skip: str = ""
 
 
-LAYERS = (
-    Layer("encoder1", 3, 16, 2),
-    Layer("encoder2", 16, 24, 2),
-    Layer("encoder2b", 24, 24),
-    Layer("encoder3", 24, 40, 2),
-    Layer("encoder3b", 40, 40),
-    Layer("encoder4", 40, 64, 2),
-    Layer("encoder4b", 64, 64),
-    Layer("encoder5", 64, FEATURES, 2),
-    Layer("encoder5b", FEATURES, FEATURES),
-    Layer("decoder4", FEATURES, 64, skip="encoder4b"),
-    Layer("decoder3", 64, 40, skip="encoder3b"),
-    Layer("decoder2", 40, 24, skip="encoder2b"),
-)
-HEAD = Layer("head", 24, 2)  # log depth; log of the scale of its error
-BOTTLENECK = "encoder5b"
+@dataclass(frozen=True)
+class Architecture:
+    """One size of student.
 
-QUANTILE = "calibration.quantile"  # a weight that is calibrated, not learnt: see `weight_shapes`
-FIRST_LOG_SCALE = -1.0  # of a network that has learnt nothing: off by a factor of 1.4
-FIRST_QUANTILE = 3.9  # of a Laplace error 1 in 100 is larger, on one side, by ln 50 times its scale
-
-Weights = dict[str, FloatArray]  # of the folded student: what `weight_shapes` lists
-
-
-def weight_shapes() -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight of the folded student (BatchNorm folded into biases).
-
-    The quantile turns the scale of the error into its bound: truth is nearer than
-    exp(log depth - quantile x scale) as rarely as ``learner.miss_rate`` says.
+    Attributes:
+        name: ``student.size``.
+        width, height: px that it sees; its answer has a quarter of each.
+        channels: of each encoder stage.
     """
-    shapes: dict[str, tuple[int, ...]] = {QUANTILE: (1,)}
-    for layer in (*LAYERS, HEAD):
-        shapes[f"{layer.name}.weight"] = (layer.outputs, layer.inputs, 3, 3)
-        shapes[f"{layer.name}.bias"] = (layer.outputs,)
-    return shapes
+
+    name: str
+    width: int
+    height: int
+    channels: tuple[int, ...]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the answer."""
+        return self.height // 4, self.width // 4
+
+    @property
+    def features(self) -> int:
+        """Length of the feature."""
+        return self.channels[-1]
+
+    @property
+    def bottleneck(self) -> str:
+        """The encoder layer whose mean is the feature."""
+        return f"encoder{len(self.channels)}b"
+
+    @property
+    def head(self) -> Layer:
+        """Log depth; log of the scale of its error."""
+        return Layer("head", self.channels[1], 2)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Encoder and decoder, in the order in which they run."""
+        stages = list(enumerate(self.channels, start=1))
+        layers, inputs = [], 3
+        for stage, outputs in stages:
+            layers.append(Layer(f"encoder{stage}", inputs, outputs, 2))
+            if stage > 1:
+                layers.append(Layer(f"encoder{stage}b", outputs, outputs))
+            inputs = outputs
+        for stage, outputs in reversed(stages[1:-1]):
+            layers.append(Layer(f"decoder{stage}", inputs, outputs, skip=f"encoder{stage}b"))
+            inputs = outputs
+        return tuple(layers)
+
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every weight of the folded student (BatchNorm folded into biases).
+
+        The quantile turns the scale of the error into its bound: truth is nearer than
+        exp(log depth - quantile x scale) as rarely as ``learner.miss_rate`` says.
+        """
+        shapes: dict[str, tuple[int, ...]] = {QUANTILE: (1,)}
+        for layer in (*self.layers, self.head):
+            shapes[f"{layer.name}.weight"] = (layer.outputs, layer.inputs, 3, 3)
+            shapes[f"{layer.name}.bias"] = (layer.outputs,)
+        return shapes
+
+    def shrink(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8: an image of any size and either colour, as the student sees
+        it."""
+        size = (self.width, self.height)
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        if small.ndim == 2:
+            small = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
+        return np.asarray(small, np.uint8)
+
+    def grid_camera(self, camera: CameraModel) -> CameraModel:
+        """The camera that sees the same view on the student's grid."""
+        rows, columns = self.grid
+        across, down = columns / camera.width, rows / camera.height
+        return CameraModel(
+            columns,
+            rows,
+            camera.fx * across,
+            camera.fy * down,
+            (camera.cx + 0.5) * across - 0.5,
+            (camera.cy + 0.5) * down - 0.5,
+            camera.frame,
+        )
+
+
+NANO = Architecture("nano", 160, 120, (16, 24, 40, 64, 96))  # 0.32 M weights
+SMALL = Architecture("small", 160, 120, (24, 40, 64, 96, 144))  # 0.75 M weights
+BASE = Architecture("base", 320, 240, (24, 40, 64, 96, 128, 160))  # 1.2 M weights
+SIZES = {size.name: size for size in (NANO, SMALL, BASE)}
+
+
+def architecture_of(weights: Mapping[str, NDArray]) -> Architecture:
+    """The size that these (folded) weights are of: the one whose shapes they share the most."""
+
+    def shared(size: Architecture) -> int:
+        shapes = size.weight_shapes()
+        return sum(array.shape == shapes.get(name) for name, array in weights.items())
+
+    return max(SIZES.values(), key=shared)
 
 
 def with_uncertainty(weights: Weights) -> Weights:
@@ -93,25 +167,3 @@ def with_uncertainty(weights: Weights) -> Weights:
         "head.bias": np.append(bias, np.float32(FIRST_LOG_SCALE)),
         QUANTILE: np.array([FIRST_QUANTILE], np.float32),
     }
-
-
-def shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(120, 160, 3) uint8: an image of any size and either colour, as the student sees it."""
-    small = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    if small.ndim == 2:
-        small = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
-    return np.asarray(small, np.uint8)
-
-
-def grid_camera(camera: CameraModel) -> CameraModel:
-    """The camera that sees the same view on the student's 40x30 grid."""
-    across, down = GRID_WIDTH / camera.width, GRID_HEIGHT / camera.height
-    return CameraModel(
-        GRID_WIDTH,
-        GRID_HEIGHT,
-        camera.fx * across,
-        camera.fy * down,
-        (camera.cx + 0.5) * across - 0.5,
-        (camera.cy + 0.5) * down - 0.5,
-        camera.frame,
-    )

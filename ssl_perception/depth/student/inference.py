@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ssl_perception.config import StudentConfig
 from ssl_perception.depth.frozen_image import FrozenImage, frozen_reason
-from ssl_perception.depth.student.architecture import FEATURES, Weights, grid_camera, shrink
+from ssl_perception.depth.student.architecture import SIZES, Architecture, Weights
 from ssl_perception.depth.student.onnx_graph import ERROR_BOUND, FEATURE, IMAGE, LOG_DEPTH, build
 from ssl_perception.depth.student.place import KnownPlace, PlaceMonitor
+from ssl_perception.errors import InputError
 from ssl_perception.runtime.onnx_session import check_provider, open_session
 from ssl_perception.types import CameraModel, Cue, DepthMap, FloatArray
 
@@ -22,10 +23,10 @@ class Prediction:
     """The network's output for one image.
 
     Attributes:
-        log_depth: (30, 40) float32, natural logarithm of depth in metres.
-        error_bound: (30, 40) float32, calibrated: the true log depth is hardly ever below
+        log_depth: (rows, columns) float32, natural logarithm of depth in metres.
+        error_bound: of the same shape, calibrated: the true log depth is hardly ever below
             ``log_depth - error_bound`` (``learner.miss_rate``).
-        feature: (96,) float32, the image's embedding, for novelty and coverage.
+        feature: float32, the image's embedding, for novelty and coverage.
         novelty: in [0, sqrt(2)], distance of the feature, scaled to unit length, from the nearest
             one in the replay memory; 0 when the model came without memory.
         generation: of the model.
@@ -41,6 +42,7 @@ class Prediction:
 @dataclass(frozen=True, eq=False)
 class _Loaded:
     session: onnxruntime.InferenceSession
+    architecture: Architecture
     place: KnownPlace
     generation: int
 
@@ -81,12 +83,12 @@ class StudentInference:
         Args:
             weights: see ``architecture.weight_shapes``.
             generation: their number.
-            features: (N, 96) unit features of the replay memory, the oldest frame first: the
+            features: (N, features) unit features of the replay memory, the oldest frame first: the
                 places that the student knows.
 
         Raises:
-            InputError: weights that don't fit; the old model stays in use. Or a provider that
-                was asked for and doesn't start.
+            InputError: weights or features that don't fit; the old model stays in use. Or a
+                provider that was asked for and doesn't start.
         """
         self.load_model(build(weights), generation, features)
 
@@ -97,9 +99,14 @@ class StudentInference:
             model, options.provider, options.threads, options.fall_back, "student.provider"
         )
         session.run(None, {IMAGE: np.zeros(session.get_inputs()[0].shape, np.uint8)})  # warm up
+        architecture = _architecture(session)
         if features is None:
-            features = np.zeros((0, FEATURES), np.float32)
-        self._loaded = _Loaded(session, KnownPlace(features.copy()), generation)
+            features = np.zeros((0, architecture.features), np.float32)
+        if features.shape[1:] != (architecture.features,):
+            raise InputError(
+                f"features of the memory must be (N, {architecture.features}), not {features.shape}"
+            )
+        self._loaded = _Loaded(session, architecture, KnownPlace(features.copy()), generation)
 
     def predict(self, image: NDArray[np.uint8]) -> Prediction | None:
         """Log depth and feature of an image of any size; None before the first model."""
@@ -107,7 +114,7 @@ class StudentInference:
         return None if loaded is None else _run(loaded, image)
 
     def depth(self, image: NDArray[np.uint8], camera: CameraModel, stamp: float = 0.0) -> DepthMap:
-        """Depth of a left image on the student's 40x30 grid, whose camera comes with it.
+        """Depth of a left image on the student's grid, whose camera comes with it.
 
         A cell that claims free space (``student.free``) although its error's bound doesn't exclude
         an obstacle at ``student.exclude`` is unknown; the bound grows as the place becomes less
@@ -124,7 +131,8 @@ class StudentInference:
         frozen = self._left.repeats(image, stamp)
         loaded = self._loaded
         prediction = None if loaded is None else _run(loaded, image)
-        grid = grid_camera(camera)
+        size = SIZES[self.options.size] if loaded is None else loaded.architecture
+        grid = size.grid_camera(camera)
         unknown = np.full((grid.height, grid.width), np.nan, np.float32)
         depth = DepthMap(unknown, grid, stamp, Cue.MONO, valid=False)
         if loaded is None or prediction is None:
@@ -152,16 +160,26 @@ def caution(strange: float, new_place: float) -> float:
     return 1.0 + min(max((strange - 1.0) / (new_place - 1.0), 0.0), 1.0)
 
 
+def _architecture(session: onnxruntime.InferenceSession) -> Architecture:
+    """The size of student that a model is of, by what it takes and gives."""
+    height, width = session.get_inputs()[0].shape[1:3]
+    features = next(x.shape[1] for x in session.get_outputs() if x.name == FEATURE)
+    for size in SIZES.values():
+        if (height, width, features) == (size.height, size.width, size.features):
+            return size
+    raise InputError(f"a model for {width}x{height} images with {features} features is no student")
+
+
 def _run(loaded: _Loaded, image: NDArray[np.uint8]) -> Prediction:
     log_depth, error_bound, feature = loaded.session.run(
-        [LOG_DEPTH, ERROR_BOUND, FEATURE], {IMAGE: shrink(image)[None]}
+        [LOG_DEPTH, ERROR_BOUND, FEATURE], {IMAGE: loaded.architecture.shrink(image)[None]}
     )
     novelty = loaded.place.distance(feature[0])
     return Prediction(log_depth[0], error_bound[0], feature[0], novelty, loaded.generation)
 
 
 def _certain_depth(prediction: Prediction, caution: float, options: StudentConfig) -> FloatArray:
-    """(30, 40) depth, metres; NaN where free space is claimed that isn't certain."""
+    """Depth, metres; NaN where free space is claimed that isn't certain."""
     log_depth = prediction.log_depth
     claims_free = log_depth >= np.log(options.free)
     least = log_depth - caution * prediction.error_bound

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ssl_perception.depth.student.architecture import (
-    BOTTLENECK,
     FIRST_LOG_SCALE,
     FIRST_QUANTILE,
-    HEAD,
-    LAYERS,
     LOG_DEPTH_RANGE,
     LOG_SCALE_RANGE,
+    NANO,
     QUANTILE,
+    Architecture,
     Weights,
 )
 
@@ -28,10 +27,10 @@ class Output(NamedTuple):
     """Of a batch.
 
     Attributes:
-        log_depth: (B, 30, 40) natural logarithm of depth in metres.
-        log_scale: (B, 30, 40) natural logarithm of the scale b of its error: a Laplace
+        log_depth: (B, rows, columns) natural logarithm of depth in metres.
+        log_scale: of the same shape, natural logarithm of the scale b of its error: a Laplace
             distribution, the mean absolute error in log depth that the network expects.
-        feature: (B, 96).
+        feature: (B, features).
     """
 
     log_depth: Tensor
@@ -42,39 +41,41 @@ class Output(NamedTuple):
 class StudentNetwork(nn.Module):
     """Image to log depth and its uncertainty. See `architecture` for the shape of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, architecture: Architecture = NANO) -> None:
         super().__init__()
+        self.architecture = architecture
+        layers, head = architecture.layers, architecture.head
         self.convolutions = nn.ModuleDict(
             {
                 layer.name: nn.Conv2d(
                     layer.inputs, layer.outputs, 3, layer.stride, padding=1, bias=False
                 )
-                for layer in LAYERS
+                for layer in layers
             }
         )
         self.norms = nn.ModuleDict(
-            {layer.name: nn.BatchNorm2d(layer.outputs, NORM_EPSILON) for layer in LAYERS}
+            {layer.name: nn.BatchNorm2d(layer.outputs, NORM_EPSILON) for layer in layers}
         )
-        self.head = nn.Conv2d(HEAD.inputs, HEAD.outputs, 3, padding=1)
+        self.head = nn.Conv2d(head.inputs, head.outputs, 3, padding=1)
         assert self.head.bias is not None
         with torch.no_grad():
             self.head.bias[:] = torch.tensor([1.0, FIRST_LOG_SCALE])  # about 2.7 m
 
     def forward(self, images: Tensor) -> Output:
-        """Of (B, 3, 120, 160) grey levels 0 to 255, uint8 or float, BGR."""
+        """Of (B, 3, height, width) grey levels 0 to 255, uint8 or float, BGR."""
         x = (images.float() * (1 / 127.5) - 1).contiguous(memory_format=torch.channels_last)
         outputs: dict[str, Tensor] = {}
         feature = x
-        for layer in LAYERS:
+        for layer in self.architecture.layers:
             x = self.norms[layer.name](self.convolutions[layer.name](x))
             if layer.skip:
                 skip = outputs[layer.skip]
                 x = functional.interpolate(x, skip.shape[2:], mode="nearest") + skip
             x = functional.relu(x)
             outputs[layer.name] = x
-            if layer.name == BOTTLENECK:
-                feature = x.mean(dim=(2, 3))
-        head = self.head(x)
+            if layer.name == self.architecture.bottleneck:
+                feature = x.float().mean(dim=(2, 3))
+        head = self.head(x).float()  # autocast computes it in less
         return Output(
             head[:, 0].clamp(*LOG_DEPTH_RANGE), head[:, 1].clamp(*LOG_SCALE_RANGE), feature
         )
@@ -89,7 +90,7 @@ def fold(student: StudentNetwork, quantile: float = FIRST_QUANTILE) -> Weights:
     """
     state = {name: value.cpu() for name, value in student.state_dict().items()}
     weights: Weights = {QUANTILE: np.array([quantile], np.float32)}
-    for layer in LAYERS:
+    for layer in student.architecture.layers:
         norm = f"norms.{layer.name}"
         scale = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + NORM_EPSILON)
         kernel = state[f"convolutions.{layer.name}.weight"] * scale[:, None, None, None]
@@ -97,5 +98,5 @@ def fold(student: StudentNetwork, quantile: float = FIRST_QUANTILE) -> Weights:
         weights[f"{layer.name}.weight"] = kernel.contiguous().numpy()
         weights[f"{layer.name}.bias"] = bias.numpy()
     for part in ("weight", "bias"):
-        weights[f"{HEAD.name}.{part}"] = state[f"head.{part}"].clone().contiguous().numpy()
+        weights[f"head.{part}"] = state[f"head.{part}"].clone().contiguous().numpy()
     return weights

@@ -13,20 +13,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ssl_perception.depth.student.architecture import (
-    BOTTLENECK,
-    FEATURES,
-    GRID_HEIGHT,
-    GRID_WIDTH,
-    HEAD,
-    HEIGHT,
-    LAYERS,
     LOG_DEPTH_RANGE,
     LOG_SCALE_RANGE,
     QUANTILE,
-    WIDTH,
+    Architecture,
     Layer,
     Weights,
-    weight_shapes,
+    architecture_of,
 )
 from ssl_perception.errors import InputError
 from ssl_perception.io.write import write_output
@@ -35,14 +28,15 @@ OPSET = 17  # ONNX Runtime 1.14 and newer, TensorRT 8.6 and newer
 IMAGE, LOG_DEPTH, ERROR_BOUND, FEATURE = "image", "log_depth", "error_bound", "feature"
 
 
-def check_weights(weights: Weights, source: str = "weights") -> None:
-    """Refuse weights that aren't this architecture's, or aren't finite.
+def check_weights(weights: Weights, source: str = "weights") -> Architecture:
+    """Whose weights they are; refuses those of no size of the student, or that aren't finite.
 
     Raises:
         InputError: naming the first tensor that is missing, unknown, of a wrong shape or type, or
             that holds NaN or infinity.
     """
-    shapes = weight_shapes()
+    architecture = architecture_of(weights)
+    shapes = architecture.weight_shapes()
     for name in sorted(shapes.keys() | weights.keys()):
         if name not in weights:
             raise InputError(f"{source}: {name} is missing")
@@ -56,11 +50,12 @@ def check_weights(weights: Weights, source: str = "weights") -> None:
             )
         if not np.isfinite(tensor).all():
             raise InputError(f"{source}: {name} has NaN or infinite numbers")
+    return architecture
 
 
 def build(weights: Weights) -> bytes:
-    """The serialised model: ``image`` (1, 120, 160, 3) uint8 BGR to ``log_depth``,
-    ``error_bound`` (both (1, 30, 40)) and ``feature`` (1, 96).
+    """The serialised model: ``image`` (1, height, width, 3) uint8 BGR to ``log_depth``,
+    ``error_bound`` (both (1, rows, columns)) and ``feature`` (1, features).
 
     The bound is the quantile times the scale of the error: log depth is hardly ever smaller than
     ``log_depth - error_bound``.
@@ -68,7 +63,7 @@ def build(weights: Weights) -> bytes:
     Raises:
         InputError: weights that don't fit (see ``check_weights``).
     """
-    check_weights(weights)
+    architecture = check_weights(weights)
     nodes: list[onnx.NodeProto] = []
     constants = {
         "scale": np.float32(1 / 127.5),
@@ -98,9 +93,9 @@ def build(weights: Weights) -> bytes:
     x = add("Cast", [IMAGE], "image.float", to=TensorProto.FLOAT)
     x = add("Transpose", [x], "image.planes", perm=[0, 3, 1, 2])
     x = add("Sub", [add("Mul", [x, "scale"], "image.scaled"), "one"], "image.centred")
-    size = (HEIGHT, WIDTH)
+    size = (architecture.height, architecture.width)
     sizes: dict[str, tuple[int, int]] = {}
-    for layer in LAYERS:
+    for layer in architecture.layers:
         x = convolve(layer, x)
         if layer.skip:
             size = sizes[layer.skip]
@@ -119,9 +114,11 @@ def build(weights: Weights) -> bytes:
             size = (-(-size[0] // layer.stride), -(-size[1] // layer.stride))
         x = add("Relu", [x], f"{layer.name}.out")
         sizes[layer.name] = size
-    add("ReduceMean", [f"{BOTTLENECK}.out"], FEATURE, axes=[2, 3], keepdims=0)
+    add("ReduceMean", [f"{architecture.bottleneck}.out"], FEATURE, axes=[2, 3], keepdims=0)
     nodes.append(
-        helper.make_node("Split", [convolve(HEAD, x)], ["head.depth", "head.scale"], axis=1)
+        helper.make_node(
+            "Split", [convolve(architecture.head, x)], ["head.depth", "head.scale"], axis=1
+        )
     )
     x = add("Squeeze", ["head.depth", "channel"], "head.depth.plane")
     add("Clip", [x, "depth.floor", "depth.ceiling"], LOG_DEPTH)
@@ -132,13 +129,17 @@ def build(weights: Weights) -> bytes:
     graph = helper.make_graph(
         nodes,
         "student",
-        [helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, [1, HEIGHT, WIDTH, 3])],
+        [
+            helper.make_tensor_value_info(
+                IMAGE, TensorProto.UINT8, [1, architecture.height, architecture.width, 3]
+            )
+        ],
         [
             *(
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, GRID_HEIGHT, GRID_WIDTH])
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, *architecture.grid])
                 for name in (LOG_DEPTH, ERROR_BOUND)
             ),
-            helper.make_tensor_value_info(FEATURE, TensorProto.FLOAT, [1, FEATURES]),
+            helper.make_tensor_value_info(FEATURE, TensorProto.FLOAT, [1, architecture.features]),
         ],
         [
             numpy_helper.from_array(np.ascontiguousarray(value), name)
@@ -159,8 +160,8 @@ def quantise(model: Path, output: Path, images: list[NDArray[np.uint8]]) -> None
     Args:
         model: float ONNX file.
         output: int8 ONNX file to write.
-        images: a few dozen (120, 160, 3) uint8 images of the place the robot works in; their
-            activations set the scales.
+        images: a few dozen uint8 images of the place the robot works in, as the student sees them;
+            their activations set the scales.
 
     Raises:
         InputError: no images, or the file can't be written.

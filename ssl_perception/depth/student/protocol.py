@@ -22,7 +22,7 @@ class OnlineLearning(Protocol):
     """What teaches the student: ``OnlineLearner``, or the texton baseline."""
 
     def learn(self, image: NDArray[np.uint8], label: FloatArray, stamp: float) -> object:
-        """Take a left image with its pseudo-label (30, 40) log depth, NaN unknown."""
+        """Take a left image with its pseudo-label, log depth on the student's grid, NaN unknown."""
         ...
 
     def take_back(self, since: float) -> int:

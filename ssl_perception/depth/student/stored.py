@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 
-from ssl_perception.depth.student.architecture import FEATURES, Weights, with_uncertainty
+from ssl_perception.depth.student.architecture import SIZES, Weights, with_uncertainty
 from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.student.onnx_graph import check_weights
 from ssl_perception.errors import InputError
@@ -38,15 +38,16 @@ def load_weights(generation: Generation) -> Weights:
 
 
 def load_features(generation: Generation) -> NDArray[np.float32]:
-    """(N, 96) unit features of the frames in memory, the oldest first: what the student knows.
+    """(N, features) unit features of the frames in memory, the oldest first: the places it knows.
 
     Raises:
         InputError: they don't fit this network.
     """
     stored = tensors(generation.files[FEATURES_FILE], FEATURES_FILE)
     features, serial = stored.get("feature"), stored.get("serial")
-    if features is None or features.ndim != 2 or features.shape[1] != FEATURES:
-        raise InputError(f"{FEATURES_FILE}: feature must be (N, {FEATURES})")
+    lengths = {size.features for size in SIZES.values()}
+    if features is None or features.ndim != 2 or features.shape[1] not in lengths:
+        raise InputError(f"{FEATURES_FILE}: feature must be (N, {sorted(lengths)})")
     if features.dtype != np.float32 or not np.isfinite(features).all():
         raise InputError(f"{FEATURES_FILE}: feature must be finite float32")
     if serial is None or serial.shape != (len(features),):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.config import ScanConfig, TextonsConfig
-from ssl_perception.depth.student.architecture import GRID_HEIGHT, GRID_WIDTH, grid_camera
+from ssl_perception.depth.student.architecture import NANO
 from ssl_perception.depth.student.textons import Textons
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
 from ssl_perception.types import CameraModel, Cue, DepthMap, FloatArray
@@ -29,10 +29,10 @@ class TextonStudent:
         self, options: TextonsConfig, seed: int, camera: CameraModel, scan: ScanConfig, ahead: float
     ) -> None:
         self._textons = Textons(options, seed)
-        self._grid = grid_camera(camera)
+        self._grid = NANO.grid_camera(camera)
         self._scan = scan
         self._ahead = ahead
-        across = (np.arange(GRID_WIDTH) - self._grid.cx) / self._grid.fx
+        across = (np.arange(self._grid.width) - self._grid.cx) / self._grid.fx
         self._per_metre = (1.0 / np.sqrt(1.0 + across**2)).astype(np.float32)  # depth of a range
 
     def learn(self, image: NDArray[np.uint8], label: FloatArray, stamp: float) -> None:
@@ -50,7 +50,7 @@ class TextonStudent:
         """The same range in every direction that the image shows."""
         distance = self._textons.predict(image)
         if math.isnan(distance):
-            unknown = np.full((GRID_HEIGHT, GRID_WIDTH), np.nan, np.float32)
+            unknown = np.full(NANO.grid, np.nan, np.float32)
             return DepthMap(unknown, self._grid, stamp, Cue.MONO, False, "no dictionary yet")
-        ranges = np.repeat(distance * self._per_metre[None], GRID_HEIGHT, axis=0)
+        ranges = np.repeat(distance * self._per_metre[None], self._grid.height, axis=0)
         return DepthMap(ranges.astype(np.float32), self._grid, stamp, Cue.MONO)

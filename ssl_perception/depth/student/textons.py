@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from ssl_perception.config import TextonsConfig
-from ssl_perception.depth.student.architecture import HEIGHT, WIDTH
+from ssl_perception.depth.student.architecture import NANO
 from ssl_perception.types import FloatArray
 
 PATCH = 5
@@ -109,8 +109,8 @@ class Textons:
     ) -> FloatArray:
         """Two histograms and the entropy."""
         parts: list[NDArray] = []
-        rows = np.linspace(0, HEIGHT - PATCH, _GRID).astype(int)
-        columns = np.linspace(0, WIDTH - PATCH, _GRID).astype(int)
+        rows = np.linspace(0, NANO.height - PATCH, _GRID).astype(int)
+        columns = np.linspace(0, NANO.width - PATCH, _GRID).astype(int)
         for channel, dictionary in zip((_intensity, _gradient), words, strict=True):
             windows = np.lib.stride_tricks.sliding_window_view(channel(grey), (PATCH, PATCH))
             patches = windows[np.ix_(rows, columns)].reshape(-1, PATCH * PATCH)
@@ -141,7 +141,9 @@ class Textons:
 
 def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    return np.asarray(cv2.resize(grey, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(
+        cv2.resize(grey, (NANO.width, NANO.height), interpolation=cv2.INTER_AREA), np.uint8
+    )
 
 
 def _intensity(grey: NDArray[np.uint8]) -> FloatArray:

@@ -6,16 +6,26 @@ import cv2
 import numpy as np
 
 from ssl_perception.config import PseudoLabelConfig
-from ssl_perception.depth.student.architecture import GRID_HEIGHT, GRID_WIDTH, LOG_DEPTH_RANGE
+from ssl_perception.depth.student.architecture import LOG_DEPTH_RANGE, NANO
 from ssl_perception.types import DepthMap, FloatArray
 
 
-def pseudo_label(depth: DepthMap, options: PseudoLabelConfig | None = None) -> FloatArray | None:
-    """(30, 40) float32: log depth per cell of the student's grid; NaN where too little is known.
+def pseudo_label(
+    depth: DepthMap,
+    options: PseudoLabelConfig | None = None,
+    grid: tuple[int, ...] = NANO.grid,
+) -> FloatArray | None:
+    """(rows, columns) float32: log depth per cell of the student's grid; NaN where too little is
+    known.
 
     A cell is the mean inverse depth of its pixels, weighted by the teacher's confidence: nearness
     is what counts, and a matcher's errors are uniform in disparity, not in depth. A cell whose mean
     confidence is below ``options.min_known`` stays unknown.
+
+    Args:
+        depth: of the teacher.
+        options: settings.
+        grid: rows and columns of the student's answer.
 
     Returns:
         None for an invalid depth map: an untrustworthy teacher must not teach.
@@ -28,10 +38,11 @@ def pseudo_label(depth: DepthMap, options: PseudoLabelConfig | None = None) -> F
     if depth.confidence is not None:
         weight *= depth.confidence
     inverse = np.divide(weight, depth.depth, out=np.zeros_like(weight), where=known)
-    size = (GRID_WIDTH, GRID_HEIGHT)
+    rows, columns = grid
+    size = (columns, rows)
     mean_inverse = cv2.resize(inverse, size, interpolation=cv2.INTER_AREA)
     mean_weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
     enough = mean_weight >= max(min_known, 1e-6)
-    label = np.full((GRID_HEIGHT, GRID_WIDTH), np.nan, np.float32)
+    label = np.full(grid, np.nan, np.float32)
     label[enough] = np.log(mean_weight[enough] / mean_inverse[enough])
     return np.clip(label, *LOG_DEPTH_RANGE, out=label)

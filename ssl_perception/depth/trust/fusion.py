@@ -70,7 +70,7 @@ class CueFusion:
         Args:
             stereo: of this image; an invalid one gives the reason.
             mono: of the same image; None: there is no student.
-            label: (30, 40) log depth of stereo on the student's grid (``pseudo_label``), against
+            label: log depth of stereo on the student's grid (``pseudo_label``), against
                 which the bias of mono is measured; None: not measured.
             lidar: the newest sweep's scan, which no trust hangs on; None: there is none.
         """

@@ -16,6 +16,7 @@ from std_msgs.msg import UInt64
 from std_srvs.srv import Trigger
 
 from ssl_perception.depth.learning.learner_process import LearnerProcess, Learnt
+from ssl_perception.depth.student.architecture import SIZES
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.errors import InputError
 from ssl_perception.io import images
@@ -45,7 +46,7 @@ class Arrival(NamedTuple):
 
 
 class DepthLearnerNode(PerceptionNode):
-    sections = ("pseudo_label", "learner")
+    sections = ("pseudo_label", "student", "learner")
     own = DepthLearnerSettings
 
     def __init__(self) -> None:
@@ -65,7 +66,10 @@ class DepthLearnerNode(PerceptionNode):
         self._announced: int | None = None
         self._reported = 0.0
         self._suspected = False
-        self._learner = LearnerProcess(self._folder, self.config.learner, self.settings.seed)
+        self._size = SIZES[self.config.student.size]
+        self._learner = LearnerProcess(
+            self._folder, self.config.learner, self.settings.seed, self._size
+        )
         wait = self.settings.cue_wait  # in full: learning is in no hurry
         self._sync: StampSync[Any] = StampSync(
             (IMAGE, "stereo/depth", *COMPANIONS), wait, least_wait=wait, silence=3600.0
@@ -111,7 +115,7 @@ class DepthLearnerNode(PerceptionNode):
         stamp, parts = arrival.group.stamp_ns, arrival.group.parts
         stereo = depth_map(parts, Cue.STEREO, None, stamp)
         assert stereo is not None
-        label = pseudo_label(stereo, self.config.pseudo_label)
+        label = pseudo_label(stereo, self.config.pseudo_label, self._size.grid)
         suspect = teacher_suspect(parts)
         if suspect and not self._suspected:
             learner.take_back(stereo.stamp - self.config.learner.take_back)

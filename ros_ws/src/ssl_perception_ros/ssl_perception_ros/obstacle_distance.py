@@ -187,7 +187,8 @@ class ObstacleDistanceNode(PerceptionNode):
         mono = label = None
         if self._student_seen:
             mono = found[Cue.MONO] or self._missing(Cue.MONO, there, group)
-            label = pseudo_label(stereo, self.config.pseudo_label)
+            if mono.valid:
+                label = pseudo_label(stereo, self.config.pseudo_label, mono.depth.shape)
         fused = self._fusion.update(stereo, mono, label, self._lidar)
         trust = fused.trust
         mono_active = trust.active_cue in (ActiveCue.GUARDED, ActiveCue.MONO)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl_perception.config import ReplayMemoryConfig
-from ssl_perception.depth.learning.replay_memory import FRAME_BYTES, ReplayMemory
+from ssl_perception.depth.learning.replay_memory import ReplayMemory, frame_bytes
+from ssl_perception.depth.student.architecture import NANO
 
 IMAGE = np.zeros((120, 160, 3), np.uint8)
 LABEL = np.zeros((30, 40), np.float32)
@@ -36,9 +37,9 @@ def test_never_more_than_asked_and_never_more_bytes() -> None:
     fill(memory, np.random.default_rng(0).uniform(0, 3, 200))
     assert len(memory) == memory.capacity == 20
     assert memory.nbytes == before
-    assert (
-        ReplayMemory(ReplayMemoryConfig(frames=2000, megabytes=1)).capacity == 2**20 // FRAME_BYTES
-    )
+    assert ReplayMemory(
+        ReplayMemoryConfig(frames=2000, megabytes=1)
+    ).capacity == 2**20 // frame_bytes(NANO)
 
 
 def test_what_goes_in_comes_out() -> None:

@@ -11,14 +11,9 @@ import torch
 
 from ssl_perception.config import PseudoLabelConfig, StudentConfig
 from ssl_perception.depth.student.architecture import (
-    FEATURES,
-    GRID_HEIGHT,
-    GRID_WIDTH,
+    NANO,
     QUANTILE,
     Weights,
-    grid_camera,
-    shrink,
-    weight_shapes,
     with_uncertainty,
 )
 from ssl_perception.depth.student.inference import StudentInference
@@ -57,7 +52,7 @@ def weights() -> Weights:
 
 def constant(log_depth: float) -> Weights:
     """A student that predicts the same depth everywhere, and is certain of it."""
-    weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes().items()}
+    weights = {name: np.zeros(shape, np.float32) for name, shape in NANO.weight_shapes().items()}
     weights["head.bias"][:] = log_depth
     return weights
 
@@ -73,19 +68,19 @@ def test_onnx_runtime_and_pytorch_predict_the_same(weights: Weights) -> None:
     for seed in range(3):
         prediction = mono.predict(image(seed))
         assert prediction is not None
-        small = torch.from_numpy(shrink(image(seed))).permute(2, 0, 1)[None]
+        small = torch.from_numpy(NANO.shrink(image(seed))).permute(2, 0, 1)[None]
         with torch.no_grad():
             output = network(small)
         bound = weights[QUANTILE] * np.exp(output.log_scale[0].numpy())
         np.testing.assert_allclose(prediction.log_depth, output.log_depth[0].numpy(), atol=1e-4)
         np.testing.assert_allclose(prediction.error_bound, bound, rtol=1e-3)
         np.testing.assert_allclose(prediction.feature, output.feature[0].numpy(), atol=1e-4)
-        assert prediction.log_depth.shape == (GRID_HEIGHT, GRID_WIDTH)
-        assert prediction.feature.shape == (FEATURES,)
+        assert prediction.log_depth.shape == NANO.grid
+        assert prediction.feature.shape == (NANO.features,)
 
 
 def test_folded_weights_are_named_and_shaped_as_declared(weights: Weights) -> None:
-    assert {name: w.shape for name, w in weights.items()} == weight_shapes()
+    assert {name: w.shape for name, w in weights.items()} == NANO.weight_shapes()
 
 
 def test_before_the_first_model_it_is_invalid_not_free() -> None:
@@ -132,7 +127,7 @@ def test_depth_comes_on_its_own_grid_with_its_camera() -> None:
     # The same ray: column 0 of the image's left edge is 1/8 of a cell within the grid's.
     left = (-0.5 - CAMERA.cx) / CAMERA.fx
     assert (-0.5 - depth.camera.cx) / depth.camera.fx == pytest.approx(left)
-    assert grid_camera(depth.camera) == depth.camera
+    assert NANO.grid_camera(depth.camera) == depth.camera
 
 
 @pytest.mark.parametrize("shape", [(120, 160), (480, 640, 3), (185, 613), (33, 47, 3)])
@@ -263,14 +258,14 @@ def test_a_cell_claims_free_space_only_where_its_bound_excludes_an_obstacle() ->
         mono.load(weights, 1)
         depth = mono.depth(image(), CAMERA)
         assert depth.valid
-        expected = np.full((GRID_HEIGHT, GRID_WIDTH), metres if known else np.nan, np.float32)
+        expected = np.full(NANO.grid, metres if known else np.nan, np.float32)
         np.testing.assert_allclose(depth.depth, expected, rtol=1e-4)
 
 
 def test_int8_stays_close(weights: Weights, tmp_path: Path) -> None:
     float_file, int_file = tmp_path / "float.onnx", tmp_path / "int8.onnx"
     float_file.write_bytes(build(weights))
-    quantise(float_file, int_file, [shrink(image(seed)) for seed in range(8)])
+    quantise(float_file, int_file, [NANO.shrink(image(seed)) for seed in range(8)])
     assert int_file.stat().st_size < 0.5 * float_file.stat().st_size
     exact, coarse = StudentInference(), StudentInference()
     exact.load(weights, 1)
@@ -290,7 +285,7 @@ def test_label_is_the_log_of_mean_inverse_depth_per_cell() -> None:
     depth = np.full((240, 320), 2.0)
     depth[:8, :8] = np.where(np.arange(8) < 4, 1.0, 3.0)  # one cell: half near, half far
     answer = pseudo_label(depth_map(depth))
-    assert answer is not None and answer.shape == (GRID_HEIGHT, GRID_WIDTH)
+    assert answer is not None and answer.shape == NANO.grid
     assert answer[0, 0] == pytest.approx(np.log(1 / (0.5 * (1 / 1.0 + 1 / 3.0))), abs=1e-5)
     assert answer[5, 5] == pytest.approx(np.log(2.0), abs=1e-5)
 
@@ -315,7 +310,7 @@ def test_weights_of_before_the_student_knew_its_error_exclude_little(weights: We
     old = {name: value for name, value in weights.items() if name != QUANTILE}
     old["head.weight"], old["head.bias"] = weights["head.weight"][:1], weights["head.bias"][:1]
     new = with_uncertainty(old)
-    assert {name: value.shape for name, value in new.items()} == weight_shapes()
+    assert {name: value.shape for name, value in new.items()} == NANO.weight_shapes()
     assert with_uncertainty(new) is new and with_uncertainty({}) == {}
     mono, exact = StudentInference(), StudentInference()
     mono.load(new, 1)

@@ -10,11 +10,7 @@ import pytest
 
 from ssl_perception.config import Config, ScanConfig, StudentConfig, TrustConfig
 from ssl_perception.depth.student.architecture import (
-    FEATURES,
-    GRID_HEIGHT,
-    GRID_WIDTH,
-    grid_camera,
-    weight_shapes,
+    NANO,
 )
 from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
@@ -145,11 +141,11 @@ def test_bias_is_not_measured_without_a_label_or_on_an_invalid_mono_depth() -> N
 
 def student(limit: float) -> StudentInference:
     """Predicts 2.7 m everywhere, and has one feature in memory that no image has."""
-    weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes().items()}
+    weights = {name: np.zeros(shape, np.float32) for name, shape in NANO.weight_shapes().items()}
     weights["head.bias"][:] = 1.0
     weights["encoder5b.bias"][0] = 1.0  # the feature of every image
     inference = StudentInference(StudentConfig(max_novelty=limit))
-    inference.load(weights, 1, np.eye(FEATURES, dtype=np.float32)[1:2])
+    inference.load(weights, 1, np.eye(NANO.features, dtype=np.float32)[1:2])
     return inference
 
 
@@ -222,8 +218,8 @@ class Farther:
 
     def depth(self, image: np.ndarray, camera: CameraModel, stamp: float) -> DepthMap:
         factor = 1.0 if stamp < 3.0 else 2.0
-        values = np.full((GRID_HEIGHT, GRID_WIDTH), 1.25 * factor, np.float32)
-        return DepthMap(values, grid_camera(camera), stamp, Cue.MONO)
+        values = np.full(NANO.grid, 1.25 * factor, np.float32)
+        return DepthMap(values, NANO.grid_camera(camera), stamp, Cue.MONO)
 
 
 def test_nothing_is_learnt_from_a_teacher_under_suspicion() -> None:
