@@ -90,6 +90,26 @@ def experiment_new_room(
     )
 
 
+@experiment.command("prior")
+def experiment_prior(
+    seeds: Annotated[str, typer.Option(help=f"Rooms. {SEEDS_HELP}")] = "30..36",
+    poses: Annotated[int, typer.Option(min=10, help="Random ones, in each room.")] = 80,
+    minutes: Annotated[
+        list[float] | None,
+        typer.Option(min=0.0, help="Of flight on stereo before a score; several times. 0 if none."),
+    ] = None,
+    settings: Settings = None,
+    processes: Annotated[int, typer.Option(min=1, help="Rooms at a time.")] = 1,
+    json_file: JsonFile = None,
+) -> None:
+    """What a fresh student sees in rooms that it has never seen: before it learns, and after."""
+    from ssl_perception_sim.experiments.prior import run_prior
+
+    check_outputs([], {"--json": json_file})
+    rooms = parse_seeds(seeds)
+    run_prior(rooms, poses, minutes or [0.0], settings or [], processes, json_file, out)
+
+
 @experiment.command("faults")
 def experiment_faults(
     seeds: Annotated[str, typer.Option(help=f"Rooms. {SEEDS_HELP}")] = "2",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -66,7 +67,17 @@ def write_json(path: Path, figures: dict[str, Any]) -> None:
     Raises:
         InputError: the file can't be written.
     """
-    write_output(path, (json.dumps(figures, indent=2, allow_nan=False) + "\n").encode())
+    text = json.dumps(_defined(figures), indent=2, allow_nan=False)
+    write_output(path, (text + "\n").encode())
+
+
+def _defined(value: Any) -> Any:
+    """NaN and infinity, which JSON doesn't have, as None."""
+    if isinstance(value, dict):
+        return {name: _defined(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def is_stream(path: Path) -> bool:

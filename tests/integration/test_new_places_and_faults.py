@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ssl_perception.types import CameraModel, StereoPair
 from ssl_perception_sim.experiments.new_room import run_new_room
+from ssl_perception_sim.experiments.prior import run_prior
 from ssl_perception_sim.experiments.stereo_faults import FAULTS, Broken, run_faults
 
 
@@ -80,3 +81,19 @@ def test_a_fault_in_flight_is_noticed_and_reported(tmp_path: Path) -> None:
     assert score.false_free == 0 and score.learnt == 0
     assert "night" in out.file.getvalue()  # type: ignore[attr-defined]
     assert json.loads((tmp_path / "a.json").read_text())["scores"][0]["label_error"] is None
+
+
+def test_a_fresh_student_is_scored_with_and_without_its_prior(tmp_path: Path) -> None:
+    out = Console(file=StringIO(), width=250)
+    figures = {}
+    for prior, minutes in (("none", [0.03]), ("shipped", [0.0, 0.03])):
+        file = tmp_path / f"{prior}.json"
+        run_prior([2], 24, minutes, [f"learner.prior={prior}"], 1, file, out)
+        figures[prior] = json.loads(file.read_text())["rows"]
+    assert [row["every"]["minute"] for row in figures["shipped"]] == [0.0, 0.03]
+    before, after = figures["shipped"]
+    assert before["every"]["auc"] > 0.85 > figures["none"][0]["every"]["auc"]
+    assert after["every"]["auc"] != before["every"]["auc"], "it has learnt"
+    assert before["every"]["unknown"] == 0.0 < before["certain"]["unknown"]
+    assert all(math.isnan(row["trusted_after"] or math.nan) for row in figures["shipped"])
+    assert "worst AUC" in out.file.getvalue()  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ssl_perception.config import TrustConfig
+from ssl_perception.depth.student.protocol import Student
 from ssl_perception.evaluation.obstacle_metrics import auc, rates
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
 from ssl_perception.pipeline import DepthPipeline
@@ -68,9 +69,11 @@ class HeldOut:
             self._pairs.append(replace(frame.pair, right=frame.pair.left))
         self._nearest = np.array(nearest)
 
-    def score(self, pipeline: DepthPipeline, minute: float) -> HeldOutScore:
-        """The pipeline's student now, and the threshold that it has."""
-        student, trust = pipeline.student, pipeline.fusion.trust
+    def score(
+        self, pipeline: DepthPipeline, minute: float, student: Student | None = None
+    ) -> HeldOutScore:
+        """The pipeline's student now, or this one, and the threshold that the pipeline has."""
+        student, trust = student or pipeline.student, pipeline.fusion.trust
         assert student is not None
         ahead, scan = self._options.ahead, pipeline.config.scan
         predicted = np.array(

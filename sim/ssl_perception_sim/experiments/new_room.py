@@ -10,11 +10,9 @@ is the simulator's; all that perceives is the robot's own pipeline.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from ssl_perception.obstacles.scan import obstacle_scan
 from ssl_perception.pipeline import DepthPipeline
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.types import ActiveCue, DepthMap
+from ssl_perception_sim.experiments.parallel import each
 from ssl_perception_sim.experiments.room_flight import RoomFlight
 from ssl_perception_sim.experiments.students import DRONE, learning_pipeline
 from ssl_perception_sim.sensors.camera import Frame
@@ -174,7 +173,7 @@ def run_new_room(
     rows: list[SetDown] = []
     with progress_bar(console) as bar:
         task = bar.add_task("rooms to learn in", total=len(homes))
-        for found in _map(fly, homes, processes):
+        for found in each(fly, homes, processes):
             rows += found
             bar.advance(task)
     console.print(_table(rows))
@@ -192,16 +191,6 @@ def _job(
     cv2.setNumThreads(1)
     rooms = range(1000 * home + 1, 1000 * home + 1 + new_rooms)
     return from_home(home, rooms, learn, minutes, stereo, config)
-
-
-def _map(
-    fly: Callable[[int], list[SetDown]], homes: Sequence[int], processes: int
-) -> Iterator[list[SetDown]]:
-    if processes == 1:
-        yield from map(fly, homes)
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        yield from pool.map(fly, homes)
 
 
 def _table(rows: Sequence[SetDown]) -> Table:

@@ -138,8 +138,8 @@ class Architecture:
 
 
 NANO = Architecture("nano", 160, 120, (16, 24, 40, 64, 96))  # 0.32 M weights
-SMALL = Architecture("small", 160, 120, (24, 40, 64, 96, 144))  # 0.75 M weights
-BASE = Architecture("base", 320, 240, (24, 40, 64, 96, 128, 160))  # 1.2 M weights
+SMALL = Architecture("small", 160, 120, (24, 40, 64, 96, 144))  # 0.74 M weights
+BASE = Architecture("base", 320, 240, (24, 40, 64, 96, 128, 160))  # 1.3 M weights
 SIZES = {size.name: size for size in (NANO, SMALL, BASE)}
 
 
