@@ -24,6 +24,13 @@ from ssl_perception.errors import InputError
 from ssl_perception.io import images, point_cloud2
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.cue_status import CueStatus, TrustStatus
+from ssl_perception.io.scan_encoding import (
+    REP117,
+    WHOLE_CIRCLE,
+    Encoding,
+    encoded_range,
+    encoded_scan,
+)
 from ssl_perception.types import (
     ActiveCue,
     CameraModel,
@@ -35,7 +42,6 @@ from ssl_perception.types import (
     SceneFlow,
 )
 
-CLEAR_ABOVE_MAX = 0.01  # m: what MAVROS turns into max_distance + 1 cm, PX4's word for "clear"
 _ARROW, _CUBE, _TEXT = 0, 1, 9  # visualization_msgs/Marker
 _ADD, _DELETE_ALL = 0, 3
 _MARKER_LIFE_NS = 500_000_000
@@ -139,52 +145,66 @@ class Output(ABC):
         array = self.message("diagnostic_msgs/msg/DiagnosticArray", header=header, status=[one])
         self.write(topic, stamp_ns, array)
 
-    def lidar_obstacle_distance(self, stamp_ns: int, scan: ObstacleScan) -> None:
+    def lidar_obstacle_distance(
+        self, stamp_ns: int, scan: ObstacleScan, encoding: Encoding = REP117
+    ) -> None:
         """``lidar/obstacle_distance``: the lidar's scan alone, as ``obstacle_distance``."""
-        self._scan("lidar/obstacle_distance", stamp_ns, scan)
+        self._scan("lidar/obstacle_distance", stamp_ns, encoded_scan(scan, encoding))
 
-    def obstacle_distance(self, stamp_ns: int, scan: ObstacleScan, mavros: bool = False) -> None:
-        """``obstacle_distance``: LaserScan, counter-clockwise, REP 117; or as MAVROS reads it.
+    def obstacle_distance(
+        self,
+        stamp_ns: int,
+        scan: ObstacleScan,
+        encoding: Encoding = REP117,
+        view: float = WHOLE_CIRCLE,
+    ) -> None:
+        """``obstacle_distance``: LaserScan, counter-clockwise, REP 117; or as ``encoding`` has it.
 
         Its intensities are the closing speeds, m/s, NaN unknown; none where no cue measures them.
-        MAVROS takes beams clockwise (FRD), and both NaN and Inf for unknown: clear becomes a
-        finite value just above ``range_max``, too close becomes ``range_min``; unknown stays NaN.
-        """
-        self._scan("obstacle_distance", stamp_ns, scan, mavros)
 
-    def _scan(self, topic: str, stamp_ns: int, scan: ObstacleScan, mavros: bool = False) -> None:
-        ranges, angle_min = scan.ranges, scan.angle_min
+        Args:
+            view: rad, see ``encoded_scan``.
+        """
+        self._scan("obstacle_distance", stamp_ns, encoded_scan(scan, encoding, view))
+
+    def _scan(self, topic: str, stamp_ns: int, scan: ObstacleScan | None) -> None:
+        if scan is None:
+            return
         speeds = np.empty(0, np.float32) if scan.closing_speed is None else scan.closing_speed
-        angle_max = scan.angle_min + scan.angle_increment * (len(ranges) - 1)
-        if mavros:
-            ranges = np.where(np.isposinf(ranges), scan.range_max + CLEAR_ABOVE_MAX, ranges)[::-1]
-            ranges = np.where(np.isneginf(ranges), scan.range_min, ranges)
-            angle_min, angle_max, speeds = -angle_max, -angle_min, speeds[::-1]
         message = self.message(
             "sensor_msgs/msg/LaserScan",
             header=self._header(stamp_ns, scan.frame),
-            angle_min=angle_min,
-            angle_max=angle_max,
+            angle_min=scan.angle_min,
+            angle_max=scan.angle_min + scan.angle_increment * (len(scan.ranges) - 1),
             angle_increment=scan.angle_increment,
             time_increment=0.0,
             scan_time=0.0,
             range_min=scan.range_min,
             range_max=scan.range_max,
-            ranges=np.ascontiguousarray(ranges, np.float32),
+            ranges=np.ascontiguousarray(scan.ranges, np.float32),
             intensities=np.ascontiguousarray(speeds, np.float32),
         )
         self.write(topic, stamp_ns, message)
 
     def obstacle_range(
-        self, stamp_ns: int, scan: ObstacleScan, distance: float, width: float
+        self,
+        stamp_ns: int,
+        scan: ObstacleScan,
+        distance: float,
+        width: float,
+        encoding: Encoding = REP117,
     ) -> None:
-        """``obstacle_range``: Range, the nearest obstacle ahead, REP 117 (NaN unknown).
+        """``obstacle_range``: Range, the nearest obstacle ahead, REP 117 (NaN unknown); or as its
+        consumer needs it.
 
         Args:
             scan: that it is taken from.
             distance: m, ``nearest_ahead`` of the scan.
             width: rad, of the view ahead.
         """
+        told = encoded_range(distance, scan.range_min, scan.range_max, encoding)
+        if told is None:
+            return
         message = self.message(
             "sensor_msgs/msg/Range",
             header=self._header(stamp_ns, scan.frame),
@@ -192,7 +212,7 @@ class Output(ABC):
             field_of_view=width,
             min_range=scan.range_min,
             max_range=scan.range_max,
-            range=distance,
+            range=told,
             variance=0.0,
         )
         self.write("obstacle_range", stamp_ns, message)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +17,12 @@ import yaml
 from pydantic import BaseModel
 
 from ssl_perception.config import Config, flat, preset, presets, settings
+from ssl_perception.errors import InputError
+from ssl_perception.io.scan_encoding import CONSUMERS, Consumer
 from ssl_perception.runtime.ros_processes import SOURCE
 from ssl_perception_ros import node_plan
 from ssl_perception_ros.node_plan import ARGUMENTS, NodePlan
-from ssl_perception_ros.settings import ALL
+from ssl_perception_ros.settings import ALL, ObstacleDistanceSettings, consumer_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["depth", "flow", "perception", "sim"]
@@ -94,6 +97,42 @@ def test_a_preset_reaches_every_node_and_none_is_left_to_the_file() -> None:
         assert plan.parameters["preset"] == "drone"
     assert not any("preset" in plan.parameters for plan in node_plan.perception({}))
     assert not any("flow.method" in plan.parameters for plan in node_plan.perception({}))
+
+
+def test_who_reads_the_distances_is_told_to_the_node_that_tells_them() -> None:
+    """With cameras obstacle_distance reads the lidar's scan, which must stay as REP 117 has it."""
+    given = {"consumer": "nav2", "view": "1.2"}
+    both = by_name(node_plan.perception(given))
+    assert both["obstacle_distance"].parameters.items() >= {"consumer": "nav2", "view": 1.2}.items()
+    assert "lidar_consumer" not in both["scene_flow"].parameters
+    alone = by_name(node_plan.flow(given))
+    assert alone["scene_flow"].parameters["lidar_consumer"] == "nav2"
+    assert not any(
+        {"consumer", "lidar_consumer", "view"} & set(plan.parameters)
+        for plan in node_plan.perception({})
+    )
+    for name in NAMES:
+        assert "consumer" in getattr(node_plan, name.upper())
+
+
+def test_avoid_does_not_run_on_scans_for_another_consumer() -> None:
+    assert "avoid" in by_name(node_plan.sim({"consumer": "rep117"}))
+    assert "avoid" not in by_name(node_plan.sim({"consumer": "nav2", "avoid": "false"}))
+    with pytest.raises(ValueError, match="avoid reads REP 117 scans, not for mavros"):
+        node_plan.sim({"consumer": "mavros"})
+
+
+def test_a_consumer_has_its_preset_and_what_is_set_beside_it() -> None:
+    def told(**given: object) -> Consumer:
+        return consumer_of(ObstacleDistanceSettings.model_validate(given), 72)
+
+    assert told() == CONSUMERS["rep117"]
+    assert told(mavros=True) == told(mavros=True, consumer="mavros") == CONSUMERS["mavros"]
+    own = told(consumer="nav2", range_unknown="silent", scan_too_close="rep117")
+    assert own.range == replace(CONSUMERS["nav2"].range, unknown="silent")
+    assert own.scan == replace(CONSUMERS["nav2"].scan, too_close="rep117")
+    with pytest.raises(InputError, match="mavros and consumer contradict: true and nav2"):
+        told(mavros=True, consumer="nav2")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from ssl_perception.errors import InputError
 from ssl_perception.io import images, laser_scan, odometry, point_cloud2
 from ssl_perception.io.bag_log import typestore
 from ssl_perception.io.output import Output, OutputBag
+from ssl_perception.io.scan_encoding import CONSUMERS, ConsumerName
 from ssl_perception.types import (
     CameraModel,
     Cue,
@@ -156,9 +157,9 @@ class KeptOutput(Output):
         self.raw[topic] = (kind, bytes(raw))
 
 
-def write_results(output: Output, mavros: bool) -> None:
+def write_results(output: Output, consumer: ConsumerName) -> None:
     """Each kind of message that the nodes publish, with no field left at its default."""
-    ranges = np.linspace(0.1, 50.0, 72, dtype=np.float32)
+    ranges = np.linspace(0.3, 39.0, 72, dtype=np.float32)
     ranges[:3] = np.nan, np.inf, -np.inf
     scan = ObstacleScan(ranges, -3.1, 0.0873, 0.2, 40.0, STAMP * 1e-9, "body")
     values = np.linspace(0.5, 9.0, 12, dtype=np.float32).reshape(3, 4)
@@ -180,18 +181,21 @@ def write_results(output: Output, mavros: bool) -> None:
     output.status(STAMP, depth)
     output.status(STAMP, invalid)
     output.trust(STAMP, Trust(reason="stereo is frozen", threshold=1.1, overrides=3))
-    output.obstacle_distance(STAMP, scan, mavros)
-    output.obstacle_range(STAMP, scan, 2.0, 0.35)
+    output.obstacle_distance(STAMP, scan, CONSUMERS[consumer].scan)
+    output.lidar_obstacle_distance(STAMP, scan, CONSUMERS[consumer].scan)
+    output.obstacle_range(STAMP, scan, 2.0, 0.35, CONSUMERS[consumer].range)
     pose = np.eye(4)
     pose[:3, 3] = 1.0, 2.0, 3.0
     output.odometry("odom", STAMP, Odometry(pose, 0.0, "odom", "base_link"))
 
 
-@pytest.mark.parametrize("mavros", [False, True])
-def test_a_published_message_is_the_bags_message_byte_for_byte(mavros: bool, domain: int) -> None:
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_a_published_message_is_the_bags_message_byte_for_byte(
+    consumer: ConsumerName, domain: int
+) -> None:
     kept, published = KeptOutput(), TopicOutput()
-    write_results(kept, mavros)
-    assert len(kept.raw) == 14
+    write_results(kept, consumer)
+    assert len(kept.raw) == 15
     heard: dict[str, bytes] = {}
     rclpy.init(domain_id=domain)
     try:
@@ -206,7 +210,7 @@ def test_a_published_message_is_the_bags_message_byte_for_byte(mavros: bool, dom
         while any(node.count_subscribers(topic) < 1 for topic in kept.raw):
             assert time.monotonic() < end
             rclpy.spin_once(node, timeout_sec=0.05)
-        write_results(published, mavros)
+        write_results(published, consumer)
         while heard.keys() != kept.raw.keys():
             assert time.monotonic() < end, kept.raw.keys() - heard.keys()
             rclpy.spin_once(node, timeout_sec=0.05)
@@ -221,14 +225,15 @@ def test_a_published_message_is_the_bags_message_byte_for_byte(mavros: bool, dom
 
 
 def test_what_has_no_publisher_is_left_out() -> None:
-    write_results(TopicOutput(), False)
+    write_results(TopicOutput(), "rep117")
 
 
 def test_a_mavros_scan_is_clockwise_and_never_infinite() -> None:
     scans = []
-    for mavros in (False, True):
+    consumers: list[ConsumerName] = ["rep117", "mavros"]
+    for consumer in consumers:
         kept = KeptOutput()
-        write_results(kept, mavros)
+        write_results(kept, consumer)
         scans.append(deserialize_message(kept.raw["obstacle_distance"][1], LaserScan))
     rep117, mavros_scan = scans
     assert mavros_scan.angle_min == pytest.approx(-rep117.angle_max)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +92,15 @@ def complaints(bag: Path) -> list[str]:
         ]
 
 
+def messages_on(bag: Path, topic: str) -> list[Any]:
+    with Reader(bag) as reader:
+        wanted = [c for c in reader.connections if c.topic == topic]
+        return [
+            typestore().deserialize_cdr(raw, connection.msgtype)
+            for connection, _, raw in reader.messages(wanted)
+        ]
+
+
 def test_every_sweep_of_a_bag_comes_back_as_flow(nodes: Nodes, data: Path, tmp_path: Path) -> None:
     bag, output = data / "ros2_bags_reencoded" / "vlp16_points_mcap", tmp_path / "out.mcap"
     record(nodes, output, "scene_flow moving_points points_accumulated time_to_collision")
@@ -101,12 +111,7 @@ def test_every_sweep_of_a_bag_comes_back_as_flow(nodes: Nodes, data: Path, tmp_p
     play(nodes, bag)
     with Reader(output) as reader:
         counts = {connection.topic: connection.msgcount for connection in reader.connections}
-        told = [
-            typestore().deserialize_cdr(raw, connection.msgtype).data
-            for connection, _, raw in reader.messages(
-                [c for c in reader.connections if c.topic == "/time_to_collision"]
-            )
-        ]
+    told = [message.data for message in messages_on(output, "/time_to_collision")]
     assert counts["/points_accumulated"] == counts["/scene_flow"] == counts["/moving_points"]
     assert len(told) == counts["/scene_flow"]
     assert np.isnan(told).sum() == 1, "after one sweep nobody knows"
@@ -156,6 +161,25 @@ def test_when_depth_stops_the_scan_goes_on_and_knows_nothing(
     last = list(read_scans(output))[-1][1]
     assert np.isnan(last.ranges).all(), "unknown, not free"
     assert any("obstacle_distance" in line and line[0] in "12" for line in complaints(output))
+
+
+def test_before_any_depth_nav2_is_told_to_stop(nodes: Nodes, tmp_path: Path) -> None:
+    """Nothing is known, and NaN, which the collision monitor skips, isn't what says so."""
+    output = tmp_path / "out.mcap"
+    told = "obstacle_distance obstacle_range"
+    nodes.start("bag_recorder", {"output": str(output), "outputs": told})
+    nodes.start("obstacle_distance", {"consumer": "nav2", "view": 1.0})
+    nodes.ready(START)
+    time.sleep(2.0)
+    assert nodes.failures() == {}
+    found = messages_on(output, "/obstacle_distance")
+    ranges = [message.range for message in messages_on(output, "/obstacle_range")]
+    assert len(found) > 5 and len(ranges) > 5
+    near = np.float32(found[0].range_min)
+    for scan in found:
+        seen = np.abs(scan.angle_min + scan.angle_increment * np.arange(72)) <= 0.5
+        assert (scan.ranges[seen] == near).all() and np.isnan(scan.ranges[~seen]).all()
+    assert {np.float32(metres) for metres in ranges} == {near}
 
 
 def test_without_depth_the_scan_says_what_the_lidar_knows_and_forgets_it_when_that_stops(
@@ -250,6 +274,9 @@ def test_a_bad_cloud_is_reported_and_the_next_one_is_worked_on(
         ("scene_flow", {"flow.method": "magic"}, "flow.method"),
         ("stereo_depth", {"stereo.disparities": 60}, "stereo.disparities"),
         ("obstacle_distance", {"scan.sectors": 0}, "scan.sectors"),
+        ("obstacle_distance", {"consumer": "ros1"}, "consumer"),
+        ("obstacle_distance", {"lidar_consumer": "nav2"}, "parameter lidar_consumer"),
+        ("obstacle_distance", {"consumer": "px4", "scan.sectors": 144}, "at most 72 for px4"),
         ("bag_player", {"bag": "/nowhere/log.mcap"}, "/nowhere/log.mcap: no such recording"),
     ],
 )

@@ -30,6 +30,11 @@ class AvoidNode(PerceptionNode):
     def prepare(self) -> None:
         if self.settings.mavros:
             raise InputError("parameter mavros: avoid reads scans as REP 117 has them; set false")
+        if self.settings.consumer != "rep117":
+            raise InputError(
+                "parameter consumer: avoid reads scans as REP 117 has them, not as for "
+                f"{self.settings.consumer}; set rep117"
+            )
         self.health = Health("scans", self.settings.timeout)
         self._command = self.publish_on(Twist, "cmd_vel")
 

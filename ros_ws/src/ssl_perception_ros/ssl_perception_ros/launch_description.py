@@ -22,7 +22,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from ssl_perception_ros import transport
-from ssl_perception_ros.node_plan import ARGUMENTS, SWITCHES, Arguments, NodePlan
+from ssl_perception_ros.node_plan import ARGUMENTS, CHOICES, SWITCHES, Arguments, NodePlan
 
 PACKAGE = "ssl_perception_ros"
 # s from SIGINT to SIGTERM, and on to SIGKILL. The usual 5 are too few for a learner that saves.
@@ -63,7 +63,9 @@ def describe(
 def _argument(name: str, default: str | None) -> DeclareLaunchArgument:
     usual, description = ARGUMENTS[name]
     value = usual if default is None else default
-    choices = ["true", "false", *([""] if value == "" else [])] if name in SWITCHES else None
+    choices = [*CHOICES[name]] if name in CHOICES else None
+    if name in SWITCHES:
+        choices = ["true", "false", *([""] if value == "" else [])]
     return DeclareLaunchArgument(
         name, default_value=value, description=description, choices=choices
     )

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
+
+from ssl_perception.io.scan_encoding import ConsumerName
 
 # Every argument of the launch files: default and description.
 ARGUMENTS = {
@@ -24,6 +26,16 @@ ARGUMENTS = {
     "odom": ("odom", "topic of odometry, optional"),
     "left": ("left", "prefix of the left camera's image_rect and camera_info"),
     "right": ("right", "prefix of the right camera's image_rect and camera_info"),
+    "consumer": (
+        "",
+        "who reads the obstacle distances: rep117, nav2, mavros, px4 (empty: as config says, "
+        "else rep117)",
+    ),
+    "view": (
+        "",
+        "rad ahead that the sensors look at; beyond it nothing unknown is told as an obstacle "
+        "(empty: as config says, else all around)",
+    ),
     "bag": ("", "recording to play; the launch ends with it"),
     "world": ("room", "room, street, or the path of a .yaml world file"),
     "seed": ("0", "chooses the world, and the random turns of avoid"),
@@ -33,20 +45,24 @@ ARGUMENTS = {
     "report": ("", ".json file with the figures of the flight, written at its end"),
     "avoid": ("", "run avoid, which steers the vehicle (empty: in a room alone)"),
 }
+CHOICES = {"consumer": ("", *get_args(ConsumerName))}
 SWITCHES = ("use_sim_time", "lidar", "stereo", "mono", "lockstep", "avoid")  # true or false
 
-FLOW = ("namespace", "config", "preset", "method", "use_sim_time", "points", "odom", "bag")
+FLOW = (
+    *("namespace", "config", "preset", "method", "use_sim_time", "points", "odom", "consumer"),
+    "bag",
+)
 DEPTH = (
     *("namespace", "config", "preset", "use_sim_time"),
-    *("left", "right", "mono", "store", "bag"),
+    *("left", "right", "mono", "store", "consumer", "view", "bag"),
 )
 PERCEPTION = (
     *("namespace", "config", "preset", "use_sim_time", "lidar", "stereo", "mono"),
-    *("method", "store", "points", "odom", "left", "right", "bag"),
+    *("method", "store", "points", "odom", "left", "right", "consumer", "view", "bag"),
 )
 SIM = (
     *("world", "seed", "seconds", "rate", "lockstep", "report"),
-    *("config", "preset", "lidar", "mono", "store", "avoid"),
+    *("config", "preset", "lidar", "mono", "store", "consumer", "view", "avoid"),
 )
 SIM_DEFAULTS = {"lidar": ""}  # where they differ from the usual ones
 # What sim.launch.py takes for an argument that is left empty, by kind of world.
@@ -102,12 +118,17 @@ def perception(given: Arguments) -> list[NodePlan]:
     def node(executable: str, remaps: Mapping[str, str], extra: Mapping[str, Any]) -> NodePlan:
         return NodePlan(executable, values["namespace"], {**shared, **extra}, remaps)
 
+    told = {"consumer": values["consumer"]} if values["consumer"] else {}
+    view = {"view": float(values["view"])} if values["view"] else {}
+    # with cameras obstacle_distance reads the lidar's scan, and tells the consumer what both see
+    alone = bool(told) and not on["stereo"]
+    lidar_told = {"lidar_consumer": values["consumer"]} if alone else {}
     plans = []
     if on["lidar"]:
-        plans.append(node("scene_flow", lidar, method))
+        plans.append(node("scene_flow", lidar, {**method, **lidar_told}))
     if on["stereo"]:
         plans.append(node("stereo_depth", both, {}))
-        plans.append(node("obstacle_distance", {}, {}))
+        plans.append(node("obstacle_distance", {}, {**told, **view}))
     if on["stereo"] and on["mono"]:
         plans.append(node("mono_depth", left, store))
         plans.append(node("depth_learner", left, store))
@@ -133,6 +154,9 @@ def sim(given: Arguments) -> list[NodePlan]:
 
     Args:
         given: any of ``SIM``; what is missing or empty is as the world needs it.
+
+    Raises:
+        ValueError: ``avoid`` would run on scans that are meant for another consumer.
     """
     values = {**defaults(SIM), **SIM_DEFAULTS, **given}
     fitting = WORLDS.get(values["world"], {"lidar": "true", "avoid": "false"})
@@ -148,6 +172,8 @@ def sim(given: Arguments) -> list[NodePlan]:
     }
     plans = perception({n: values[n] for n in PERCEPTION if n in values} | {"use_sim_time": "true"})
     if is_true(values["avoid"]):
+        if values["consumer"] not in ("", "rep117"):
+            raise ValueError(f"avoid reads REP 117 scans, not for {values['consumer']}")
         plans.append(NodePlan("avoid", parameters={"use_sim_time": True, **preset, **seed}))
     plans.append(NodePlan("sim_world", parameters={**world, **preset}, ends_launch=True))
     return plans

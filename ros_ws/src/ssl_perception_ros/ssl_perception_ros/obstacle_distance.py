@@ -25,6 +25,7 @@ from ssl_perception.depth.trust.fusion import CueFusion, absent
 from ssl_perception.depth.trust.persistence import load_trust, save_trust
 from ssl_perception.depth.trust.state import ActiveCue, Trust
 from ssl_perception.depth.trust.statistics import rate_bounds
+from ssl_perception.errors import InputError
 from ssl_perception.io import laser_scan
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stamp_sync import Absence, Group, StampSync
@@ -34,7 +35,7 @@ from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
 from ssl_perception_ros.depth_parts import depth_map
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import ObstacleDistanceSettings
+from ssl_perception_ros.settings import ObstacleDistanceSettings, consumer_of
 
 BLIND_PERIOD = 0.1  # s between scans that say "unknown" while no depth comes
 FLUSH_PERIOD = 0.05  # s between looks for frames that have waited long enough for their parts
@@ -67,6 +68,12 @@ class ObstacleDistanceNode(PerceptionNode):
 
     def prepare(self) -> None:
         self.health = Health("depth images", self.settings.timeout)
+        self._consumer = consumer_of(self.settings, self.config.scan.sectors)
+        if self.settings.lidar_consumer != "rep117":
+            raise InputError(
+                f"parameter lidar_consumer: obstacle_distance reads the lidar's scan as REP 117 "
+                f"has it, not for {self.settings.lidar_consumer}"
+            )
         depth = max(5, self.settings.queue)
         self.publish_on(LaserScan, "obstacle_distance", depth)
         self.publish_on(Range, "obstacle_range", depth)
@@ -283,9 +290,10 @@ class ObstacleDistanceNode(PerceptionNode):
         return fuse_scans(scan, lidar, self.config.lidar_scan.max_age)
 
     def _publish(self, scan: ObstacleScan, stamp: int) -> None:
-        self.output.obstacle_distance(stamp, scan, self.settings.mavros)
-        width = self.settings.ahead
-        self.output.obstacle_range(stamp, scan, nearest_ahead(scan, width / 2), width)
+        consumer, width = self._consumer, self.settings.ahead
+        self.output.obstacle_distance(stamp, scan, consumer.scan, self.settings.view)
+        nearest = nearest_ahead(scan, width / 2, consumer.range.certain_up_to)
+        self.output.obstacle_range(stamp, scan, nearest, width, consumer.range)
 
     def _save(self) -> None:
         if self.settings.trust_file and self._student_seen:

@@ -14,12 +14,13 @@ from visualization_msgs.msg import MarkerArray
 
 from ssl_perception.errors import InputError
 from ssl_perception.io import odometry, point_cloud2
+from ssl_perception.io.scan_encoding import CONSUMERS, check_sectors
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.pipeline import Perception
 from ssl_perception.warm_up import warm_up
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import ProcessingSettings
+from ssl_perception_ros.settings import SceneFlowSettings
 
 
 class Arrival(NamedTuple):
@@ -43,13 +44,15 @@ class SceneFlowNode(PerceptionNode):
         "scan",
         "lidar_scan",
     )
-    own = ProcessingSettings
+    own = SceneFlowSettings
 
     def __init__(self) -> None:
         super().__init__("scene_flow")
 
     def prepare(self) -> None:
         self.health = Health("sweeps", self.settings.timeout)
+        check_sectors(self.settings.lidar_consumer, self.config.scan.sectors)
+        self._lidar_encoding = CONSUMERS[self.settings.lidar_consumer].scan
         self._doubt = "" if self.config.collision.has_footprint else NO_FOOTPRINT
         if self._doubt:
             self.complain(self._doubt)
@@ -103,7 +106,7 @@ class SceneFlowNode(PerceptionNode):
         self.output.time_to_collision(stamp_ns, collision)
         scan = result.lidar_scan
         assert scan is not None, "the pipeline makes one of every sweep"
-        self.output.lidar_obstacle_distance(stamp_ns, scan)
+        self.output.lidar_obstacle_distance(stamp_ns, scan, self._lidar_encoding)
         if perception.accumulated is not None:
             self.output.points_accumulated(stamp_ns, perception.accumulated.cloud())
         age = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9

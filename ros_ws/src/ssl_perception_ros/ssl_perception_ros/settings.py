@@ -7,11 +7,22 @@ name means the same in each of them.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from ssl_perception.config import Section
+from ssl_perception.errors import InputError
+from ssl_perception.io.scan_encoding import (
+    CONSUMERS,
+    Consumer,
+    ConsumerName,
+    TooClose,
+    Unknown,
+    check_sectors,
+)
 
 # The results about sweeps and stereo pairs, as `replay` writes them into a bag.
 RESULTS = (
@@ -63,9 +74,36 @@ class ObstacleDistanceSettings(ProcessingSettings):
     ahead: float = Field(
         0.35, gt=0.0, le=6.2832, description="rad, width of what obstacle_range calls ahead"
     )
-    mavros: bool = Field(
-        False,
-        description="obstacle_distance for MAVROS: clockwise (FRD), clear just above range_max",
+    consumer: ConsumerName = Field(
+        "rep117",
+        description="who reads obstacle_distance and obstacle_range: what is unknown, too close "
+        "and clear is written so that this one stops where it must",
+    )
+    mavros: bool = Field(False, description="the same as consumer: mavros")
+    scan_unknown: Literal["", Unknown] = Field(
+        "",
+        description="unknown sectors of obstacle_distance: rep117 NaN, range_min an obstacle "
+        "there, silent NaN, and no scan when nothing is known (empty: as consumer needs it)",
+    )
+    scan_too_close: Literal["", TooClose] = Field(
+        "", description="sectors too close: rep117 -Inf, range_min (empty: as consumer needs it)"
+    )
+    range_unknown: Literal["", Unknown] = Field(
+        "", description="an unknown obstacle_range (empty: as consumer needs it)"
+    )
+    range_too_close: Literal["", TooClose] = Field(
+        "", description="an obstacle_range too close (empty: as consumer needs it)"
+    )
+    view: float = Field(
+        6.2832,
+        gt=0.0,
+        le=6.2832,
+        description="rad, centred ahead, that cameras and lidar look at: unknown sectors beyond it "
+        "stay NaN whatever the consumer",
+    )
+    lidar_consumer: ConsumerName = Field(
+        "rep117",
+        description="must be rep117: obstacle_distance reads the lidar's scan as REP 117 has it",
     )
     cue_wait: float = Field(
         1.0,
@@ -78,6 +116,15 @@ class ObstacleDistanceSettings(ProcessingSettings):
     )
     trust_file: str = Field(
         "", description="where trust in the student survives a restart (empty: it doesn't)"
+    )
+
+
+class SceneFlowSettings(ProcessingSettings):
+    """Of ``scene_flow``."""
+
+    lidar_consumer: ConsumerName = Field(
+        "rep117",
+        description="who reads lidar/obstacle_distance; rep117 where obstacle_distance does",
     )
 
 
@@ -138,6 +185,9 @@ class AvoidSettings(ProcessingSettings):
     """Of ``avoid``."""
 
     seed: int = Field(0, ge=0, le=2**31, description="chooses the random turns; or the world")
+    consumer: ConsumerName = Field(
+        "rep117", description="must be rep117: avoid reads scans as REP 117 has them"
+    )
     mavros: bool = Field(False, description="must be false: avoid reads scans as REP 117 has them")
 
 
@@ -165,6 +215,7 @@ class SimWorldSettings(LifecycleSettings):
 
 
 ALL: tuple[type[Section], ...] = (
+    SceneFlowSettings,
     ObstacleDistanceSettings,
     DepthLearnerSettings,
     BagPlayerSettings,
@@ -172,6 +223,37 @@ ALL: tuple[type[Section], ...] = (
     AvoidSettings,
     SimWorldSettings,
 )
+
+
+def consumer_of(settings: ObstacleDistanceSettings, sectors: int) -> Consumer:
+    """How ``obstacle_distance`` writes its scans and ranges.
+
+    Args:
+        sectors: of a scan.
+
+    Raises:
+        InputError: the settings contradict each other, or the consumer can't take so many sectors.
+    """
+    name = settings.consumer
+    if settings.mavros:
+        if name not in ("rep117", "mavros"):
+            raise InputError(f"parameters mavros and consumer contradict: true and {name}")
+        name = "mavros"
+    check_sectors(name, sectors)
+    chosen = CONSUMERS[name]
+    return replace(
+        chosen,
+        scan=replace(
+            chosen.scan,
+            unknown=settings.scan_unknown or chosen.scan.unknown,
+            too_close=settings.scan_too_close or chosen.scan.too_close,
+        ),
+        range=replace(
+            chosen.range,
+            unknown=settings.range_unknown or chosen.range.unknown,
+            too_close=settings.range_too_close or chosen.range.too_close,
+        ),
+    )
 
 
 def store_folder(name: str) -> Path:
