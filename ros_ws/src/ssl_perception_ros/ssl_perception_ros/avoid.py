@@ -35,7 +35,7 @@ class AvoidNode(PerceptionNode):
                 "parameter consumer: avoid reads scans as REP 117 has them, not as for "
                 f"{self.settings.consumer}; set rep117"
             )
-        self.health = Health("scans", self.settings.timeout)
+        self.health = Health("scans", self.settings.timeout, self.seconds)
         self._command = self.publish_on(Twist, "cmd_vel")
 
     def begin(self) -> None:

@@ -54,7 +54,7 @@ class DepthLearnerNode(PerceptionNode):
         self._learner: LearnerProcess | None = None
 
     def prepare(self) -> None:
-        self.health = Health("labelled images", self.settings.timeout)
+        self.health = Health("labelled images", self.settings.timeout, self.seconds)
         self._folder = store_folder(self.settings.store)
         with ModelStore(self._folder):  # refused now rather than in the learner: taken, read-only
             pass

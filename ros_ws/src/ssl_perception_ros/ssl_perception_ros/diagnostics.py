@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,36 +21,43 @@ class Health:
     Args:
         subject: what comes in, e.g. ``sweeps``.
         timeout: s without input before it counts as lost.
+        clock: gives the seconds that silence is measured in.
     """
 
-    def __init__(self, subject: str, timeout: float) -> None:
+    def __init__(
+        self, subject: str, timeout: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.subject = subject
         self.timeout = timeout
+        self._clock = clock
         self.received = self.published = self.skipped = self.refused = self.failed = 0
         self.last_problem = ""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # silence is read under it
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
         self._values: dict[str, Any] = {}
         self._warnings: list[str] = []
         self._error = ""
-        self._since = time.monotonic()
+        self._since = self._clock()
         self._told = (0, 0, 0)
 
     def activated(self) -> None:
         """Silence counts from now on."""
         with self._lock:
-            self._since = time.monotonic()
+            self._since = self._clock()
 
     @property
     def silence(self) -> float:
         """Seconds since the last input, or since activation."""
-        return time.monotonic() - self._since
+        now = self._clock()
+        with self._lock:
+            self._since = min(self._since, now)  # a simulated clock may go back
+            return now - self._since
 
     def input(self) -> None:
         """Something came in."""
         with self._lock:
             self.received += 1
-            self._since = time.monotonic()
+            self._since = self._clock()
 
     def skip(self) -> None:
         """An input gave way to newer ones."""

@@ -41,7 +41,7 @@ class MonoDepthNode(PerceptionNode):
         super().__init__("mono_depth")
 
     def prepare(self) -> None:
-        self.health = Health("images", self.settings.timeout)
+        self.health = Health("images", self.settings.timeout, self.seconds)
         self._store = ModelStore(store_folder(self.settings.store))
         StudentInference(self.config.student)  # refuses what can't run while it is still cheap
         depth = max(5, self.settings.queue)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType, ROSClock
 from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, Publisher, TransitionCallbackReturn
@@ -152,6 +152,16 @@ class PerceptionNode(LifecycleNode):
             durability=latch if latched else volatile,
         )
         self._inputs.append(self.create_subscription(kind, topic, self.guarded(callback), qos))
+
+    def seconds(self) -> float:
+        """The clock of timeouts: simulated time once it runs, for a slow world isn't a silent one;
+        else a steady clock, for the system's may jump."""
+        clock = self.get_clock()
+        if isinstance(clock, ROSClock) and clock.ros_time_is_active:
+            simulated = clock.now().nanoseconds
+            if simulated:
+                return simulated * 1e-9
+        return time.monotonic()
 
     def published(self, topic: str) -> bool:
         """Somebody publishes on this topic now."""

@@ -67,7 +67,7 @@ class ObstacleDistanceNode(PerceptionNode):
         super().__init__("obstacle_distance")
 
     def prepare(self) -> None:
-        self.health = Health("depth images", self.settings.timeout)
+        self.health = Health("depth images", self.settings.timeout, self.seconds)
         self._consumer = consumer_of(self.settings, self.config.scan.sectors)
         if self.settings.lidar_consumer != "rep117":
             raise InputError(
@@ -91,10 +91,10 @@ class ObstacleDistanceNode(PerceptionNode):
     def begin(self) -> None:
         queue = self.settings.queue
         self._infos: dict[Cue, CameraInfo] = {}
-        self._last = (0, 0.0)  # newest source stamp, ns, and when it came on the steady clock
+        self._last = (0, 0.0)  # newest source stamp, ns, and when it came, as in seconds()
         self._frame = ""
         self._lidar: ObstacleScan | None = None
-        self._lidar_came = -math.inf  # on the steady clock
+        self._lidar_came = -math.inf  # as in seconds()
         self._arrived = -math.inf  # the newest part of an image, on the steady clock
         self._held_back = False  # the watchdog, once, for the rest of an image
         self._student_seen = False
@@ -134,7 +134,7 @@ class ObstacleDistanceNode(PerceptionNode):
         lidar = laser_scan.decode(message, speeds=True)
         stamp = stamp_ns(message.header.stamp)
         scan = self._without_depth(stamp, self._frame or lidar.frame, lidar)
-        self._lidar, self._lidar_came = lidar, time.perf_counter()
+        self._lidar, self._lidar_came = lidar, self.seconds()
         if self.active and self.health.silence > self.settings.timeout:
             self._publish(scan, stamp)
 
@@ -154,7 +154,7 @@ class ObstacleDistanceNode(PerceptionNode):
     def _offer(self, arrival: Arrival) -> None:
         if arrival.part in DEPTHS:
             self.health.input()
-            self._last = (stamp_ns(arrival.message.header.stamp), arrival.seconds)
+            self._last = (stamp_ns(arrival.message.header.stamp), self.seconds())
         self._arrived = arrival.seconds
         self._work.offer(arrival)
 
@@ -264,7 +264,7 @@ class ObstacleDistanceNode(PerceptionNode):
         """Depth has stopped, and so have sweeps: nothing is known, and nothing unknown is free."""
         if not self.active or self.health.silence <= self.settings.timeout:
             return
-        if time.perf_counter() - self._lidar_came <= self.config.lidar_scan.max_age:
+        if 0.0 <= self.seconds() - self._lidar_came <= self.config.lidar_scan.max_age:
             return  # the next sweep's scan says more
         if time.perf_counter() - self._arrived <= BLIND_PERIOD and not self._held_back:
             self._held_back = True  # a status has come, and its image may be on its way
@@ -273,7 +273,7 @@ class ObstacleDistanceNode(PerceptionNode):
         self._flush(math.inf)  # nothing more will come: what waits goes out before what is made up
         stamp, when = self._last
         if stamp:  # carry the source's clock on; the node's may be another one
-            stamp += round((time.perf_counter() - when) * 1e9)
+            stamp += max(0, round((self.seconds() - when) * 1e9))
         else:
             stamp = self.get_clock().now().nanoseconds
         self._publish(self._without_depth(stamp, self._frame, None), stamp)

@@ -50,7 +50,7 @@ class SceneFlowNode(PerceptionNode):
         super().__init__("scene_flow")
 
     def prepare(self) -> None:
-        self.health = Health("sweeps", self.settings.timeout)
+        self.health = Health("sweeps", self.settings.timeout, self.seconds)
         check_sectors(self.settings.lidar_consumer, self.config.scan.sectors)
         self._lidar_encoding = CONSUMERS[self.settings.lidar_consumer].scan
         self._doubt = "" if self.config.collision.has_footprint else NO_FOOTPRINT

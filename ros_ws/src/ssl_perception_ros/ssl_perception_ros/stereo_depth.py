@@ -37,7 +37,7 @@ class StereoDepthNode(PerceptionNode):
         super().__init__("stereo_depth")
 
     def prepare(self) -> None:
-        self.health = Health("stereo pairs", self.settings.timeout)
+        self.health = Health("stereo pairs", self.settings.timeout, self.seconds)
         StereoMatcher(self.config.stereo)  # refuses what can't be used while it is still cheap
         depth = max(5, self.settings.queue)
         self.publish_on(DiagnosticArray, "stereo/status", depth)
