@@ -17,7 +17,7 @@ pixels see is reported in any case.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -71,6 +71,12 @@ def obstacle_scan(depth: DepthMap, options: ScanConfig, frame: str | None = None
         frame=frame,
         cue=depth.cue if depth.valid else Cue.NONE,
     )
+
+
+def unknown_scan(scan: ObstacleScan, stamp: float) -> ObstacleScan:
+    """The same sectors at another time, in none of which anything is known."""
+    ranges = np.full_like(scan.ranges, np.nan)
+    return replace(scan, ranges=ranges, stamp=stamp, cue=Cue.NONE, closing_speed=None)
 
 
 def nearest_ahead(scan: ObstacleScan, half_angle: float, beyond: float = np.inf) -> float:

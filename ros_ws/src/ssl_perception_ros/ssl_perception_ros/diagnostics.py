@@ -94,6 +94,11 @@ class Health:
             self._warnings = [warning for warning in warnings if warning]
             self._error = error
 
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Figures that no longer hold, as they are now."""
+        with self._lock:
+            self._values |= values
+
     def status(self, node: str, active: bool) -> DiagnosticStatus:
         """The state since the last call."""
         with self._lock:

@@ -1,7 +1,12 @@
-"""Node ``scene_flow``: sweeps in; the velocity of every point over ground and the movers out."""
+"""Node ``scene_flow``: sweeps in; the velocity of every point over ground and the movers out.
+
+Time to collision has no stamp by which a reader could tell an old one: before the first sweep, and
+when sweeps stop coming, it goes out as NaN, again and again.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from typing import NamedTuple
@@ -16,18 +21,23 @@ from ssl_perception.errors import InputError
 from ssl_perception.io import odometry, point_cloud2
 from ssl_perception.io.scan_encoding import CONSUMERS, check_sectors
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
+from ssl_perception.obstacles.scan import unknown_scan
 from ssl_perception.pipeline import Perception
+from ssl_perception.types import ObstacleScan
 from ssl_perception.warm_up import warm_up
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
 from ssl_perception_ros.settings import SceneFlowSettings
 
+UNKNOWN_PERIOD = 0.1  # s between messages that say "unknown" while no sweep comes
+
 
 class Arrival(NamedTuple):
-    """A sweep and when it came, on the steady clock."""
+    """A sweep; when it came on the steady clock, and on the clock of timeouts."""
 
     message: PointCloud2
     seconds: float
+    came: float
 
 
 class SceneFlowNode(PerceptionNode):
@@ -70,17 +80,20 @@ class SceneFlowNode(PerceptionNode):
         self._perception = Perception(self.config)
         self._mounting_doubt = ""
         self._poses: deque[Odometry] = deque(maxlen=1000)
+        self._newest: tuple[ObstacleScan, float] | None = None  # scan, and when it was made
+        self._say_unknown()
         worker = self.work_on(self._sweep, self.settings.queue)
 
         def take(message: PointCloud2) -> None:
             self.health.input()
-            worker.offer(Arrival(message, time.perf_counter()))
+            worker.offer(Arrival(message, time.perf_counter(), self.seconds()))
 
         def take_pose(message: Odometry) -> None:
             self._poses.append(message)
 
         self.subscribe(PointCloud2, "points", take, max(5, self.settings.queue))
         self.subscribe(Odometry, "odom", take_pose, 100)
+        self.every(UNKNOWN_PERIOD, self._watch)
 
     def _sweep(self, arrival: Arrival) -> None:
         message = arrival.message
@@ -107,6 +120,7 @@ class SceneFlowNode(PerceptionNode):
         scan = result.lidar_scan
         assert scan is not None, "the pipeline makes one of every sweep"
         self.output.lidar_obstacle_distance(stamp_ns, scan, self._lidar_encoding)
+        self._newest = scan, arrival.came
         if perception.accumulated is not None:
             self.output.points_accumulated(stamp_ns, perception.accumulated.cloud())
         age = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9
@@ -131,6 +145,26 @@ class SceneFlowNode(PerceptionNode):
             "" if result.reset in ("", "first sweep") else f"started anew: {result.reset}",
             result.doubt,
         )
+
+    def _watch(self) -> None:
+        if self.active and self.health.silence > self.settings.timeout:
+            self._say_unknown()
+
+    def _say_unknown(self) -> None:
+        """Whatever was said of the last sweep holds no longer.
+
+        ``obstacle_distance`` knows the age of the lidar's scan by its stamp; another consumer may
+        not look at it, and gets one in which nothing is known.
+        """
+        stamp_ns = self.get_clock().now().nanoseconds
+        self.output.time_to_collision(stamp_ns, math.nan)
+        self.health.update({"time_to_collision_s": "nan"})
+        if self._newest is None or self._lidar_encoding.is_rep117:
+            return
+        scan, came = self._newest
+        # the source's clock carried on; the node's may be another one
+        scan = unknown_scan(scan, scan.stamp + max(0.0, self.seconds() - came))
+        self.output.lidar_obstacle_distance(round(scan.stamp * 1e9), scan, self._lidar_encoding)
 
 
 def main() -> int:
