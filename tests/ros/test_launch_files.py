@@ -92,6 +92,27 @@ def test_a_recording_ends_the_launch_and_gives_the_time_when_asked_to() -> None:
     assert plans["scene_flow"].parameters["use_sim_time"] is True
 
 
+def test_a_recording_waits_for_the_nodes_that_it_is_played_for() -> None:
+    given = {"bag": "a.mcap", "namespace": "robot", "mono": "false"}
+    player = by_name(node_plan.perception(given))["bag_player"]
+    names = ["scene_flow", "stereo_depth", "obstacle_distance"]
+    assert player.parameters["readers"].split() == [f"robot/{name}" for name in names]
+
+
+def test_a_file_of_ones_own_changes_what_it_names_and_must_be_there(tmp_path: Path) -> None:
+    shipped, own = SOURCE / "config" / "perception.yaml", tmp_path / "own.yaml"
+    assert node_plan.parameter_files("", shipped) == [shipped]
+    own.write_text("/**: {ros__parameters: {queue: 2}}\n")
+    assert node_plan.parameter_files(str(own), shipped) == [shipped, own], "the last one wins"
+    with pytest.raises(ValueError, match=r"^config:=missing.yaml: no such file$"):
+        node_plan.parameter_files("missing.yaml", shipped)
+
+
+def test_the_learner_alone_is_started_again() -> None:
+    plans = node_plan.perception({}) + node_plan.sim({})
+    assert {plan.executable for plan in plans if plan.respawn} == {"depth_learner"}
+
+
 def test_a_preset_reaches_every_node_and_none_is_left_to_the_file() -> None:
     for plan in node_plan.perception({"preset": "drone"}):
         assert plan.parameters["preset"] == "drone"

@@ -1,7 +1,8 @@
 """Node ``bag_player``: a recorded bag onto its topics, at its own rate, message for message.
 
 The recorded bytes are published as they are; nothing is decoded, so a bag of any standard types
-will do.
+will do. A topic that was latched (transient local) is latched again; all are reliable, so that both
+kinds of reader match.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from rclpy.duration import Duration
 from rclpy.lifecycle import Publisher
+from rclpy.node import NodeNameNonExistentError
+from rosbags.interfaces import Connection, QosDurability
 from rosbags.rosbag2 import Reader
 from rosgraph_msgs.msg import Clock
 
@@ -26,6 +29,7 @@ DEPTH = 100  # messages kept for reliable readers that are behind
 # is lost, discovery repeats it only with its next heartbeat
 SETTLE = 2.0
 POLL = 0.02  # s
+OF_EVERY_NODE = ("/parameter_events", "/clock")  # subscriptions of nodes that aren't active, too
 
 
 class BagPlayerNode(PerceptionNode):
@@ -54,7 +58,8 @@ class BagPlayerNode(PerceptionNode):
             if kind is None:
                 self.get_logger().warning(f"{topic}: {recorded[topic]} isn't installed; left out")
                 continue
-            self._topics[topic] = self.publish_on(kind, topic, DEPTH)
+            latched = _is_latched([c for c in self._reader.connections if c.topic == topic])
+            self._topics[topic] = self.publish_on(kind, topic, DEPTH, latched)
         if not self._topics:
             raise InputError(f"{self.settings.bag}: nothing to play")
         self._ticks = self.publish_on(Clock, "/clock") if self.settings.clock else None
@@ -146,12 +151,41 @@ class BagPlayerNode(PerceptionNode):
 
     def _wait_for_readers(self) -> None:
         limit = time.monotonic() + self.settings.wait
-        alone = list(self._topics)
-        while alone and time.monotonic() < limit and not self._stop.wait(POLL):
-            alone = [t for t in alone if not self._topics[t].get_subscription_count()]
-        if alone and self.settings.wait:
-            self.get_logger().warning(f"no subscriber to {', '.join(alone)}; playing anyway")
+        readers = self.settings.readers.split()
+        missing = readers or list(self._topics)
+        is_there = self._listens if readers else self._is_heard
+        while missing and time.monotonic() < limit and not self._stop.wait(POLL):
+            missing = [name for name in missing if not is_there(name)]
+        if missing and self.settings.wait:
+            who = "these don't listen" if readers else "no subscriber to"
+            self.get_logger().warning(f"{who}: {', '.join(missing)}; playing anyway")
         self._stop.wait(SETTLE)
+
+    def _is_heard(self, topic: str) -> bool:
+        return self._topics[topic].get_subscription_count() > 0
+
+    def _listens(self, node: str) -> bool:
+        """Whether a node of ours subscribes to anything: it does only while it is active."""
+        namespace, _, name = self.resolve_topic_name(node).rpartition("/")
+        try:
+            heard = self.get_subscriber_names_and_types_by_node(name, namespace or "/")
+        except NodeNameNonExistentError:
+            return False
+        return any(topic not in OF_EVERY_NODE for topic, _ in heard)
+
+
+def _is_latched(connections: list[Connection]) -> bool:
+    """Whether who comes late must get what was said before, as it was recorded.
+
+    A bag may hold no profiles; ``/tf_static`` is latched by convention (tf2).
+    """
+    if connections[0].topic == "/tf_static":
+        return True
+    return any(
+        profile.durability is QosDurability.TRANSIENT_LOCAL
+        for connection in connections
+        for profile in getattr(connection.ext, "offered_qos_profiles", ())
+    )
 
 
 def _open(path: Path) -> Reader:

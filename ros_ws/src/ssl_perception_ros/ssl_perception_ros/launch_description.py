@@ -22,9 +22,17 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from ssl_perception_ros import transport
-from ssl_perception_ros.node_plan import ARGUMENTS, CHOICES, SWITCHES, Arguments, NodePlan
+from ssl_perception_ros.node_plan import (
+    ARGUMENTS,
+    CHOICES,
+    SWITCHES,
+    Arguments,
+    NodePlan,
+    parameter_files,
+)
 
 PACKAGE = "ssl_perception_ros"
+RESPAWN_DELAY = 5.0  # s
 # s from SIGINT to SIGTERM, and on to SIGKILL. The usual 5 are too few for a learner that saves.
 PATIENCE = {"sigterm_timeout": "20.0", "sigkill_timeout": "5.0"}
 
@@ -46,8 +54,8 @@ def describe(
     def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         given = {name: LaunchConfiguration(name).perform(context) for name in names}
         share = Path(get_package_share_directory(PACKAGE))
-        config = given["config"] or str(share / "config" / "perception.yaml")
-        return [action for one in plan(given) for action in _actions(one, config)]
+        files = parameter_files(given["config"], share / "config" / "perception.yaml")
+        return [action for one in plan(given) for action in _actions(one, files)]
 
     # Without it sweeps larger than about 1 MB are lost; drivers need it as well.
     profile = transport.environment(os.environ)
@@ -71,7 +79,7 @@ def _argument(name: str, default: str | None) -> DeclareLaunchArgument:
     )
 
 
-def _actions(plan: NodePlan, config: str) -> list[LaunchDescriptionEntity]:
+def _actions(plan: NodePlan, files: list[Path]) -> list[LaunchDescriptionEntity]:
     # a text would else be read as YAML: a folder called 7 as a number
     values = {
         name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
@@ -82,9 +90,11 @@ def _actions(plan: NodePlan, config: str) -> list[LaunchDescriptionEntity]:
         executable=plan.executable,
         name=plan.executable,
         namespace=plan.namespace,
-        parameters=[*([config] if plan.from_file else []), values],
+        parameters=[*(map(str, files) if plan.from_file else ()), values],
         remappings=list(plan.remaps.items()),
         output="screen",
+        respawn=plan.respawn,
+        respawn_delay=RESPAWN_DELAY,
         **PATIENCE,
     )
     if not plan.ends_launch:

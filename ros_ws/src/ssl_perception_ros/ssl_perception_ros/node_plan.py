@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, get_args
 
 from ssl_perception.io.scan_encoding import ConsumerName
@@ -14,7 +15,7 @@ from ssl_perception.io.scan_encoding import ConsumerName
 # Every argument of the launch files: default and description.
 ARGUMENTS = {
     "namespace": ("", "namespace of all nodes"),
-    "config": ("", "YAML file with parameters under /** (empty: the package's perception.yaml)"),
+    "config": ("", "YAML file with parameters under /**; all others as in perception.yaml"),
     "preset": ("", "settings to start from: drone, street (empty: none; sim: those of its world)"),
     "use_sim_time": ("false", "take the time from /clock"),
     "lidar": ("true", "run scene_flow (sim: empty, all but in a room)"),
@@ -86,6 +87,7 @@ class NodePlan:
         remaps: topics by the names that the node has for them.
         from_file: whether the node takes the YAML file.
         ends_launch: whether everything ends when it does.
+        respawn: whether it is started again when it ends by itself.
     """
 
     executable: str
@@ -94,6 +96,7 @@ class NodePlan:
     remaps: Mapping[str, str] = field(default_factory=dict)
     from_file: bool = True
     ends_launch: bool = False
+    respawn: bool = False
 
 
 def defaults(names: Iterable[str]) -> dict[str, str]:
@@ -115,8 +118,11 @@ def perception(given: Arguments) -> list[NodePlan]:
     left, both = _cameras(values, "left"), _cameras(values, "left", "right")
     lidar = {"points": values["points"], "odom": values["odom"]}
 
-    def node(executable: str, remaps: Mapping[str, str], extra: Mapping[str, Any]) -> NodePlan:
-        return NodePlan(executable, values["namespace"], {**shared, **extra}, remaps)
+    def node(
+        executable: str, remaps: Mapping[str, str], extra: Mapping[str, Any], respawn: bool = False
+    ) -> NodePlan:
+        parameters = {**shared, **extra}
+        return NodePlan(executable, values["namespace"], parameters, remaps, respawn=respawn)
 
     told = {"consumer": values["consumer"]} if values["consumer"] else {}
     view = {"view": float(values["view"])} if values["view"] else {}
@@ -131,10 +137,17 @@ def perception(given: Arguments) -> list[NodePlan]:
         plans.append(node("obstacle_distance", {}, {**told, **view}))
     if on["stereo"] and on["mono"]:
         plans.append(node("mono_depth", left, store))
-        plans.append(node("depth_learner", left, store))
+        plans.append(node("depth_learner", left, store, respawn=True))
     if values["bag"]:
         clock = 100.0 if on["use_sim_time"] else 0.0
-        player = {"bag": values["bag"], "clock": clock, "wait": PLAYER_PATIENCE}
+        # an RViz that listens isn't who the recording is for, and not each topic has a reader
+        readers = " ".join("/".join(filter(None, (p.namespace, p.executable))) for p in plans)
+        player = {
+            "bag": values["bag"],
+            "clock": clock,
+            "wait": PLAYER_PATIENCE,
+            "readers": readers,
+        }
         plans.append(NodePlan("bag_player", "", player, from_file=False, ends_launch=True))
     return plans
 
@@ -177,6 +190,23 @@ def sim(given: Arguments) -> list[NodePlan]:
         plans.append(NodePlan("avoid", parameters={"use_sim_time": True, **preset, **seed}))
     plans.append(NodePlan("sim_world", parameters={**world, **preset}, ends_launch=True))
     return plans
+
+
+def parameter_files(config: str, shipped: Path) -> list[Path]:
+    """The files with parameters, those of the last one first in rank.
+
+    Args:
+        config: of the launch argument; what it doesn't name stays as shipped.
+        shipped: the package's own.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    if not config:
+        return [shipped]
+    if not Path(config).is_file():
+        raise ValueError(f"config:={config}: no such file")
+    return [shipped, Path(config)]
 
 
 def is_true(text: str) -> bool:

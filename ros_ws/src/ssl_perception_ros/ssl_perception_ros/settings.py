@@ -160,6 +160,9 @@ class BagPlayerSettings(LifecycleSettings):
     wait: float = Field(
         5.0, ge=0.0, le=3600.0, description="s at most to wait for a subscriber on every topic"
     )
+    readers: str = Field(
+        "", description="nodes of ours to wait for instead, by name, separated by spaces"
+    )
     linger: float = Field(
         1.0, ge=0.0, le=3600.0, description="s to stay after the last message, for slow readers"
     )
