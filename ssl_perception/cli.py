@@ -137,6 +137,18 @@ def replay(
     run_replay(log, output, config, report, viewer, skip_bad, json_file, out, learn, store, seed)
 
 
+@app.command("warm-up")
+def warm_up(
+    config_file: ConfigFile = None, settings: Settings = None, json_file: JsonFile = None
+) -> None:
+    """Compile the kernels now, so that neither the first sweep nor a node's first start waits."""
+    from ssl_perception.commands.warm_up import run_warm_up
+
+    config = load_config(config_file, settings)
+    check_outputs(input_files(config_file, config), {"--json": json_file})
+    run_warm_up(config, json_file, out)
+
+
 @app.command()
 def doctor(json_file: JsonFile = None) -> None:
     """Say what this installation can do, and what it lacks."""

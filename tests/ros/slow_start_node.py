@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
 
 
@@ -17,7 +18,8 @@ class SlowStartNode(PerceptionNode):
         super().__init__("slow_start")
 
     def prepare(self) -> None:
-        self.wait_for(native_work)
+        self.health = Health("sweeps", 0.5)
+        self.wait_for(native_work, "compiling kernels")
 
 
 raise SystemExit(run(SlowStartNode))

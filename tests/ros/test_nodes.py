@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import GetState
 from rosbags.rosbag2 import Reader
 
 from ssl_perception.io.bag_log import typestore
@@ -24,7 +27,7 @@ from ssl_perception.io.point_cloud2 import (
     encode_points,
 )
 from ssl_perception.io.results import read_depth, read_flow, read_scans
-from ssl_perception.runtime.ros_processes import Nodes
+from ssl_perception.runtime.ros_processes import Nodes, environment
 from ssl_perception.types import (
     CameraModel,
     Cue,
@@ -386,6 +389,41 @@ def test_a_node_that_is_still_compiling_ends_at_once(nodes: Nodes) -> None:
     finally:
         process.kill()
     assert (process.returncode, said) == (0, "")
+
+
+def test_a_node_that_is_still_compiling_answers_and_says_so(domain: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("slow_start_node.py"))],
+        env=environment(domain),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    rclpy.init(domain_id=domain)
+    try:
+        listener = rclpy.create_node("listener")
+        told: list[str] = []
+
+        def take(message: DiagnosticArray) -> None:
+            told.extend(status.message for status in message.status)
+
+        listener.create_subscription(DiagnosticArray, "/diagnostics", take, 10)
+        client = listener.create_client(GetState, "/slow_start/get_state")
+        assert client.wait_for_service(60.0)
+        answer = client.call_async(GetState.Request())
+        rclpy.spin_until_future_complete(listener, answer, timeout_sec=20.0)
+        state = answer.result()
+        assert state is not None and state.current_state.label == "configuring"
+        until = time.monotonic() + 20.0
+        while len(told) < 4 and time.monotonic() < until:  # one a second
+            rclpy.spin_once(listener, timeout_sec=0.1)
+        assert len(told) == 4 and set(told) == {"compiling kernels"}
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=20)
+        assert process.returncode == 0 and "compiling kernels ..." in said
+    finally:
+        process.kill()
+        rclpy.try_shutdown()
 
 
 def test_sigint_ends_every_node_with_0(nodes: Nodes) -> None:

@@ -40,7 +40,7 @@ COMMANDS = dict(commands(typer.main.get_command(cli.app)))
 
 def test_the_documented_commands_are_there() -> None:
     documented = {
-        "demo", "replay", "simulate", "doctor", "evaluate flow", "evaluate depth",
+        "demo", "replay", "simulate", "doctor", "warm-up", "evaluate flow", "evaluate depth",
         "evaluate accumulation", "evaluate streets", "evaluate realism", "train scoop",
         "export onnx", "export scoop", "bench flow", "bench depth", "bench simulator",
         "experiment flight", "experiment forgetting", "experiment stereo-loss",
@@ -164,3 +164,18 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert line in captured.err
     assert len(captured.err.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_warm_up_compiles_for_the_method_that_is_configured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    warmed: list[str] = []
+    monkeypatch.setattr(
+        "ssl_perception.commands.warm_up.warm_up", lambda config: warmed.append(config.flow.method)
+    )
+    report = tmp_path / "w.json"
+    arguments = ["warm-up", "--set", "flow.method=neural_prior", "--json", str(report)]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 0, result.output
+    assert warmed == ["neural_prior"] and "neural_prior: ready after" in result.output
+    assert json.loads(report.read_text())["method"] == "neural_prior"

@@ -32,6 +32,7 @@ class Health:
         self._clock = clock
         self.received = self.published = self.skipped = self.refused = self.failed = 0
         self.last_problem = ""
+        self.busy = ""  # what it does instead of becoming active
         self._lock = threading.RLock()  # silence is read under it
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
         self._values: dict[str, Any] = {}
@@ -127,7 +128,7 @@ class Health:
 
     def _verdict(self, active: bool) -> tuple[bytes, str]:
         if not active:
-            return OK, "not active"
+            return OK, self.busy or "not active"
         refused, skipped, failed = (
             now - before
             for now, before in zip(

@@ -33,6 +33,7 @@ from ssl_perception_ros.worker import Worker
 
 DIAGNOSTICS_PERIOD = 1.0  # s
 PATIENCE = 2.0  # s that stopping waits for the item in hand
+UNNOTICED = 2.0  # s of slow work that needs no word in the log
 SAME_COMPLAINT = 5.0  # s before the same line is logged again
 
 T = TypeVar("T")
@@ -71,6 +72,7 @@ class PerceptionNode(LifecycleNode):
         self._clockwork: list[Timer] = []
         self._complaints: dict[str, float] = {}
         self._begun = False
+        self._configures_itself = False  # in `start`, not in a service's callback
         self.unfinished = False
         parameters.declare(self, self.own, self.sections)
         self._read_settings()
@@ -172,10 +174,14 @@ class PerceptionNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._clockwork.append(self.create_timer(seconds, self.guarded(work), clock=steady))
 
-    def wait_for(self, work: Callable[[], None]) -> None:
+    def wait_for(self, work: Callable[[], None], what: str) -> None:
         """Slow work while the node is configured, such as compiling, that ends with the process.
 
-        In this thread a signal would be noticed only when the work is done.
+        In this thread a signal would be noticed only when the work is done. Meanwhile a node that
+        configures itself answers services and says on /diagnostics what it is at.
+
+        Args:
+            what: what it does, for the log and the diagnostics.
         """
         failure: list[BaseException] = []
 
@@ -187,14 +193,31 @@ class PerceptionNode(LifecycleNode):
 
         thread = threading.Thread(target=run_and_keep_failure, daemon=True)
         self.unfinished = True
+        began = time.monotonic()
+        said = False
+        if self._health is not None:
+            self._health.busy = what
         thread.start()
         while thread.is_alive():
-            thread.join(0.05)
+            self._pass_time(thread)
             if not self.context.ok():
                 raise ExternalShutdownException
+            if not said and time.monotonic() - began > UNNOTICED:
+                said = True
+                self.get_logger().info(f"{what} ...")
+        if said:
+            self.get_logger().info(f"{what}: done in {time.monotonic() - began:.0f} s")
         self.unfinished = False
+        if self._health is not None:
+            self._health.busy = ""
         if failure:
             raise failure[0]
+
+    def _pass_time(self, thread: threading.Thread) -> None:
+        if self._configures_itself and self.executor is not None:
+            self.executor.spin_once(timeout_sec=0.05)
+        else:  # in a callback of the executor's, which then can't spin
+            thread.join(0.05)
 
     def work_on(self, work: Callable[[T], None], capacity: int) -> Worker[T]:
         """A worker for slow work, guarded."""
@@ -285,7 +308,11 @@ class PerceptionNode(LifecycleNode):
         """Configure and activate, unless told to wait for transitions; False when that failed."""
         if not self.settings.autostart:
             return True
-        return self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
+        self._configures_itself = True
+        try:
+            return self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
+        finally:
+            self._configures_itself = False
 
     def close(self) -> None:
         """Stop working, for the end of the process."""
@@ -348,9 +375,9 @@ def run(factory: Callable[[], PerceptionNode], arguments: list[str] | None = Non
         rclpy.init(args=arguments)
         initialised = True
         node = factory()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
         if node.start():
-            executor = SingleThreadedExecutor()
-            executor.add_node(node)
             executor.spin_until_future_complete(node.done)
             if node.done.result() is False:
                 code = 2

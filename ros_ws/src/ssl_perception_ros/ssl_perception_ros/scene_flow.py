@@ -66,7 +66,8 @@ class SceneFlowNode(PerceptionNode):
         self._doubt = "" if self.config.collision.has_footprint else NO_FOOTPRINT
         if self._doubt:
             self.complain(self._doubt)
-        self.wait_for(lambda: warm_up(self.config))  # the first sweep must not wait for compilers
+        # the first sweep must not wait for compilers
+        self.wait_for(lambda: warm_up(self.config), "compiling kernels")
         depth = max(5, self.settings.queue)
         self.publish_on(PointCloud2, "scene_flow", depth)
         self.publish_on(PointCloud2, "moving_points", depth)
