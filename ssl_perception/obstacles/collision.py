@@ -32,6 +32,7 @@ NO_FOOTPRINT = (
 )
 CLOSE = 0.001  # m from the box that count as having entered it
 LEAST_STEP = 0.0005  # s
+AROUND = 0.01  # m of margin where the distance from the robot's turning centre decides
 
 
 def time_to_collision(result: SweepFlow, options: CollisionConfig) -> float:
@@ -138,6 +139,15 @@ def _entries(
     reach = math.hypot(max(-low[0], high[0]) + margin, max(-low[1], high[1]) + margin)
     swing = abs(yaw_rate) * reach
     bend = 0.5 * abs(yaw_rate) * speed * horizon * horizon
+    # what stands still keeps its distance from the centre that the robot turns about
+    turns = abs(yaw_rate) > 1e-6
+    centre_x = -robot[1] / yaw_rate if turns else 0.0
+    centre_y = robot[0] / yaw_rate if turns else 0.0
+    inner = _gap(centre_x, centre_y, low, high, margin) - AROUND
+    outer = AROUND + math.hypot(
+        max(abs(low[0] - margin - centre_x), abs(high[0] + margin - centre_x)),
+        max(abs(low[1] - margin - centre_y), abs(high[1] + margin - centre_y)),
+    )
     for n in range(len(points)):
         if ground[n]:
             continue
@@ -155,6 +165,10 @@ def _entries(
         when = min(max(-(x * ux + y * uy) / square, 0.0), horizon) if square > 0.0 else 0.0
         if math.hypot(x + ux * when, y + uy * when) > reach + bend:
             continue
+        if turns and vx == 0.0 and vy == 0.0:
+            away = math.hypot(x - centre_x, y - centre_y)
+            if away < inner or away > outer:
+                continue
         if low[0] <= x <= high[0] and low[1] - own <= y <= high[1] + own:
             continue
         gap = _gap(x, y, low, high, 0.0)

@@ -77,6 +77,28 @@ def test_a_turning_robot_meets_what_lies_on_its_arc() -> None:
     assert contact((10.0, 0.0, 0.0), robot=(speed, 0.0, 0.0), yaw_rate=rate) == math.inf
 
 
+@pytest.mark.parametrize(
+    ("robot", "rate"),
+    [((5.0, 0.0), 0.3), ((8.0, 0.5), -0.15), ((-3.0, 0.0), 0.4), ((0.0, 0.0), 1.0)],
+)
+def test_on_an_arc_it_meets_what_small_steps_meet(robot: tuple[float, float], rate: float) -> None:
+    centre = np.array([-robot[1], robot[0]]) / rate  # that the robot turns about
+    far = np.array([ROBOT.front, ROBOT.width / 2]) + ROBOT.margin
+    points = np.random.default_rng(0).uniform(-25.0, 25.0, (300, 2))
+    points = points[(np.abs(points) > far).any(axis=1)]
+    turn = -rate * np.arange(0.0, ROBOT.horizon, 0.002)[:, None]
+    x, y = (points - centre).T
+    ahead = np.cos(turn) * x - np.sin(turn) * y + centre[0]
+    left = np.sin(turn) * x + np.cos(turn) * y + centre[1]
+    inside = (np.abs(ahead) < far[0]) & (np.abs(left) < far[1])
+    expected = np.where(inside.any(axis=0), 0.002 * inside.argmax(axis=0), np.inf)
+    found = [contact((*point, 0.0), robot=(*robot, 0.0), yaw_rate=rate) for point in points]
+    assert np.isfinite(expected).sum() >= 5
+    # what only grazes a corner may be met by one and missed by the other
+    same = np.isclose(found, expected, atol=0.01)
+    assert same.mean() > 0.99, points[~same]
+
+
 def test_turning_on_the_spot_sweeps_the_corners() -> None:
     quarter = contact((0.0, 1.9, 0.0), yaw_rate=1.0)
     assert 0 < quarter < math.pi / 2
