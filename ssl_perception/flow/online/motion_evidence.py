@@ -187,27 +187,32 @@ def _count_votes(
         now, then: beam images. then_from_now: (4, 4) float32.
         points: (n, 3) now. back: (n, 3) displacement to where they were then.
         steady: count the positions along the motion.
-        counts: (n, 4): set to 1 where the point isn't static, and where a beam ended at its
-            position; confirmed and contradicted.
+        counts: (n, 4): set to 1 where the point isn't static, and, of the others, where a beam
+            ended at its position; confirmed and contradicted.
     """
     rotation, translation = then_from_now[:3, :3], then_from_now[:3, 3]
     for i in range(len(points)):
+        moved = counts[i, 0] == 1
+        if moved and not steady:
+            continue  # there is nothing more to find out
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        state = _classify_then(then, rotation, translation, x, y, z)
-        if state == FREE:
-            counts[i, 0] = 1
-        elif state == OCCUPIED:
-            counts[i, 1] = 1
-        x += back[i, 0]
-        y += back[i, 1]
-        z += back[i, 2]
-        state = _classify_then(then, rotation, translation, x, y, z)
-        if steady and state == OCCUPIED:
-            counts[i, 2] += 1
-        if steady and state == FREE:
-            counts[i, 3] += 1
-        if state == OCCUPIED and classify(now, x, y, z) == FREE:
-            counts[i, 0] = 1
+        if not moved:
+            state = _classify_then(then, rotation, translation, x, y, z)
+            if state == FREE:
+                moved = True
+            elif state == OCCUPIED:
+                counts[i, 1] = 1
+        if not moved or steady:
+            x += back[i, 0]
+            y += back[i, 1]
+            z += back[i, 2]
+            state = _classify_then(then, rotation, translation, x, y, z)
+            if steady and state == OCCUPIED:
+                counts[i, 2] += 1
+            if steady and state == FREE:
+                counts[i, 3] += 1
+            moved = moved or (state == OCCUPIED and classify(now, x, y, z) == FREE)
+        counts[i, 0] = moved
 
 
 @kernel

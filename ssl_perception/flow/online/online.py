@@ -38,7 +38,7 @@ from ssl_perception.flow.online.ground_surface import GroundSurface
 from ssl_perception.flow.online.motion_evidence import MotionEvidence
 from ssl_perception.flow.online.mounting import MountingEstimate, Turn, turned_back
 from ssl_perception.flow.online.own_vehicle import own_points, renumbered, spread, with_own
-from ssl_perception.flow.online.slow_movers import SlowMovers, within_reach
+from ssl_perception.flow.online.slow_movers import SlowMovers
 from ssl_perception.flow.online.sweep_flow import SweepFlow, UnfinishedFlow
 from ssl_perception.flow.online.tracking import Detection, PredictedTrack, Tracker
 from ssl_perception.flow.online.validation import Body, held, validate
@@ -280,12 +280,10 @@ class OnlineFlow:
         free = np.ones(len(obstacles), np.bool_)
         for part in (part for body in bodies for part in body):
             free[part.indices] = False
-        rays = obstacles.points - obstacles.origin
-        displaced = self._evidence.displaced(rays, free & within_reach(rays))
         solved = self._slow.solve(
             obstacles,
             np.where(free, label, -1),
-            displaced,
+            self._evidence,
             guesses_of(tracks),
             self.config.flow.rigid_cluster,
             limit,

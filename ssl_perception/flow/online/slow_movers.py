@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.config import RigidClusterConfig
+from ssl_perception.flow.online.motion_evidence import MotionEvidence
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.flow.solvers.rigid_cluster import Guesses, cluster_flow
 from ssl_perception.runtime.deadline import Deadline
@@ -66,7 +67,7 @@ class SlowMovers:
         self,
         source: PointCloud,
         label: NDArray[np.int32],
-        displaced: BoolArray,
+        evidence: MotionEvidence,
         guesses: Guesses,
         options: RigidClusterConfig,
         deadline: Deadline,
@@ -76,7 +77,7 @@ class SlowMovers:
         Args:
             source: the newest sweep's obstacles, N points.
             label: (N,) cluster of each point; -1: leave it out.
-            displaced: (N,) which lie where beams of an earlier sweep passed through.
+            evidence: of the sweeps before: where their beams passed through.
             guesses: as for ``cluster_flow``.
             options: of the solver.
             deadline: when to stop.
@@ -91,7 +92,7 @@ class SlowMovers:
         interval = earlier.obstacles.stamp - source.stamp
         if not -MAX_SECONDS <= interval < 0.0:
             return None
-        suspect = _suspects(source.points - source.origin, label, displaced)
+        suspect = _suspects(source.points - source.origin, label, evidence)
         if not suspect.any():
             return None
         mask = np.zeros((_SIDE, _SIDE), np.bool_)
@@ -101,7 +102,7 @@ class SlowMovers:
         if not there.any():
             return None
         chosen = np.flatnonzero(here)
-        limited = options.model_copy(update={"max_speed": MAX_SPEED + SEARCH_MARGIN, "threads": 1})
+        limited = options.model_copy(update={"max_speed": MAX_SPEED + SEARCH_MARGIN})
         solved = cluster_flow(
             source.select(here),
             before.select(there),
@@ -119,29 +120,25 @@ class SlowMovers:
         return velocity, moving
 
 
-def within_reach(points: FloatArray) -> BoolArray:
-    """(N, 3) seen from the sensor -> (N,) whether a slow mover is looked for there."""
-    near: BoolArray = (np.abs(points[:, 0]) < MAX_RANGE) & (np.abs(points[:, 1]) < MAX_RANGE)
-    return near
-
-
-def _suspects(points: FloatArray, label: NDArray[np.int32], displaced: BoolArray) -> BoolArray:
+def _suspects(points: FloatArray, label: NDArray[np.int32], evidence: MotionEvidence) -> BoolArray:
     """(N,) the points of clusters of a slow mover's size that enough of is displaced."""
     count = int(label.max(initial=-1)) + 1
     if count == 0:
         return np.zeros(len(label), np.bool_)
     size = np.zeros(count, np.int32)
-    moved = np.zeros(count, np.int32)
     box = np.empty((count, 2, 3), np.float32)
-    _measure(points, label, displaced, size, moved, box)
+    _measure(points, label, size, box)
     extent = box[:, 1] - box[:, 0]
-    chosen = (
+    fits = (
         (size >= MIN_POINTS)
-        & (moved >= np.maximum(MIN_DISPLACED, MIN_SHARE * size))
         & (extent[:, :2].max(axis=1) <= MAX_EXTENT)
         & (extent[:, 2] >= MIN_HEIGHT)
         & (np.abs(box[:, :, :2]).max(axis=(1, 2)) < MAX_RANGE - 1.0)
     )
+    # only now, for it costs most
+    displaced = evidence.displaced(points, np.append(fits, False)[label])
+    moved = np.bincount(label[displaced], minlength=count)
+    chosen = fits & (moved >= np.maximum(MIN_DISPLACED, MIN_SHARE * size))
     suspect: BoolArray = np.append(chosen, False)[label]
     return suspect
 
@@ -150,12 +147,10 @@ def _suspects(points: FloatArray, label: NDArray[np.int32], displaced: BoolArray
 def _measure(
     points: FloatArray,
     label: NDArray[np.int32],
-    displaced: BoolArray,
     size: NDArray[np.int32],
-    moved: NDArray[np.int32],
     box: NDArray[np.float32],
 ) -> None:
-    """Points, displaced points and box (2, 3) of each cluster, written."""
+    """Points and box (2, 3) of each cluster, written."""
     box[:, 0] = np.float32(np.inf)
     box[:, 1] = np.float32(-np.inf)
     for p in range(len(label)):
@@ -163,7 +158,6 @@ def _measure(
         if c < 0:
             continue
         size[c] += 1
-        moved[c] += displaced[p]
         for axis in range(3):
             box[c, 0, axis] = min(box[c, 0, axis], points[p, axis])
             box[c, 1, axis] = max(box[c, 1, axis], points[p, axis])
