@@ -190,6 +190,11 @@ class RigidClusterConfig(Section):
     threads: int = Field(
         2, ge=1, le=2, description="threads for a pair of sweeps; the result is the same"
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "cpu",
+        description="where clusters are registered; cpu: compiled kernels, without PyTorch; auto: "
+        "the faster of both by the first sweeps, or cpu without a GPU",
+    )
 
 
 class NeuralPriorConfig(Section):

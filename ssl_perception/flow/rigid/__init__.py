@@ -6,5 +6,7 @@
     cluster_registration, per cluster: sampling ─► hypothesis_search ─► registration ─► acceptance
     (split where two bodies touch)
 
+    on a GPU, for all clusters at once: batched_icp ─► steps_ahead ─► registration
+
 ``ssl_perception.flow.solvers.rigid_cluster`` runs them; ``range_budget`` keeps its deadline.
 """

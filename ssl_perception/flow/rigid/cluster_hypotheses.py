@@ -13,8 +13,9 @@ from ssl_perception.flow.rigid.hypothesis_search import (
 )
 from ssl_perception.flow.rigid.propagation import REGISTERED
 from ssl_perception.flow.rigid.registration import robust_icp
-from ssl_perception.flow.rigid.sampling import Sample, sample_source, sample_target
+from ssl_perception.flow.rigid.sampling import DENSE, Sample, sample_source, sample_target
 from ssl_perception.flow.rigid.scene import Scene
+from ssl_perception.flow.rigid.steps_ahead import StepsAhead
 from ssl_perception.runtime.numba_kernel import kernel
 
 
@@ -122,30 +123,75 @@ def largest_shift(hypotheses: NDArray[np.float32], count: int) -> float:
 
 
 @kernel
+def prepare(
+    scene: Scene,
+    c: int,
+    active: bool,
+    known_state: NDArray[np.int8],
+    guess_box: NDArray[np.float32],
+    guess_shift: NDArray[np.float32],
+    scratch: Scratch,
+    found: Motions,
+) -> tuple[int, int, bool]:
+    """Sample the cluster and its surroundings, and propose hypotheses; returns as ``propose``."""
+    dense = sampled_densely(scene, c, active)
+    sample_cluster(scene, c, dense, scratch.sample)
+    searched, count, borrows = propose(scene, c, active, guess_box, guess_shift, scratch, found)
+    reach = max(0.4, 0.5 + largest_shift(scratch.hypotheses, count))
+    sample_surroundings(scene, c, reach, dense, known_state, scratch.sample)
+    return searched, count, borrows
+
+
+@kernel
+def sampled_densely(scene: Scene, c: int, active: bool) -> bool:
+    """Whether one point per voxel is sampled."""
+    return active and scene.parts.end[c] - scene.parts.begin[c] >= DENSE
+
+
+@kernel
+def start_from(
+    scene: Scene, c: int, h: int, searched: int, scratch: Scratch, q: NDArray[np.float64]
+) -> None:
+    """Where ICP starts for hypothesis h: ``q`` (4,), written."""
+    hypothesis = scratch.hypotheses[h]
+    scale = 1.0
+    if 0 < h < searched:
+        box, centre = scene.parts.box[c], scene.parts.centre[c]
+        scale = 1.0 / time_between_sightings(scratch.sample, box, centre, hypothesis)
+    q[0] = hypothesis[0] * scale
+    q[1] = hypothesis[1] * scale
+    q[2] = q[3] = 0.0
+
+
+@kernel
 def register_hypotheses(
-    scene: Scene, c: int, searched: int, count: int, scratch: Scratch, found: Motions
+    scene: Scene,
+    c: int,
+    searched: int,
+    count: int,
+    ahead: StepsAhead,
+    scratch: Scratch,
+    found: Motions,
 ) -> tuple[int, int]:
     """Robust ICP from each hypothesis. ``scratch.candidate`` gets no motion, then the solutions.
 
     Returns:
         The number of distinct solutions, and which of them the last hypothesis led to.
     """
-    sample, candidate = scratch.sample, scratch.candidate
-    box, centre = scene.parts.box[c], scene.parts.centre[c]
+    candidate = scratch.candidate
     candidate[:] = 0.0
     solutions = 0
     last = 0
+    # a cluster that has been split is another one now
+    slot = ahead.slot[c] if scene.parts.depth[c] == 0 else -1
     for h in range(count):
-        hypothesis = scratch.hypotheses[h]
         q = candidate[solutions + 1]
-        scale = 1.0
-        if 0 < h < searched:
-            scale = 1.0 / time_between_sightings(sample, box, centre, hypothesis)
-        q[0] = hypothesis[0] * scale
-        q[1] = hypothesis[1] * scale
-        q[2] = q[3] = 0.0
+        start_from(scene, c, h, searched, scratch, q)
         known = candidate[1 : solutions + 1]
-        iterations, twin = robust_icp(sample, scratch.matching, q, known, scratch.a, scratch.b)
+        steps = ahead.steps[slot, h] if slot >= 0 else ahead.none
+        iterations, twin = robust_icp(
+            scratch.sample, scratch.matching, q, known, steps, scratch.a, scratch.b
+        )
         found.iterations[c] += iterations
         if twin < 0:
             solutions += 1

@@ -15,11 +15,11 @@ from ssl_perception.flow.rigid.acceptance import (
 )
 from ssl_perception.flow.rigid.candidates import ACTIVE, LANES, NO_CANDIDATE, candidate_kind
 from ssl_perception.flow.rigid.cluster_hypotheses import (
-    largest_shift,
-    propose,
+    prepare,
     register_hypotheses,
     sample_cluster,
     sample_surroundings,
+    sampled_densely,
 )
 from ssl_perception.flow.rigid.cluster_motion import Motions
 from ssl_perception.flow.rigid.cluster_scratch import Scratch
@@ -27,7 +27,7 @@ from ssl_perception.flow.rigid.components import measure
 from ssl_perception.flow.rigid.hypothesis_search import STEP
 from ssl_perception.flow.rigid.propagation import PROPAGATED, REGISTERED, STATIC
 from ssl_perception.flow.rigid.registration import generalised_icp
-from ssl_perception.flow.rigid.sampling import DENSE, MAX_SOURCE
+from ssl_perception.flow.rigid.sampling import MAX_SOURCE
 from ssl_perception.flow.rigid.scene import Scene
 from ssl_perception.flow.rigid.split import (
     MAX_DEPTH,
@@ -36,6 +36,7 @@ from ssl_perception.flow.rigid.split import (
     split,
     worth_splitting,
 )
+from ssl_perception.flow.rigid.steps_ahead import StepsAhead
 from ssl_perception.runtime.numba_kernel import kernel, take_number
 
 MIN_TARGET = 5  # points within reach; fewer register nothing
@@ -51,6 +52,7 @@ def register_clusters(
     known_state: NDArray[np.int8],
     guess_box: NDArray[np.float32],
     guess_shift: NDArray[np.float32],
+    ahead: StepsAhead,
     scratch: Scratch,
     found: Motions,
 ) -> None:
@@ -67,6 +69,7 @@ def register_clusters(
         known_state: (K,) int8, the states that all lanes may rely on: a copy of ``found.state``.
         guess_box, guess_shift: (G, 2, 3) and (G, 2) float32: boxes and
             expected displacements over T, tried as further hypotheses; metres.
+        ahead: what was computed before, for clusters as they are before splitting.
         scratch, found: see there; ``found`` is written for the clusters in the queue.
     """
     stack = scratch.stack
@@ -87,8 +90,9 @@ def register_clusters(
             found.pivot[c] = scene.parts.centre[c]
             if kind == NO_CANDIDATE:
                 continue
+            active = kind == ACTIVE
             if _register(
-                scene, c, kind == ACTIVE, known_state, guess_box, guess_shift, scratch, found
+                scene, c, active, known_state, guess_box, guess_shift, ahead, scratch, found
             ):
                 stack[height] = c
                 stack[height + 1] = scratch.fresh[0]
@@ -104,24 +108,23 @@ def _register(
     known_state: NDArray[np.int8],
     guess_box: NDArray[np.float32],
     guess_shift: NDArray[np.float32],
+    ahead: StepsAhead,
     scratch: Scratch,
     found: Motions,
 ) -> bool:
     """Find the motion of cluster c. Returns True if it was split instead: register both parts."""
     parts, sample, candidate = scene.parts, scratch.sample, scratch.candidate
     voxels = parts.end[c] - parts.begin[c]
-    dense = active and voxels >= DENSE
-    sample_cluster(scene, c, dense, sample)
+    searched, count, borrows = prepare(
+        scene, c, active, known_state, guess_box, guess_shift, scratch, found
+    )
     found.support[c] = sample.size[0]
-    searched, count, borrows = propose(scene, c, active, guess_box, guess_shift, scratch, found)
-    reach = max(0.4, 0.5 + largest_shift(scratch.hypotheses, count))
-    sample_surroundings(scene, c, reach, dense, known_state, sample)
     if sample.size[1] < MIN_TARGET:
         return False
-    solutions, last = register_hypotheses(scene, c, searched, count, scratch, found)
+    solutions, last = register_hypotheses(scene, c, searched, count, ahead, scratch, found)
     borrowed = last if borrows else 0
     best, split_by = _best_solution(scene, c, solutions, scratch, found)
-    if dense and voxels > MAX_SOURCE:
+    if sampled_densely(scene, c, active) and voxels > MAX_SOURCE:
         rival = _rival(candidate, scratch.energy, solutions)
         earned = rival > 0 and _large_earns_motion(scene, c, candidate[rival], scratch, known_state)
         best = rival if earned else best

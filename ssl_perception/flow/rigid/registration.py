@@ -16,12 +16,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.rigid.matching import Matching, match, move
+from ssl_perception.flow.rigid.matching import TAU, Matching, match, move
 from ssl_perception.flow.rigid.sampling import Sample
 from ssl_perception.runtime.numba_kernel import kernel
 
-TAU = 0.5  # m, pairs farther apart are dropped
-GICP_TAU = 0.4  # m
+ITERATIONS = 12
+SIGMA, NARROW_SIGMA = 0.25, 0.125  # m, of the robust weight ...
+WIDE = 3  # ... the wide one for so many iterations
+GICP_TAU = 0.4  # m, at most TAU
 _SAME_SHIFT, _SAME_TURN = 0.02, 0.01  # m, rad
 _NEIGHBOURHOOD = 0.5  # m, of a covariance
 
@@ -87,67 +89,81 @@ def robust_icp(
     matching: Matching,
     q: NDArray[np.float64],
     known: NDArray[np.float64],
+    ahead: NDArray[np.float64],
     a: NDArray[np.float64],
     b: NDArray[np.float64],
 ) -> tuple[int, int]:
     """Point-to-point ICP from ``q`` (4,), in place.
 
-    (sum k J'J + diag(1e-3, 1e-3, K, 0.5 K + 1e-3)) d = sum k J'e - (0, 0, K t_z, 0.5 K psi) with
-    K = sum k + 1e-3; sigma = 0.25 m for three iterations, then 0.125 m.
+    Args:
+        ahead: (ITERATIONS, 4) the steps from ``q``, where they were computed ahead; (0, 4): they
+            are computed here.
 
     Returns:
         The number of iterations; and which of the solutions ``known`` (k, 4) it reached, where it
         stopped, since it would converge to the same; -1: none.
     """
-    m, n = sample.size[0], sample.size[1]
-    backward_weight = sample.thinning[1] / sample.thinning[0]
-    for iteration in range(12):
-        sigma_square = 0.25**2 if iteration < 3 else 0.125**2
-        move(sample, matching, q)
-        match(matching, m, n)
-        a[:] = 0.0
-        b[:] = 0.0
-        total = 1e-3
-        for i in range(m):
-            square = matching.forward_square[i]
-            if square < TAU * TAU:
-                total += _add_point_pair(
-                    sample, matching, q, i, matching.forward[i], square, 1.0, sigma_square, a, b
-                )
-        for j in range(n):
-            square = matching.backward_square[j]
-            if square < TAU * TAU:
-                total += _add_point_pair(
-                    sample,
-                    matching,
-                    q,
-                    matching.backward[j],
-                    j,
-                    square,
-                    backward_weight,
-                    sigma_square,
-                    a,
-                    b,
-                )
-        a[3, 0] = a[0, 3]
-        a[3, 1] = a[1, 3]
-        a[0, 0] += 1e-3
-        a[1, 1] += 1e-3
-        a[2, 2] += total
-        a[3, 3] += 0.5 * total + 1e-3
-        b[2] -= total * q[2]
-        b[3] -= 0.5 * total * q[3]
-        solve4(a, b)
+    for iteration in range(ITERATIONS):
+        if len(ahead) > 0:
+            b[:] = ahead[iteration]
+        else:
+            _icp_step(sample, matching, q, SIGMA if iteration < WIDE else NARROW_SIGMA, a, b)
         for axis in range(4):
             q[axis] += b[axis]
         converged = b[0] * b[0] + b[1] * b[1] < 0.002**2
-        if iteration >= 3 or converged:
+        if iteration >= WIDE or converged:
             for k in range(len(known)):
                 if _same(q, known[k]):
                     return iteration + 1, k
         if converged:
             return iteration + 1, -1
-    return 12, -1
+    return ITERATIONS, -1
+
+
+@kernel
+def _icp_step(
+    sample: Sample,
+    matching: Matching,
+    q: NDArray[np.float64],
+    sigma: float,
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+) -> None:
+    """One step of point-to-point ICP from ``q`` (4,): d ends in ``b``.
+
+    (sum k J'J + diag(1e-3, 1e-3, K, 0.5 K + 1e-3)) d = sum k J'e - (0, 0, K t_z, 0.5 K psi) with
+    K = sum k + 1e-3. ``batched_icp`` does the same for many clusters at once.
+    """
+    m, n = sample.size[0], sample.size[1]
+    backward_weight = sample.thinning[1] / sample.thinning[0]
+    sigma_square = sigma**2
+    move(sample, matching, q)
+    match(matching, m, n)
+    a[:] = 0.0
+    b[:] = 0.0
+    total = 1e-3
+    for i in range(m):
+        square = matching.forward_square[i]
+        if square < TAU * TAU:
+            total += _add_point_pair(
+                sample, matching, q, i, matching.forward[i], square, 1.0, sigma_square, a, b
+            )
+    for j in range(n):
+        square = matching.backward_square[j]
+        if square < TAU * TAU:
+            i = matching.backward[j]
+            total += _add_point_pair(
+                sample, matching, q, i, j, square, backward_weight, sigma_square, a, b
+            )
+    a[3, 0] = a[0, 3]
+    a[3, 1] = a[1, 3]
+    a[0, 0] += 1e-3
+    a[1, 1] += 1e-3
+    a[2, 2] += total
+    a[3, 3] += 0.5 * total + 1e-3
+    b[2] -= total * q[2]
+    b[3] -= 0.5 * total * q[3]
+    solve4(a, b)
 
 
 @kernel

@@ -18,6 +18,7 @@ from ssl_perception.flow.rigid.cluster_registration import register_clusters
 from ssl_perception.flow.rigid.cluster_scratch import scratch
 from ssl_perception.flow.rigid.components import Components
 from ssl_perception.flow.rigid.scene import Scene
+from ssl_perception.flow.rigid.steps_ahead import no_steps
 from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.runtime.deadline import Deadline
 from ssl_perception.runtime.worker_thread import RunTwo
@@ -46,6 +47,7 @@ def register_all(
     reserve: float,
     workspace: Workspace,
     run_two: RunTwo,
+    device: str,
 ) -> int:
     """Register the clusters of the queue in two lanes; returns how many there was time for.
 
@@ -53,12 +55,22 @@ def register_all(
         boxes, shifts: (G, 2, 3) and (G, 2), regions expected to move and their displacements.
         found: written.
         reserve: seconds that must be left before the deadline.
+        device: of PyTorch, where ICP is done for all clusters at once, ahead of the rest; empty:
+            it is done cluster by cluster, by compiled kernels.
     """
     count = int(scene.parts.size[0])
     # each in its own thread's memory: two lanes that write to one cache line wait for each other
     memory = run_two(
         lambda: scratch(scene.field.reach, count), lambda: scratch(scene.field.reach, count + 1)
     )
+    ahead = no_steps(len(found.state))
+    if device and len(queue):
+        # here, not above: PyTorch is loaded only where it is asked for
+        from ssl_perception.flow.rigid.batched_icp import steps_of_all
+
+        ahead = steps_of_all(
+            scene, queue, boxes, shifts, memory[0], found, deadline, reserve, device
+        )
     known_state = workspace.array("known_state", found.state.shape, np.int8)
     taken = np.zeros(1, np.int64)
     enough = _ROUND if isinf(deadline.end) else 1  # between two looks at the clock
@@ -67,7 +79,9 @@ def register_all(
     def register(lane: int, turn: NDArray[np.int32]) -> None:
         own = memory[lane]
         while taken[0] < len(turn) and deadline.remaining > reserve:
-            register_clusters(scene, turn, taken, enough, known_state, boxes, shifts, own, found)
+            register_clusters(
+                scene, turn, taken, enough, known_state, boxes, shifts, ahead, own, found
+            )
 
     while done < len(queue) and deadline.remaining > reserve:
         turn = queue[done : done + _ROUND]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ssl_perception.flow.rigid.range_budget import RangeBudget
+from ssl_perception.flow.rigid.registration_device import RegistrationDevice
 from ssl_perception.runtime.worker_thread import WorkerThread
 
 
@@ -18,6 +19,7 @@ class Workspace:
 
     Attributes:
         range_budget: speed of the last sweeps; used only with a deadline.
+        registration_device: speed of both devices; used only where there is a choice.
 
     >>> workspace = Workspace()
     >>> workspace.array("rank", (2, 3), np.int32).shape
@@ -27,6 +29,7 @@ class Workspace:
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray] = {}
         self.range_budget = RangeBudget()
+        self.registration_device = RegistrationDevice()
         self._worker: WorkerThread | None = None
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:

@@ -123,11 +123,15 @@ def cluster_flow(
             left out has confidence 0, and ``flow.converged`` is False.
         guesses: further hypotheses per region. They never replace the search.
         workspace: keep one per thread between calls; the result holds no view of it.
+
+    Raises:
+        InputError: ``options.device`` is cuda, and there is none.
     """
     options = options or RigidClusterConfig()
     deadline = deadline or Deadline()
     workspace = workspace or Workspace()
     watch = Stopwatch()
+    device = workspace.registration_device.choose(options.device)
     run_two: RunTwo = workspace.worker.run_in_parallel if options.threads > 1 else run_in_sequence
 
     scene, complete = build_scene(source, target, options, deadline, workspace, run_two, watch)
@@ -145,8 +149,12 @@ def cluster_flow(
     queue = most_important_first(parts.points[:count], parts.centre[:count], candidate)
     boxes, shifts = _local_guesses(guesses, source.origin, target.stamp - source.stamp)
     reserve = workspace.range_budget.reserve(len(source) + len(target))
-    done = register_all(scene, queue, boxes, shifts, found, deadline, reserve, workspace, run_two)
+    done = register_all(
+        scene, queue, boxes, shifts, found, deadline, reserve, workspace, run_two, device
+    )
     watch.lap("registration")
+    if options.device == "auto" and len(queue):
+        workspace.registration_device.record(device, watch.stages["registration"])
 
     propagate(
         grid,
