@@ -84,7 +84,7 @@ class StudentConfig(Section):
         15.0, gt=0.0, le=600.0, description="s over which novelty tells a new place from a known"
     )
     new_place: float = Field(
-        1.35,
+        1.25,
         gt=1.0,
         le=100.0,
         description="mean novelty there, as a multiple of what is usual in known places",
