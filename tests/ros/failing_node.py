@@ -1,4 +1,5 @@
-"""A node whose timer fails at every second tick; with ``dying`` the context goes first."""
+"""A node whose timer fails at every second tick; with ``dying`` the context goes first, with
+``dying_early`` while the node is configured."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ class FailingNode(PerceptionNode):
 
     def prepare(self) -> None:
         self.health = Health("ticks", 10.0)
+        if "dying_early" in sys.argv:
+            rclpy.shutdown()
         self._out = self.publish_on(UInt64, "ticks")
 
     def begin(self) -> None:

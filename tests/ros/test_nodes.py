@@ -373,6 +373,20 @@ def test_a_callback_that_fails_ends_no_node_and_an_end_in_its_midst_is_no_failur
     assert ("what nobody thought of" in told) is not dying
 
 
+def test_an_end_while_a_node_is_configured_is_no_failure(nodes: Nodes) -> None:
+    """Ctrl-C while a world is being built: publishers can't be made any more."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("failing_node.py")), "dying_early"],
+        env=nodes._environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_a_node_that_is_still_compiling_ends_at_once(nodes: Nodes) -> None:
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("slow_start_node.py"))],

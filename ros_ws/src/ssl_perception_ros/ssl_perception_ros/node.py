@@ -266,6 +266,8 @@ class PerceptionNode(LifecycleNode):
         except ExternalShutdownException:
             return TransitionCallbackReturn.FAILURE
         except Exception:  # rclpy would swallow it
+            if not self.context.ok():  # the process ends: no publisher can be made any more
+                return TransitionCallbackReturn.FAILURE
             self.get_logger().error(traceback.format_exc())
             self._drop_outputs()
             return TransitionCallbackReturn.ERROR
@@ -279,8 +281,9 @@ class PerceptionNode(LifecycleNode):
         try:
             self.begin()
         except Exception as error:
-            line = str(error) if isinstance(error, InputError) else traceback.format_exc()
-            self.get_logger().error(line)
+            if self.context.ok():  # else the process ends
+                line = str(error) if isinstance(error, InputError) else traceback.format_exc()
+                self.get_logger().error(line)
             self._halt()
             return TransitionCallbackReturn.ERROR
         self.get_logger().info("active")
