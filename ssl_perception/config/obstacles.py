@@ -41,6 +41,18 @@ class ScanConfig(Section):
         1.1, ge=0.0, le=500.0, description="m; likewise where the student sees them"
     )
 
+    frame: str = Field(
+        "",
+        description="name of the scan's level frame at the camera, x ahead (empty: the camera's, "
+        "X_optical_frame as X_frame, X_optical as X)",
+    )
+    camera_pitch: float = Field(
+        0.0, ge=-1.0, le=1.0, description="rad that the camera looks down; the scan is level"
+    )
+    camera_roll: float = Field(
+        0.0, ge=-1.0, le=1.0, description="rad that the camera leans to the right"
+    )
+
     @model_validator(mode="after")
     def _ordered(self) -> ScanConfig:
         if self.range_min >= self.range_max:

@@ -1,12 +1,12 @@
 """From a depth image to the distance of the nearest obstacle in each direction.
 
-The scan lives in a level, body-like frame at the camera: x along the optical axis, y left; the
-camera is taken to look horizontally. A pixel's column gives its direction, so a sector is a range
-of columns. Its row gives its slope, so a ray leaves the robot's height band (``below`` to
-``above`` the camera) at a known depth: what it meets before is an obstacle, what it meets after is
-the floor, the ceiling or something that the robot passes over or under. Set ``below`` a little
-less than the camera's height above the floor, or the floor becomes an obstacle where depth is
-noisy.
+The scan lives in a level, body-like frame at the camera: x where it looks, y left; the image of a
+tilted camera is levelled first (``camera_pitch``, ``camera_roll``). A pixel's column gives its
+direction, so a sector is a range of columns. Its row gives its slope, so a ray leaves the robot's
+height band (``below`` to ``above`` the camera) at a known depth: what it meets before is an
+obstacle, what it meets after is the floor, the ceiling or something that the robot passes over or
+under. Set ``below`` a little less than the camera's height above the floor, or the floor becomes an
+obstacle where depth is noisy.
 
 Unknown is never free. A sector says "d" only if enough of its rays, of those that stay in the band
 up to d, are known; "+Inf" likewise up to ``range_max``; else NaN. Where stereo has no answer there
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ssl_perception.config import ScanConfig
+from ssl_perception.obstacles.levelling import level_depth
 from ssl_perception.types import (
     CameraModel,
     Cue,
@@ -33,7 +34,8 @@ from ssl_perception.types import (
 )
 
 _FEW = 0.02  # of a sector's pixels; less than 20 when it has under 1000 of them
-_OPTICAL_SUFFIXES = ("_optical_frame", "_optical")
+# drivers name the body-like frame of X_optical_frame X_frame (REP 103 has the suffix)
+_OPTICAL_SUFFIXES = {"_optical_frame": "_frame", "_optical": ""}
 
 
 def obstacle_scan(depth: DepthMap, options: ScanConfig, frame: str | None = None) -> ObstacleScan:
@@ -42,7 +44,8 @@ def obstacle_scan(depth: DepthMap, options: ScanConfig, frame: str | None = None
     Args:
         depth: what the camera sees; an invalid one makes every sector unknown.
         options: sectors, height band and what counts as known.
-        frame: name of the body-like frame; None: the camera's without its optical suffix.
+        frame: name of the body-like frame; None: ``options.frame``, else the camera's, made of the
+            optical one's name.
 
     Returns:
         ``options.sectors`` ranges, counter-clockwise from straight behind, of the sectors'
@@ -52,15 +55,15 @@ def obstacle_scan(depth: DepthMap, options: ScanConfig, frame: str | None = None
     increment = 2.0 * np.pi / options.sectors
     ranges = np.full(options.sectors, np.nan, np.float32)
     if depth.valid:
+        if options.camera_pitch or options.camera_roll:
+            depth = level_depth(depth, options.camera_pitch, options.camera_roll)
         layout = _layout(depth.camera, options)
         near, min_certain = options.near, 0.0
         if depth.cue is Cue.MONO:
             near, min_certain = options.near_mono, options.min_certain
         ranges[layout.sectors] = _nearest(depth.depth, layout, options, near, min_certain)
     if frame is None:
-        frame = depth.camera.frame
-        for suffix in _OPTICAL_SUFFIXES:
-            frame = frame.removesuffix(suffix)
+        frame = options.frame or _body_frame(depth.camera.frame)
     return ObstacleScan(
         ranges,
         angle_min=-np.pi + increment / 2.0,
@@ -71,6 +74,13 @@ def obstacle_scan(depth: DepthMap, options: ScanConfig, frame: str | None = None
         frame=frame,
         cue=depth.cue if depth.valid else Cue.NONE,
     )
+
+
+def _body_frame(optical: str) -> str:
+    for suffix, instead in _OPTICAL_SUFFIXES.items():
+        if optical.endswith(suffix):
+            return optical.removesuffix(suffix) + instead
+    return optical
 
 
 def unknown_scan(scan: ObstacleScan, stamp: float) -> ObstacleScan:

@@ -10,7 +10,7 @@
 | ``truth/depth`` | Image 32FC1, m, of the left camera; NaN for the sky |
 | ``truth/category``, ``truth/object_id`` | Images mono8 and mono16 |
 | ``truth/odom`` | where the vehicle really is |
-| ``tf_static`` | from ``base_link`` to ``lidar`` and ``left_optical_frame`` |
+| ``tf_static`` | from ``base_link`` to ``lidar``, ``left_optical_frame`` and ``left_frame`` |
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def write_mounts(output: Output, world: World) -> None:
         poses["lidar"] = world.lidar.vehicle_from_lidar
     if world.camera is not None:
         poses["left_optical_frame"] = world.camera.body_from_camera
+        poses["left_frame"] = transform(np.eye(3), world.camera.body_from_camera[:3, 3])  # level
     output.mounts("tf_static", EPOCH_NS, "base_link", poses)
 
 

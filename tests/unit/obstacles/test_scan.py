@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -124,8 +126,19 @@ def test_a_few_wrong_pixels_are_no_obstacle() -> None:
     assert (ahead(scan_of(depth)) > 4.9).all()
 
 
-def test_frame_is_the_cameras_without_its_optical_suffix() -> None:
-    assert scan_of(wall(3.0)).frame == "left_camera"
+@pytest.mark.parametrize(
+    ("optical", "body"),
+    [
+        ("camera_infra1_optical_frame", "camera_infra1_frame"),
+        ("left_camera_optical", "left_camera"),
+        ("base_link", "base_link"),
+    ],
+)
+def test_frame_is_the_cameras_body_like_one_as_drivers_name_it(optical: str, body: str) -> None:
+    depth = DepthMap(wall(3.0), replace(CAMERA, frame=optical))
+    assert obstacle_scan(depth, OPTIONS).frame == body
+    named = OPTIONS.model_copy(update={"frame": "front_level"})
+    assert obstacle_scan(depth, named).frame == "front_level"
     assert obstacle_scan(DepthMap(wall(3.0), CAMERA), OPTIONS, "base_link").frame == "base_link"
 
 
@@ -220,3 +233,31 @@ def test_what_the_student_is_certain_of_is_told_only_where_it_is_near(
     depth = np.full((30, 40), np.nan)
     depth[12:18] = metres
     assert np.isfinite(ahead(grid_scan(depth))).all() is np.bool_(known)
+
+
+def seen_by_tilted_camera(pitch: float, roll: float) -> DepthMap:
+    """A floor 0.5 m below the camera and a wall 3 m ahead, by the geometry of each ray."""
+    u, v = np.meshgrid(np.arange(CAMERA.width), np.arange(CAMERA.height))
+    right, down = (u - CAMERA.cx) / CAMERA.fx, (v - CAMERA.cy) / CAMERA.fy
+    lower = right * np.sin(roll) + down * np.cos(roll)  # leaning right: the image's right is down
+    forward = np.cos(pitch) - lower * np.sin(pitch)
+    drop = np.sin(pitch) + lower * np.cos(pitch)
+    with np.errstate(divide="ignore"):
+        floor = np.where(drop > 0, 0.5 / drop, np.inf)
+    depth = np.minimum(np.where(forward > 0, 3.0 / forward, np.inf), floor)
+    return DepthMap(depth.astype(np.float32), CAMERA)
+
+
+@pytest.mark.parametrize(("pitch", "roll"), [(0.3, 0.0), (-0.2, 0.0), (0.0, 0.3), (0.2, -0.15)])
+def test_a_tilted_camera_gives_the_scan_of_a_level_one(pitch: float, roll: float) -> None:
+    depth = seen_by_tilted_camera(pitch, roll)
+    tilted = OPTIONS.model_copy(update={"camera_pitch": pitch, "camera_roll": roll})
+    scan = obstacle_scan(depth, tilted)
+    known = np.isfinite(scan.ranges)
+    assert known[np.abs(scan.angles) < 0.35].all()
+    off, half = np.abs(scan.angles[known]), scan.angle_increment / 2
+    assert (scan.ranges[known] >= 3.0 / np.cos(off - half) - 0.02).all()
+    assert (scan.ranges[known] <= 3.0 / np.cos(off + half) + 0.02).all()
+    if abs(pitch) > 0.25:  # the floor within the band that is taken for the robot's
+        wrong = obstacle_scan(depth, OPTIONS).ranges
+        assert not np.allclose(wrong[known], scan.ranges[known], rtol=0.1, equal_nan=True)

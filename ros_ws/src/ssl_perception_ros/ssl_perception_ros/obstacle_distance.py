@@ -92,7 +92,7 @@ class ObstacleDistanceNode(PerceptionNode):
         queue = self.settings.queue
         self._infos: dict[Cue, CameraInfo] = {}
         self._last = (0, 0.0)  # newest source stamp, ns, and when it came, as in seconds()
-        self._frame = ""
+        self._frame = self.config.scan.frame
         self._lidar: ObstacleScan | None = None
         self._lidar_came = -math.inf  # as in seconds()
         self._arrived = -math.inf  # the newest part of an image, on the steady clock

@@ -1,0 +1,61 @@
+"""The depth image of a tilted camera as a level one in its place would give it.
+
+Both see along the same rays, so a pixel of the level camera is a pixel of the tilted one, and only
+depth, measured along another axis, changes:
+
+    d' = R d,    t = depth / d_z
+
+for the level camera's ray ``d'`` with ``d'_z = 1``, the same ray ``d`` in the tilted camera's axes,
+and ``t`` the level camera's depth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ssl_perception.types import CameraModel, DepthMap, FloatArray
+
+# optical axes (x right, y down, z ahead) in body axes (x ahead, y left, z up)
+_BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+
+
+def level_depth(depth: DepthMap, pitch: float, roll: float) -> DepthMap:
+    """What a camera that looks horizontally would see from the same place.
+
+    Args:
+        depth: of the tilted camera.
+        pitch: rad, positive looks down.
+        roll: rad, positive leans to the right.
+
+    Returns:
+        A map of the same camera model; NaN where the tilted camera doesn't look. Confidence is
+        left out.
+    """
+    columns, rows, scale = _maps(depth.camera, pitch, roll)
+    seen = cv2.remap(
+        depth.depth, columns, rows, cv2.INTER_NEAREST, None, cv2.BORDER_CONSTANT, float("nan")
+    )
+    return replace(depth, depth=(seen * scale).astype(np.float32), confidence=None)
+
+
+@lru_cache(maxsize=16)
+def _maps(camera: CameraModel, pitch: float, roll: float) -> tuple[FloatArray, ...]:
+    """Per pixel of the level camera, each (H, W): column and row of the tilted one; depth in the
+    level camera per metre of depth in the tilted one."""
+    level_from_tilted = Rotation.from_euler("xyz", [roll, pitch, 0.0]).as_matrix()
+    turn = _BODY_FROM_OPTICAL.T @ level_from_tilted @ _BODY_FROM_OPTICAL
+    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    rays = np.stack(
+        [(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.shape)], axis=-1
+    )
+    x, y, z = np.moveaxis(rays @ turn, -1, 0)  # turn.T applied to each ray
+    ahead = z > 1e-6
+    safe = np.where(ahead, z, 1.0)
+    columns = np.where(ahead, camera.fx * x / safe + camera.cx, -10.0)
+    rows = np.where(ahead, camera.fy * y / safe + camera.cy, -10.0)
+    return tuple(np.asarray(part, np.float32) for part in (columns, rows, 1.0 / safe))
