@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ssl_perception.flow import estimate_flow
     from ssl_perception.pipeline import Perception
     from ssl_perception.types import (
+        CameraImage,
         CameraModel,
         DepthMap,
         ObstacleScan,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "CameraImage",
     "CameraModel",
     "Config",
     "DepthMap",

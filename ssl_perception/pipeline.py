@@ -9,6 +9,7 @@
     left ──────────► student ◄───┼──────── new model ─────────┘                            │
                         └────────┴─► trust: which cue, now ─► fused obstacle scan ◄────────┘
 
+In place of stereo a depth camera or the lidar may be the teacher (``teacher.source``).
 ``replay``, ``demo``, the simulator's experiments and the benchmarks run these objects whole; each
 ROS 2 node runs one stage of them in a process of its own. Nothing here knows where a frame came
 from or where a result goes.
@@ -19,11 +20,15 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ssl_perception.config import Config
 from ssl_perception.depth.result import DepthResult
 from ssl_perception.depth.student.protocol import OnlineLearning, Student
+from ssl_perception.depth.teacher.lidar import LidarTeacher
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
-from ssl_perception.depth.teacher.stereo import StereoMatcher
+from ssl_perception.depth.teacher.source import make_teacher
 from ssl_perception.depth.trust.fusion import CueFusion
 from ssl_perception.depth.trust.state import Trust
 from ssl_perception.flow.online.accumulation import Accumulator
@@ -34,6 +39,7 @@ from ssl_perception.obstacles.collision import time_to_collision
 from ssl_perception.obstacles.lidar_scan import with_lidar_scan
 from ssl_perception.runtime.stopwatch import Stopwatch
 from ssl_perception.types import (
+    CameraImage,
     ObstacleScan,
     Odometry,
     PointCloud,
@@ -42,14 +48,16 @@ from ssl_perception.types import (
 
 
 class DepthPipeline:
-    """Teacher, pseudo-label, student, trust, fused scan, learner: one stereo pair after another.
+    """Teacher, pseudo-label, student, trust, fused scan, learner: one frame after another.
 
     Args:
-        config: sections ``stereo``, ``pseudo_label``, ``scan``, ``lidar_scan``, ``trust`` and, of
-            ``learner``, ``take_back``.
+        config: sections ``teacher``, ``stereo``, ``camera_mount``, ``lidar_mount``,
+            ``pseudo_label``, ``scan``, ``lidar_scan``, ``trust`` and, of ``learner``,
+            ``take_back``.
         student: None: stereo alone.
         learner: None: the student stays as it is.
         trust: the state to start from; None: nothing is known about the student.
+        camera_from_lidar: (4, 4) as ``tf_static`` has it, where ``camera_mount`` isn't set.
     """
 
     def __init__(
@@ -58,21 +66,35 @@ class DepthPipeline:
         student: Student | None = None,
         learner: OnlineLearning | None = None,
         trust: Trust | None = None,
+        camera_from_lidar: NDArray[np.float64] | None = None,
     ) -> None:
         self.config = config
-        self.teacher = StereoMatcher(config.stereo)
+        self.camera_from_lidar = camera_from_lidar
+        self.teacher = make_teacher(config, camera_from_lidar)
         self.student = student
         self.learner = learner
         self.fusion = CueFusion(config.scan, config.trust, trust, config.lidar_scan)
 
-    def process(self, pair: StereoPair, lidar: ObstacleScan | None = None) -> DepthResult:
-        """Depth, trust and obstacle distance from a rectified pair and the last sweep's scan."""
+    def sweep(self, result: SweepFlow) -> None:
+        """Show a lidar that teaches its newest sweep."""
+        if isinstance(self.teacher, LidarTeacher):
+            self.teacher.add(result.others, result.twist)
+
+    def process(
+        self, frame: StereoPair | CameraImage, lidar: ObstacleScan | None = None
+    ) -> DepthResult:
+        """Depth, trust and obstacle distance from a rectified pair, or from one image and what
+        else the teacher has seen, and the last sweep's scan.
+
+        Raises:
+            InputError: a frame without what the teacher needs.
+        """
         watch = Stopwatch()
-        stereo = self.teacher.depth(pair)
-        watch.lap("stereo")
+        stereo = self.teacher.depth(frame)
+        watch.lap(self.config.teacher.source)
         mono = label = learnt = None
         if self.student is not None:
-            mono = self.student.depth(pair.left, pair.camera, pair.stamp)
+            mono = self.student.depth(frame.image, frame.camera, frame.stamp)
             watch.lap("student")
             label = pseudo_label(stereo, self.config.pseudo_label, mono.depth.shape)
         suspected = self.fusion.trust.teacher_suspect
@@ -80,9 +102,9 @@ class DepthPipeline:
         watch.lap("fusion")
         suspect = fused.trust.teacher_suspect
         if self.learner is not None and suspect and not suspected:
-            self.learner.take_back(pair.stamp - self.config.learner.take_back)
+            self.learner.take_back(frame.stamp - self.config.learner.take_back)
         elif self.learner is not None and label is not None and not suspect:
-            learnt = self.learner.learn(pair.left, label, pair.stamp)
+            learnt = self.learner.learn(frame.image, label, frame.stamp)
             watch.lap("learner")
         return DepthResult(
             stereo,
@@ -99,7 +121,7 @@ class DepthPipeline:
     def fork(self) -> DepthPipeline:
         """Another future of the same flight that learns nothing more: same student, same trust."""
         other = copy.copy(self)
-        other.teacher = StereoMatcher(self.config.stereo)
+        other.teacher = make_teacher(self.config, self.camera_from_lidar)
         config = self.config
         other.fusion = CueFusion(config.scan, config.trust, self.fusion.trust, config.lidar_scan)
         other.learner = None
@@ -114,8 +136,11 @@ class Perception:
     Args:
         config: all settings.
         store: folder of a model store: the student, and the trust that it has earned.
-        learn: let stereo teach the student; without a store what was learnt ends with this object.
+        learn: let the teacher (``teacher.source``) teach the student; without a store what was
+            learnt ends with this object.
         seed: of a fresh student.
+        camera_from_lidar: (4, 4) the left camera's optical axes from the lidar's, for a lidar that
+            teaches; used where ``camera_mount`` isn't set.
 
     Attributes:
         depth: the depth pipeline.
@@ -132,6 +157,7 @@ class Perception:
         store: Path | str | None = None,
         learn: bool = False,
         seed: int = 0,
+        camera_from_lidar: NDArray[np.float64] | None = None,
     ) -> None:
         self.config = config or Config()
         self._flow = OnlineFlow(self.config)
@@ -142,14 +168,16 @@ class Perception:
         self._lidar_scan: ObstacleScan | None = None
         self._session = None
         if store is None and not learn:
-            self.depth = DepthPipeline(self.config)
+            self.depth = DepthPipeline(self.config, camera_from_lidar=camera_from_lidar)
         else:
             # here, not above: without a student neither PyTorch nor ONNX Runtime is needed
             from ssl_perception.depth.learning.session import StudentSession
 
             self._session = StudentSession(self.config, store, learn, seed)
             session = self._session
-            self.depth = DepthPipeline(self.config, session.student, session.learner, session.trust)
+            self.depth = DepthPipeline(
+                self.config, session.student, session.learner, session.trust, camera_from_lidar
+            )
         self.problems = [] if self._session is None else self._session.problems
 
     def sweep(self, cloud: PointCloud) -> SweepFlow:
@@ -176,6 +204,7 @@ class Perception:
         result = self._flow.process(cloud, self._poses.pose(cloud.stamp))
         result = with_lidar_scan(result, self.config)
         self._lidar_scan = result.lidar_scan
+        self.depth.sweep(result)
         if self.accumulated is not None:
             self.accumulated.add(result)
         return result
@@ -202,6 +231,27 @@ class Perception:
         58
         """
         return self.depth.process(pair, self._lidar_scan)
+
+    def image(self, image: CameraImage) -> DepthResult:
+        """As ``stereo``, of one camera: the teacher (``teacher.source``) is a depth camera, whose
+        depth image comes with the image, or the lidar, whose newest sweep counts.
+
+        A wall 3 m away:
+
+        >>> import numpy as np
+        >>> from ssl_perception import CameraImage, CameraModel, Config
+        >>> camera = CameraModel(width=320, height=240, fx=200.0, fy=200.0, cx=160.0, cy=120.0)
+        >>> wall = np.full((240, 320), 3.0, np.float32)
+        >>> grey = np.full((240, 320), 128, np.uint8)
+        >>> perception = Perception(Config(teacher={"source": "depth"}))
+        >>> result = perception.image(CameraImage(grey, camera, stamp=0.0, depth=wall))
+        >>> result.stereo.cue.value, round(float(np.nanmin(result.scan.ranges)), 2)
+        ('depth', 3.0)
+
+        Raises:
+            InputError: the teacher is stereo.
+        """
+        return self.depth.process(image, self._lidar_scan)
 
     def odometry(self, odometry: Odometry) -> None:
         """Take a pose of the robot; used instead of registration once it covers a sweep."""

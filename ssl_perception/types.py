@@ -189,6 +189,28 @@ class CameraModel:
         if not np.all(np.isfinite(numbers)) or self.fx <= 0 or self.fy <= 0:
             raise InputError(f"camera needs finite fx, fy > 0, cx, cy, not {numbers}")
 
+    def resized(self, width: int, height: int) -> CameraModel:
+        """The camera that sees the same view with so many pixels."""
+        across, down = width / self.width, height / self.height
+        return CameraModel(
+            width,
+            height,
+            self.fx * across,
+            self.fy * down,
+            (self.cx + 0.5) * across - 0.5,
+            (self.cy + 0.5) * down - 0.5,
+            self.frame,
+        )
+
+    def project(self, points: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
+        """Where points are seen: (N,) columns and (N,) rows, px; whole numbers are pixel centres.
+
+        Args:
+            points: (N, 3) metres in the optical frame, all before the camera (z > 0).
+        """
+        x, y, z = points.T
+        return self.fx * x / z + self.cx, self.fy * y / z + self.cy
+
 
 @dataclass(frozen=True, eq=False)
 class StereoPair:
@@ -235,18 +257,65 @@ class StereoPair:
                 "(the right camera_info carries it as P[3] = -fx * baseline)"
             )
 
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """The left image: what the student sees, and what the teacher's depth is aligned with."""
+        return self.left
+
+
+@dataclass(frozen=True, eq=False)
+class CameraImage:
+    """One rectified image, and what a depth camera measured at its pixels.
+
+    Attributes:
+        image: (H, W) or (H, W, 3) uint8; colour is BGR, as OpenCV has it.
+        camera: that took it.
+        stamp: seconds.
+        depth: (H, W) float32, metres along the optical axis, aligned with ``image``; what isn't a
+            positive number is unknown. None: there is no depth image.
+
+    Raises:
+        InputError: an image or a depth image of another size than the camera's.
+    """
+
+    image: NDArray[np.uint8]
+    camera: CameraModel
+    stamp: float = 0.0
+    depth: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        if self.image.dtype != np.uint8 or self.image.ndim not in (2, 3):
+            raise InputError(
+                f"image must be (H, W) or (H, W, 3) uint8, not {self.image.shape} "
+                f"{self.image.dtype}"
+            )
+        size = (self.camera.height, self.camera.width)
+        if self.image.shape[:2] != size:
+            h, w = self.image.shape[:2]
+            raise InputError(f"image is {w}x{h} but camera_info says {size[1]}x{size[0]}")
+        if self.depth is None:
+            return
+        if self.depth.shape != size:
+            seen = "x".join(str(n) for n in self.depth.shape[::-1])
+            raise InputError(
+                f"depth image is {seen} but the image is {size[1]}x{size[0]}: it must be aligned "
+                "with the image, pixel by pixel"
+            )
+        object.__setattr__(self, "depth", _array(self.depth, np.float32, size, "depth"))
+
 
 class Cue(str, Enum):
     """Which sense a distance comes from."""
 
     STEREO = "stereo"
-    MONO = "mono"
+    DEPTH = "depth"  # a depth camera
     LIDAR = "lidar"
+    MONO = "mono"
     NONE = "none"
 
 
 class ActiveCue(str, Enum):
-    """Which cue obstacle distance comes from."""
+    """Which cue obstacle distance comes from; ``STEREO``: the teacher, whichever sensor it is."""
 
     STEREO = "stereo"
     GUARDED = "mono guarded by stereo"

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from ssl_perception.config import Config
 from ssl_perception.depth.result import DepthResult
+from ssl_perception.depth.teacher.stereo import StereoMatcher
 from ssl_perception.depth.trust.state import ActiveCue
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.provenance import provenance
@@ -33,7 +34,7 @@ from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.obstacles.scan import nearest_ahead
 from ssl_perception.pipeline import Perception
 from ssl_perception.runtime.console import PREPARING, meanwhile, print_table, progress_bar
-from ssl_perception.types import Odometry, PointCloud, StereoPair
+from ssl_perception.types import CameraImage, Odometry, PointCloud, StereoPair
 from ssl_perception.warm_up import time_to_warm, warm_up
 
 Result = SweepFlow | DepthResult
@@ -47,6 +48,7 @@ class Summary:
     log: str
     sweeps: int = 0
     stereo_pairs: int = 0
+    images: int = 0
     skipped: list[str] = field(default_factory=list)
     latency: dict[str, dict[str, float]] = field(default_factory=dict)
     ego_motion: list[dict[str, Any]] = field(default_factory=list)
@@ -68,12 +70,20 @@ class Summary:
                     {"stamp_ns": recorded.stamp_ns, "current_from_previous": pose}
                 )
         else:
-            self.stereo_pairs += 1
+            assert isinstance(recorded.value, StereoPair | CameraImage)
+            if isinstance(recorded.value, StereoPair):
+                self.stereo_pairs += 1
+            else:
+                self.images += 1
             # an invalid depth map has no known pixel, whatever the matcher found
             self.valid_depth.append(result.stereo.valid_fraction if result.stereo.valid else 0.0)
             if self.trust is not None:
-                assert isinstance(recorded.value, StereoPair)
-                self.trust.add(recorded.value.left, result)
+                self.trust.add(recorded.value.image, result)
+
+    @property
+    def depths(self) -> int:
+        """Results of the depth half: of stereo pairs, or of images of one camera."""
+        return self.stereo_pairs + self.images
 
     def figures(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -81,9 +91,10 @@ class Summary:
             "log": self.log,
             "sweeps": self.sweeps,
             "stereo_pairs": self.stereo_pairs,
+            "images": self.images,
             "flow_messages": self.sweeps,
-            "depth_messages": self.stereo_pairs,
-            "scan_messages": self.stereo_pairs,
+            "depth_messages": self.depths,
+            "scan_messages": self.depths,
             "skipped": self.skipped,
             "mounting_doubt": self.mounting_doubt,
             "latency_ms": self.latency,
@@ -100,7 +111,8 @@ def replay(
     on_bad: Callable[[InputError], None] | None = None,
     preparing: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[tuple[Recorded, Result]]:
-    """The pipeline's answer to each sweep and stereo pair of a log, in the order of time.
+    """The pipeline's answer to each sweep and stereo pair, or image, of a log, in the order of
+    time.
 
     Before the first sweep compilers get the time that they want (a minute, once after an
     installation), so that latencies are those of the work.
@@ -124,6 +136,8 @@ def replay(
                 yield recorded, perception.sweep(value)
             elif isinstance(value, StereoPair):
                 yield recorded, perception.stereo(value)
+            elif isinstance(value, CameraImage):
+                yield recorded, perception.image(value)
             elif isinstance(value, Odometry):
                 perception.odometry(value)
         except InputError as error:
@@ -131,6 +145,10 @@ def replay(
             if on_bad is None:
                 raise located from None
             on_bad(located)
+
+
+def _frame_kind(recorded: Recorded) -> str:
+    return "stereo pair" if isinstance(recorded.value, StereoPair) else "image"
 
 
 def collect(report: RunReport, recorded: Recorded, result: Result) -> None:
@@ -142,12 +160,12 @@ def collect(report: RunReport, recorded: Recorded, result: Result) -> None:
         seen = FlowCloud(result.cloud.points, flow.velocity, flow.moving, flow.confidence)
         report.sweep(seen, scan=result.lidar_scan)
     else:
-        assert isinstance(recorded.value, StereoPair)
-        report.time("stereo pair", spent)
+        assert isinstance(recorded.value, StereoPair | CameraImage)
+        report.time(_frame_kind(recorded), spent)
         for stage in ("student", "learner"):
             if stage in result.stages:
                 report.time(stage, result.stages[stage])
-        report.pair(recorded.value.left, result.depth, result.scan)
+        report.pair(recorded.value.image, result.depth, result.scan)
 
 
 def write_result(
@@ -164,14 +182,15 @@ def write_result(
         if perception.accumulated is not None:
             bag.points_accumulated(recorded.stamp_ns, perception.accumulated.cloud())
     else:
-        assert isinstance(recorded.value, StereoPair)
         stamp_ns, pair = recorded.stamp_ns, recorded.value
         bag.camera_info("stereo/camera_info", stamp_ns, result.stereo.camera)
         bag.depth(stamp_ns, result.stereo)
         bag.confidence(stamp_ns, result.stereo)
         bag.status(stamp_ns, result.stereo)
-        searched = perception.depth.teacher.search_range(pair.camera.width)
-        bag.disparity(stamp_ns, result.stereo, pair.baseline, float(searched))
+        teacher = perception.depth.teacher
+        if isinstance(teacher, StereoMatcher) and isinstance(pair, StereoPair):
+            searched = teacher.search_range(pair.camera.width)
+            bag.disparity(stamp_ns, result.stereo, pair.baseline, float(searched))
         if result.mono is not None:
             bag.camera_info("mono/camera_info", stamp_ns, result.mono.camera)
             bag.depth(stamp_ns, result.mono)
@@ -212,7 +231,7 @@ def run_replay(
     # the command line has done so for its options; this is for callers from code
     written = {"--out": output, "--report": report, "--json": json_file}
     check_outputs([path], written | {"--store": store if learn else None})
-    log = open_log(path, config.topics)
+    log = open_log(path, config.topics, config.teacher.source)
     summary = Summary(str(path))
     if learn or store is not None:
         summary.trust = TrustTimeline(config.trust)
@@ -225,7 +244,7 @@ def run_replay(
     on_bad = (lambda error: summary.skipped.append(str(error))) if skip_bad else None
     with (
         OutputBag(output) as bag,
-        Perception(config, store, learn, seed) as perception,
+        Perception(config, store, learn, seed, log.camera_from_lidar) as perception,
         progress_bar(console) as bar,
     ):
         summary.skipped += perception.problems
@@ -238,10 +257,10 @@ def run_replay(
             if live is not None:
                 live.show(recorded, result)
             bar.advance(task)
-        bar.update(task, total=summary.sweeps + summary.stereo_pairs)
-        if not summary.sweeps and not summary.stereo_pairs:
+        bar.update(task, total=summary.sweeps + summary.depths)
+        if not summary.sweeps and not summary.depths:
             raise InputError(f"{path}: not one usable sweep or stereo pair")
-        if summary.trust is not None and not summary.stereo_pairs:
+        if summary.trust is not None and not summary.depths:
             raise InputError(f"{path}: no stereo pair in it, so nothing for a student")
     summary.latency = collected.latency()
     _print(summary, console)
@@ -256,7 +275,12 @@ def run_replay(
         console.print(f"viewer   no screen here; open it with: rerun {live.recording}")
     if report is not None:
         timeline = [] if summary.trust is None else summary.trust.sections()
-        lead = f"{summary.sweeps} sweeps, {summary.stereo_pairs} stereo pairs."
+        frames = (
+            f"{summary.images} images"
+            if summary.images
+            else (f"{summary.stereo_pairs} stereo pairs")
+        )
+        lead = f"{summary.sweeps} sweeps, {frames}."
         for line in (unknown, summary.mounting_doubt):
             lead += f" {line[0].upper()}{line[1:]}." if line else ""
         this_run = provenance(config, summary.skipped)
@@ -270,12 +294,12 @@ def run_replay(
 
 _LATENCY_LEGEND = (
     "From the decoded input to the result: median, 95th percentile, largest. Student and learner "
-    "are parts of stereo pair."
+    "are parts of stereo pair or image."
 )
 
 
 def _print(summary: Summary, console: Console) -> None:
-    counts = dict.fromkeys(summary.latency, summary.stereo_pairs) | {"sweep": summary.sweeps}
+    counts = dict.fromkeys(summary.latency, summary.depths) | {"sweep": summary.sweeps}
     rows = [(kind, str(counts[kind]), *times) for kind, *times in latency_rows(summary.latency)]
     print_table(("input", "results", "p50 ms", "p95 ms", "max ms"), rows, console)
     console.print(_LATENCY_LEGEND, style="dim")

@@ -16,7 +16,7 @@ from matplotlib import colormaps
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.pictures import FULL_SPEED, SPEED_MAP
 from ssl_perception.flow.online.sweep_flow import SweepFlow
-from ssl_perception.types import StereoPair
+from ssl_perception.types import CameraImage, StereoPair
 
 if TYPE_CHECKING:
     from ssl_perception.depth.result import DepthResult
@@ -67,8 +67,8 @@ class Viewer:
             rerun.log("lidar", rerun.Points3D(points, colors=colours))
             rerun.log("lidar/flow", rerun.Arrows3D(origins=points[moving], vectors=velocity))
         else:
-            assert isinstance(recorded.value, StereoPair)
-            rerun.log("camera/left", rerun.Image(_rgb(recorded.value.left)))
+            assert isinstance(recorded.value, StereoPair | CameraImage)
+            rerun.log("camera/left", rerun.Image(_rgb(recorded.value.image)))
             depth = np.nan_to_num(result.depth.depth)  # Rerun draws 0 as "no depth"
             rerun.log("camera/depth", rerun.DepthImage(depth, meter=1.0))
             scan = result.scan

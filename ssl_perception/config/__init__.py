@@ -8,11 +8,14 @@ and values out of bounds are refused with one line that names the key.
 from __future__ import annotations
 
 from ssl_perception.config.depth import (
+    DepthCameraConfig,
     LearnerConfig,
+    LidarTeacherConfig,
     PseudoLabelConfig,
     ReplayMemoryConfig,
     StereoConfig,
     StudentConfig,
+    TeacherConfig,
     TextonsConfig,
     TrustConfig,
 )
@@ -49,7 +52,7 @@ from ssl_perception.config.obstacles import (
     ScanConfig,
 )
 from ssl_perception.config.section import AnySection, Section, Setting, flat, settings
-from ssl_perception.config.sensors import LidarMountConfig, TopicsConfig
+from ssl_perception.config.sensors import CameraMountConfig, LidarMountConfig, TopicsConfig
 from ssl_perception.config.table import markdown_table
 from ssl_perception.config.tree import Config
 
@@ -59,8 +62,10 @@ __all__ = [
     "AccumulationConfig",
     "AnySection",
     "AvoidConfig",
+    "CameraMountConfig",
     "CollisionConfig",
     "Config",
+    "DepthCameraConfig",
     "EgoMotionConfig",
     "EvidenceConfig",
     "FastNsfConfig",
@@ -69,6 +74,7 @@ __all__ = [
     "LearnerConfig",
     "LidarMountConfig",
     "LidarScanConfig",
+    "LidarTeacherConfig",
     "NeuralPriorConfig",
     "NsfpConfig",
     "OnlineConfig",
@@ -82,6 +88,7 @@ __all__ = [
     "Setting",
     "StereoConfig",
     "StudentConfig",
+    "TeacherConfig",
     "TextonsConfig",
     "TopicsConfig",
     "TrackingConfig",

@@ -1,16 +1,17 @@
-"""Settings of stereo, the student, its learning and its trust."""
+"""Settings of the teacher (stereo, depth camera, lidar), the student, its learning, its trust."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ssl_perception.config.section import Section
 
 
 class StereoConfig(Section):
-    """The teacher: OpenCV semi-global block matching, and the gate that says when to trust it."""
+    """Stereo as teacher: OpenCV semi-global block matching, and the gate that says when to trust
+    it."""
 
     disparities: int = Field(
         0,
@@ -43,6 +44,65 @@ class StereoConfig(Section):
         0.5, gt=0.0, le=10.0, description="px the right image's rows may be off, else invalid"
     )
     max_depth: float = Field(80.0, gt=0.1, le=1000.0, description="m, beyond is unknown")
+
+
+class DepthCameraConfig(Section):
+    """A depth camera as teacher: its range, and the gate that says when not to trust it."""
+
+    min_depth: float = Field(0.2, ge=0.0, le=100.0, description="m, nearer is unknown")
+    max_depth: float = Field(10.0, gt=0.1, le=1000.0, description="m, beyond is unknown")
+    min_known: float = Field(
+        0.2, ge=0.0, le=1.0, description="share of pixels with a depth in range, else invalid"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> DepthCameraConfig:
+        if self.min_depth >= self.max_depth:
+            raise ValueError("min_depth must be below max_depth")
+        return self
+
+
+class LidarTeacherConfig(Section):
+    """A lidar as teacher: its newest sweep seen from the camera, and the gate."""
+
+    min_depth: float = Field(0.5, ge=0.0, le=100.0, description="m before the camera; nearer: left")
+    max_depth: float = Field(80.0, gt=0.1, le=1000.0, description="m, beyond is unknown")
+    min_known: float = Field(
+        0.05, ge=0.0, le=1.0, description="share of the depth grid's cells with a point, or invalid"
+    )
+    max_age: float = Field(
+        0.25, gt=0.0, le=2.0, description="s between sweep and image; moved by the ego motion"
+    )
+    max_age_unmoved: float = Field(
+        0.01, ge=0.0, le=2.0, description="s between them while the ego motion isn't known"
+    )
+    beam_gap: float = Field(
+        0.035,
+        gt=0.0,
+        le=0.2,
+        description="rad between neighbouring beams, the largest (16 beams: 0.035, 64: 0.009); "
+        "what is nearer by so small an angle may hide a point from the camera",
+    )
+    occlusion: bool = Field(
+        True, description="leave out points that something nearer hides from the camera"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LidarTeacherConfig:
+        if self.min_depth >= self.max_depth:
+            raise ValueError("min_depth must be below max_depth")
+        return self
+
+
+class TeacherConfig(Section):
+    """Which range sensor is trusted, and teaches the student."""
+
+    source: Literal["stereo", "depth", "lidar"] = Field(
+        "stereo",
+        description="stereo: two cameras; depth: a depth camera; lidar: sweeps seen by a camera",
+    )
+    depth: DepthCameraConfig = DepthCameraConfig()
+    lidar: LidarTeacherConfig = LidarTeacherConfig()
 
 
 class PseudoLabelConfig(Section):

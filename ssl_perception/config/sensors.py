@@ -15,17 +15,42 @@ class TopicsConfig(Section):
 
     points: str = Field("", description="sensor_msgs/PointCloud2 with lidar sweeps")
     odom: str = Field("", description="nav_msgs/Odometry; used for ego motion when given")
-    left_image: str = Field("", description="sensor_msgs/Image, left, rectified")
+    left_image: str = Field(
+        "", description="sensor_msgs/Image, left, rectified; without stereo the camera's"
+    )
     right_image: str = Field("", description="sensor_msgs/Image, right, rectified")
+    depth_image: str = Field(
+        "",
+        description="sensor_msgs/Image of a depth camera, aligned with the left image (16UC1 in mm "
+        "or 32FC1 in m); read where teacher.source is depth",
+    )
     left_info: str = Field("", description="sensor_msgs/CameraInfo of the left image")
     right_info: str = Field("", description="sensor_msgs/CameraInfo of the right image")
     stereo_tolerance: float = Field(
         0.002, ge=0.0, le=0.02, description="stamps of left and right may differ by so much, s"
     )
+    depth_tolerance: float = Field(
+        0.016, ge=0.0, le=0.1, description="stamps of image and depth image may, s"
+    )
 
 
 class LidarMountConfig(Section):
     """Where the lidar sits on the body that the odometry speaks of (REP 103, body from lidar)."""
+
+    x: float = Field(0.0, ge=-100.0, le=100.0, description="ahead of the body's origin, m")
+    y: float = Field(0.0, ge=-100.0, le=100.0, description="left of it, m")
+    z: float = Field(0.0, ge=-100.0, le=100.0, description="above it, m")
+    roll: float = Field(0.0, ge=-3.1416, le=3.1416, description="about x, rad")
+    pitch: float = Field(0.0, ge=-3.1416, le=3.1416, description="about y, rad, nose down positive")
+    yaw: float = Field(0.0, ge=-3.1416, le=3.1416, description="about z, rad, to the left positive")
+
+
+class CameraMountConfig(Section):
+    """Where the left camera sits on the body (REP 103, body from camera), to see lidar points as it
+    does. The camera's axes here: x along its line of sight, y left, z up.
+
+    All zero is "not set": then ``tf_static`` says it, or a lidar can't teach.
+    """
 
     x: float = Field(0.0, ge=-100.0, le=100.0, description="ahead of the body's origin, m")
     y: float = Field(0.0, ge=-100.0, le=100.0, description="left of it, m")

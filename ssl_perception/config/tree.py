@@ -7,6 +7,7 @@ from ssl_perception.config.depth import (
     PseudoLabelConfig,
     StereoConfig,
     StudentConfig,
+    TeacherConfig,
     TextonsConfig,
     TrustConfig,
 )
@@ -26,7 +27,7 @@ from ssl_perception.config.obstacles import (
     ScanConfig,
 )
 from ssl_perception.config.section import Section
-from ssl_perception.config.sensors import LidarMountConfig, TopicsConfig
+from ssl_perception.config.sensors import CameraMountConfig, LidarMountConfig, TopicsConfig
 
 
 class Config(Section):
@@ -34,6 +35,7 @@ class Config(Section):
 
     topics: TopicsConfig = TopicsConfig()
     lidar_mount: LidarMountConfig = LidarMountConfig()
+    camera_mount: CameraMountConfig = CameraMountConfig()
     ego_motion: EgoMotionConfig = EgoMotionConfig()
     ground: GroundConfig = GroundConfig()
     flow: FlowConfig = FlowConfig()
@@ -41,6 +43,7 @@ class Config(Section):
     evidence: EvidenceConfig = EvidenceConfig()
     tracks: TrackingConfig = TrackingConfig()
     accumulation: AccumulationConfig = AccumulationConfig()
+    teacher: TeacherConfig = TeacherConfig()
     stereo: StereoConfig = StereoConfig()
     pseudo_label: PseudoLabelConfig = PseudoLabelConfig()
     student: StudentConfig = StudentConfig()

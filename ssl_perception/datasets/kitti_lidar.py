@@ -83,8 +83,7 @@ def project(
     seen = points @ camera_from_lidar[:3, :3].T + camera_from_lidar[:3, 3]
     seen = seen[seen[:, 2] > NEAREST]
     z = seen[:, 2]
-    u = np.rint(camera.fx * seen[:, 0] / z + camera.cx).astype(np.int64)
-    v = np.rint(camera.fy * seen[:, 1] / z + camera.cy).astype(np.int64)
+    u, v = (np.rint(pixels).astype(np.int64) for pixels in camera.project(seen))
     inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
     depth = np.full(camera.height * camera.width, np.inf, np.float32)
     np.minimum.at(depth, v[inside] * camera.width + u[inside], z[inside].astype(np.float32))

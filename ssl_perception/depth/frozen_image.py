@@ -29,7 +29,7 @@ class FrozenImage:
         same, so is the answer. An image of another shape is never a repeat.
 
         Args:
-            image: (H, W) or (H, W, 3).
+            image: (H, W) or (H, W, 3); of a sensor that measures in floating point, its bytes.
             stamp: seconds.
         """
         if self._image is None or not _identical(self._image, image):

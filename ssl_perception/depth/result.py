@@ -1,4 +1,4 @@
-"""What the depth pipeline gives for one stereo pair."""
+"""What the depth pipeline gives for one frame: a stereo pair, or an image of one camera."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ssl_perception.types import DepthMap, FloatArray, ObstacleScan
 
 @dataclass(frozen=True, eq=False)
 class DepthResult:
-    """What one stereo pair gives.
+    """What one frame gives.
 
     Attributes:
-        stereo: the teacher's depth, with its own verdict on itself.
+        stereo: the teacher's depth (``cue`` says which sensor), with its own verdict on itself.
         mono: the student's depth, predicted before it learnt from this frame; None: no student.
         label: pseudo-label on the student's grid, log depth; None when the teacher is invalid or
             not needed.

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
@@ -20,12 +22,14 @@ from ssl_perception.errors import InputError
 from ssl_perception.io import images, odometry, point_cloud2
 from ssl_perception.io.files import reason
 from ssl_perception.io.log import Log, OnBad, Recorded
-from ssl_perception.io.stereo_sync import Side, StereoSync
+from ssl_perception.io.static_transforms import StaticTransforms
+from ssl_perception.io.stereo_sync import Matched, Side, StereoSync
 from ssl_perception.io.topic_choice import Chosen, choose_topics
-from ssl_perception.types import PointCloud
+from ssl_perception.types import CameraImage, PointCloud, StereoPair
 
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 SQLITE_MAGIC = b"SQLite format 3\x00"
+TF = "tf2_msgs/msg/TFMessage"
 MAX_METADATA_BYTES = 16 << 20
 
 T = TypeVar("T")
@@ -40,11 +44,12 @@ def typestore() -> Any:
 class BagLog(Log):
     """See ``Log``. The camera calibration is read once: it must not change within a bag."""
 
-    def __init__(self, path: Path, topics: TopicsConfig) -> None:
+    def __init__(self, path: Path, topics: TopicsConfig, teacher: str = "stereo") -> None:
         super().__init__(path.stem if path.is_file() else path.name)
         self.path = path
-        self._tolerance_ns = round(topics.stereo_tolerance * 1e9)
-        self._infos: tuple[Any, Any] | None = None
+        tolerance = topics.depth_tolerance if teacher == "depth" else topics.stereo_tolerance
+        self._tolerance_ns = round(tolerance * 1e9)
+        self._infos: list[Any] = []
         _check_files(path)
         reader = self._open()
         try:
@@ -55,13 +60,12 @@ class BagLog(Log):
                 if connection.msgcount and encoding == "cdr":
                     kinds[connection.topic] = connection.msgtype
                     counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
-            self.topics = choose_topics(kinds, topics, str(path))
-            if self.topics.stereo:
-                left, right = (
-                    self._first(reader, topic)
-                    for topic in (self.topics.left_info, self.topics.right_info)
-                )
-                self._infos = (left, right)
+            self.topics = choose_topics(kinds, topics, str(path), teacher)
+            for topic in (self.topics.left_info, self.topics.right_info):
+                if topic:
+                    self._infos.append(self._first(reader, topic))
+            if teacher == "lidar":
+                self.camera_from_lidar = self._mount(reader, kinds)
             self._length = _length(counts, self.topics)
         finally:
             reader.close()
@@ -73,7 +77,8 @@ class BagLog(Log):
         self.unpaired = self.dropped_points = 0
         sync = StereoSync(self._tolerance_ns)
         names = self.topics
-        used = {names.points, names.odom, names.left_image, names.right_image} - {""}
+        images_of = {names.left_image, names.right_image, names.depth_image}
+        used = ({names.points, names.odom} | images_of) - {""}
         reader = self._open()
         try:
             for connection, raw in self._messages(reader, used):
@@ -102,14 +107,34 @@ class BagLog(Log):
             return Recorded(stamp_ns, cloud, topic)
         if topic == names.odom:
             return Recorded(stamp_ns, odometry.decode(message), topic)
+        if not (names.right_image or names.depth_image):
+            alone = images.one_image(message, self._infos[0], stamp_ns * 1e-9, None)
+            return Recorded(stamp_ns, alone, topic)
         side: Side = "left" if topic == names.left_image else "right"
         matched = sync.add(side, stamp_ns, message)
-        if matched is None or self._infos is None:
+        return None if matched is None else self._matched(matched)
+
+    def _matched(self, found: Matched) -> Recorded:
+        """A stereo pair, or an image with its depth image."""
+        names, stamp = self.topics, found.stamp_ns * 1e-9
+        value: StereoPair | CameraImage
+        if names.depth_image:
+            value = images.one_image(found.left, self._infos[0], stamp, found.right)
+        else:
+            left, right = self._infos
+            value = images.stereo_pair(found.left, found.right, left, right, stamp)
+        return Recorded(found.stamp_ns, value, names.left_image)
+
+    def _mount(self, reader: Reader, kinds: dict[str, str]) -> NDArray[np.float64] | None:
+        """(4, 4) the camera's optical axes from the lidar's, by ``tf_static``; None: not said."""
+        transforms = StaticTransforms()
+        fixed = {t for t, kind in kinds.items() if kind == TF and t.endswith("tf_static")}
+        if not fixed:
             return None
-        pair = images.stereo_pair(
-            matched.left, matched.right, *self._infos, matched.stamp_ns * 1e-9
-        )
-        return Recorded(matched.stamp_ns, pair, names.left_image)
+        for connection, raw in self._messages(reader, fixed):
+            transforms.add(_deserialise(raw, connection.msgtype))
+        lidar = self._first(reader, self.topics.points).header.frame_id
+        return transforms.between(self._infos[0].header.frame_id, lidar)
 
     def _open(self) -> Reader:
         def opened() -> Reader:
@@ -154,7 +179,8 @@ def _deserialise(raw: bytes, kind: str) -> Any:
 
 
 def _length(counts: dict[str, int], names: Chosen) -> int:
-    pairs = min(counts.get(names.left_image, 0), counts.get(names.right_image, 0))
+    other = names.right_image or names.depth_image or names.left_image
+    pairs = min(counts.get(names.left_image, 0), counts.get(other, 0))
     return counts.get(names.points, 0) + counts.get(names.odom, 0) + pairs
 
 

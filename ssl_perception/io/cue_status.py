@@ -14,25 +14,33 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ssl_perception.errors import InputError
-from ssl_perception.types import ActiveCue, DepthMap
+from ssl_perception.types import ActiveCue, Cue, DepthMap
 
 _LONGEST = 1000  # characters of a reason
+_IN_PLACE_OF_STEREO = (Cue.DEPTH, Cue.LIDAR)
 _GENERATION = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
 class CueStatus:
-    """Of one depth map; see ``DepthMap`` for the fields."""
+    """Of one depth map; see ``DepthMap`` for the fields.
+
+    Attributes:
+        source: the sensor that teaches on the topics of stereo in its place; None: there is none
+            in its place.
+    """
 
     valid: bool
     reason: str = ""
     novelty: float = 0.0
     generation: int | None = None
+    source: Cue | None = None
 
     @classmethod
     def of(cls, depth: DepthMap) -> CueStatus:
         """The status of a depth map."""
-        return cls(depth.valid, depth.reason, depth.novelty, depth.generation)
+        source = depth.cue if depth.cue in _IN_PLACE_OF_STEREO else None
+        return cls(depth.valid, depth.reason, depth.novelty, depth.generation, source)
 
     def apply(self, depth: DepthMap) -> DepthMap:
         """The depth map with this status."""
@@ -42,16 +50,18 @@ class CueStatus:
             reason=self.reason,
             novelty=self.novelty,
             generation=self.generation,
+            cue=self.source or depth.cue,
         )
 
     def values(self) -> dict[str, str]:
         """As texts."""
-        return {
+        told = {
             "valid": "true" if self.valid else "false",
             "reason": self.reason,
             "novelty": repr(float(self.novelty)),
             "generation": "none" if self.generation is None else str(self.generation),
         }
+        return told if self.source is None else told | {"source": self.source.value}
 
     @classmethod
     def parse(cls, values: Mapping[str, str]) -> CueStatus:
@@ -78,7 +88,16 @@ class CueStatus:
         text = values["generation"]
         if text != "none" and _GENERATION.fullmatch(text) is None:
             raise InputError(f"cue status: generation is {_short(text)}")
-        return cls(valid, reason, novelty, None if text == "none" else int(text))
+        source = values.get("source")
+        if source is not None and source not in {cue.value for cue in _IN_PLACE_OF_STEREO}:
+            raise InputError(f"cue status: source is {_short(source)}")
+        return cls(
+            valid,
+            reason,
+            novelty,
+            None if text == "none" else int(text),
+            None if source is None else Cue(source),
+        )
 
 
 def _short(text: str) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
 from ssl_perception.types import (
+    CameraImage,
     CameraModel,
     DepthMap,
     FloatArray,
@@ -234,6 +235,16 @@ def stereo_pair(
         stamp,
         other.cx - camera.cx,
     )
+
+
+def one_image(image: Image, info: CameraInfo, stamp: float, depth: Image | None) -> CameraImage:
+    """A rectified image with what its camera_info says, and the depth image aligned with it.
+
+    Raises:
+        InputError: an image or camera_info that can't be used, or a depth image of another size.
+    """
+    measured = None if depth is None else decode_depth(depth)
+    return CameraImage(camera_image(image), camera_model(info), stamp, measured)
 
 
 _CONFIDENCE_STEPS = 254  # even, so that a half is exact

@@ -11,8 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ssl_perception.errors import InputError
-from ssl_perception.types import Odometry, PointCloud, StereoPair
+from ssl_perception.types import CameraImage, Odometry, PointCloud, StereoPair
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,7 @@ class Recorded:
     """
 
     stamp_ns: int
-    value: PointCloud | StereoPair | Odometry
+    value: PointCloud | StereoPair | CameraImage | Odometry
     topic: str
 
 
@@ -38,14 +41,17 @@ class Log(ABC):
 
     Attributes:
         name: a short name for reports.
-        unpaired: stereo images that found no partner, in the reading that ended last.
+        unpaired: images that found no partner, in the reading that ended last.
         dropped_points: lidar points that were no return, in the reading so far.
+        camera_from_lidar: (4, 4) the (left) camera's optical axes from the lidar's; None: the log
+            doesn't say.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.unpaired = 0
         self.dropped_points = 0
+        self.camera_from_lidar: NDArray[np.float64] | None = None
 
     @abstractmethod
     def __len__(self) -> int:

@@ -14,12 +14,14 @@ from ssl_perception.io.log import Log
 from ssl_perception.io.sequences import open_sequence
 
 
-def open_log(path: Path, topics: TopicsConfig | None = None) -> Log:
+def open_log(path: Path, topics: TopicsConfig | None = None, teacher: str = "stereo") -> Log:
     """Open a log and find its sensors.
 
     Args:
         path: rosbag2 folder, .mcap, .db3, or a sequence folder.
         topics: which topics of a bag to use.
+        teacher: ``teacher.source``: what a bag's images are read as: stereo pairs, or the images
+            of one camera, with those of a depth camera or without.
 
     Raises:
         InputError: nothing there, not a log, a broken or cut file, or no usable topic.
@@ -30,8 +32,8 @@ def open_log(path: Path, topics: TopicsConfig | None = None) -> Log:
     if path.suffix == ".bag":
         raise InputError(f"{path}: a ROS 1 bag; convert it with: rosbags-convert --src {path}")
     if path.is_file() or (path / "metadata.yaml").exists():
-        return BagLog(path, topics or TopicsConfig())
+        return BagLog(path, topics or TopicsConfig(), teacher)
     files = [*path.glob("*.mcap"), *path.glob("*.db3")]
     if len(files) == 1:  # a recording whose metadata.yaml got lost: the file is complete
-        return BagLog(files[0], topics or TopicsConfig())
+        return BagLog(files[0], topics or TopicsConfig(), teacher)
     return open_sequence(path)

@@ -34,6 +34,7 @@ from ssl_perception.io.scan_encoding import (
 from ssl_perception.types import (
     ActiveCue,
     CameraModel,
+    Cue,
     DepthMap,
     MovingObject,
     ObstacleScan,
@@ -78,9 +79,10 @@ class Output(ABC):
         )
 
     def depth(self, stamp_ns: int, depth: DepthMap) -> None:
-        """``stereo/depth`` or ``mono/depth``: metres, NaN unknown."""
+        """``stereo/depth`` (the teacher's, whichever sensor it is) or ``mono/depth``: metres, NaN
+        unknown."""
         packed = images.encode_depth(depth)
-        self.image(f"{depth.cue.value}/depth", stamp_ns, packed)
+        self.image(f"{_cue_topics(depth.cue)}/depth", stamp_ns, packed)
 
     def disparity(
         self, stamp_ns: int, depth: DepthMap, baseline: float, disparities: float
@@ -103,15 +105,15 @@ class Output(ABC):
     def confidence(self, stamp_ns: int, depth: DepthMap) -> None:
         """``stereo/confidence``: mono8, see ``images.encode_confidence``."""
         packed = images.encode_confidence(depth)
-        self.image(f"{depth.cue.value}/confidence", stamp_ns, packed)
+        self.image(f"{_cue_topics(depth.cue)}/confidence", stamp_ns, packed)
 
     def status(self, stamp_ns: int, depth: DepthMap) -> None:
         """``stereo/status`` or ``mono/status``: whether to believe the depth, and why not."""
-        status, name = CueStatus.of(depth), depth.cue.value
+        status = CueStatus.of(depth)
         self.diagnostics(
-            f"{name}/status",
+            f"{_cue_topics(depth.cue)}/status",
             stamp_ns,
-            f"{name} depth",
+            f"{depth.cue.value} depth",
             "" if status.valid else status.reason or "invalid",
             status.values(),
         )
@@ -496,3 +498,8 @@ class OutputBag(Output):
             self._writer.write(self._connections[name], stamp_ns, raw)
         except OSError as error:  # the disk is full, or gone
             raise InputError(f"{self.path}: {error.strerror or error}") from None
+
+
+def _cue_topics(cue: Cue) -> str:
+    """Below which name a cue's depth is published; who teaches in place of stereo takes its."""
+    return "mono" if cue is Cue.MONO else "stereo"

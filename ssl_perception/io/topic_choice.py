@@ -16,12 +16,17 @@ ODOMETRY = "nav_msgs/msg/Odometry"
 NONE = "-"  # in the settings: don't use this sensor
 # What this software itself writes beside the sensors' topics; never taken for a sensor.
 OUR_OUTPUTS = {"scene_flow", "moving_points", "points_accumulated"}
+CUES = {"stereo", "mono"}  # whose depth we publish ourselves
 LEFT_AND_RIGHT = (("left", "right"), ("infra1", "infra2"), ("cam0", "cam1"), ("image_0", "image_1"))
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Topic names; empty where there is none. The four stereo names come together or not at all."""
+    """Topic names; empty where there is none.
+
+    The four stereo names come together or not at all. Where the teacher is another sensor, left
+    image and info are of the camera, and there are no right ones.
+    """
 
     points: str = ""
     odom: str = ""
@@ -29,26 +34,33 @@ class Chosen:
     right_image: str = ""
     left_info: str = ""
     right_info: str = ""
+    depth_image: str = ""
 
     @property
     def stereo(self) -> bool:
-        return bool(self.left_image)
+        return bool(self.right_image)
 
 
-def choose_topics(available: Mapping[str, str], wanted: TopicsConfig, bag: str) -> Chosen:
+def choose_topics(
+    available: Mapping[str, str], wanted: TopicsConfig, bag: str, teacher: str = "stereo"
+) -> Chosen:
     """The topics to read, from the settings and, where they are empty, from names and types.
 
     Points: the only PointCloud2 that isn't this software's own output or truth. Stereo: the only
     two images whose names differ by left/right, ``image_rect`` before others. camera_info: the
     one beside each image. Odometry: the only one.
 
+    With another teacher than stereo there is one camera: the left one of a stereo pair, or the only
+    image that isn't depth; a depth camera's depth image is the only one with "depth" in its name.
+
     Args:
         available: topic -> message type, of topics that hold messages.
         bag: its name, for errors.
+        teacher: ``teacher.source``.
 
     Raises:
         InputError: a named topic is missing or of another type, more than one candidate, a stereo
-            pair without camera_info, or neither points nor stereo.
+            pair without camera_info, neither points nor stereo, or not what the teacher needs.
     """
     choice = _Choice(available, bag)
     points = odom = left = right = ""
@@ -59,6 +71,8 @@ def choose_topics(available: Mapping[str, str], wanted: TopicsConfig, bag: str) 
         odoms = choice.of_type(ODOMETRY)
         odom = choice.named(wanted.odom, ODOMETRY, "odom")
         odom = odom or (odoms[0] if len(odoms) == 1 else "")
+    if teacher != "stereo":
+        return choice.one_camera(wanted, teacher, points, odom)
     if NONE not in (wanted.left_image, wanted.right_image):
         left, right = choice.stereo_images(wanted)
     left_info = right_info = ""
@@ -111,6 +125,36 @@ class _Choice:
                 f"set topics.{setting}"
             )
         return candidates[0] if candidates else ""
+
+    def one_camera(self, wanted: TopicsConfig, teacher: str, points: str, odom: str) -> Chosen:
+        """One camera beside the sensor that teaches: a lidar, or a depth camera."""
+        if teacher == "lidar" and not points:
+            raise InputError(f"{self.bag}: teacher.source is lidar, but there is no {POINT_CLOUD2}")
+        images = self.of_type(IMAGE)
+        deep = [topic for topic in images if "depth" in topic and _parts(topic).isdisjoint(CUES)]
+        depth = ""
+        if teacher == "depth":
+            depth = self.named(wanted.depth_image, IMAGE, "depth_image")
+            depth = depth or self.single(deep, "depth images", "depth_image")
+        left = self.named(wanted.left_image, IMAGE, "left_image")
+        if not left:
+            cameras = [topic for topic in images if "depth" not in topic and topic != depth]
+            lefts = [
+                a
+                for a in cameras
+                for one, other in LEFT_AND_RIGHT
+                if one in a and a.replace(one, other) in cameras
+            ]
+            left = self.single(lefts if len(lefts) == 1 else cameras, "images", "left_image")
+        info = self.info(wanted.left_info, "left_info", left)
+        return Chosen(points, odom, left, left_info=info, depth_image=depth)
+
+    def single(self, topics: list[str], what: str, setting: str) -> str:
+        """The only one of these topics."""
+        if len(topics) == 1:
+            return topics[0]
+        found = f"{len(topics)} {what}: {', '.join(topics)}" if topics else f"no {what}"
+        raise InputError(f"{self.bag}: {found}; set topics.{setting} (there is {self.listing()})")
 
     def stereo_images(self, wanted: TopicsConfig) -> tuple[str, str]:
         left = self.named(wanted.left_image, IMAGE, "left_image")

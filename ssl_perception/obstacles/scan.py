@@ -10,9 +10,11 @@ obstacle where depth is noisy.
 
 Unknown is never free. A sector says "d" only if enough of its rays, of those that stay in the band
 up to d, are known; "+Inf" likewise up to ``range_max``; else NaN. Where stereo has no answer there
-may be nothing to see; where the student has none an obstacle can't be excluded, so of its rays far
-more must be known. The exception is on the safe side: an obstacle nearer than ``near`` that enough
-pixels see is reported in any case.
+may be nothing to see; where the student has none an obstacle can't be excluded, nor where a depth
+camera has none (black, shiny, too near), so of their rays far more must be known. A lidar's depth
+has room between its beams, where nothing is known: it never claims free space here (the sweep's own
+scan does, ``obstacles.lidar_scan``). The exception is on the safe side: an obstacle nearer than
+``near`` that enough pixels see is reported in any case.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from ssl_perception.types import (
 )
 
 _FEW = 0.02  # of a sector's pixels; less than 20 when it has under 1000 of them
+_NEVER = 2.0  # times the rays that there are: no sector knows so many
 # drivers name the body-like frame of X_optical_frame X_frame (REP 103 has the suffix)
 _OPTICAL_SUFFIXES = {"_optical_frame": "_frame", "_optical": ""}
 
@@ -58,9 +61,8 @@ def obstacle_scan(depth: DepthMap, options: ScanConfig, frame: str | None = None
         if options.camera_pitch or options.camera_roll:
             depth = level_depth(depth, options.camera_pitch, options.camera_roll)
         layout = _layout(depth.camera, options)
-        near, min_certain = options.near, 0.0
-        if depth.cue is Cue.MONO:
-            near, min_certain = options.near_mono, options.min_certain
+        near = options.near_mono if depth.cue is Cue.MONO else options.near
+        min_certain = {Cue.STEREO: 0.0, Cue.LIDAR: _NEVER}.get(depth.cue, options.min_certain)
         ranges[layout.sectors] = _nearest(depth.depth, layout, options, near, min_certain)
     if frame is None:
         frame = options.frame or _body_frame(depth.camera.frame)

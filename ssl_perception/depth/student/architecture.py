@@ -125,16 +125,7 @@ class Architecture:
     def grid_camera(self, camera: CameraModel) -> CameraModel:
         """The camera that sees the same view on the student's grid."""
         rows, columns = self.grid
-        across, down = columns / camera.width, rows / camera.height
-        return CameraModel(
-            columns,
-            rows,
-            camera.fx * across,
-            camera.fy * down,
-            (camera.cx + 0.5) * across - 0.5,
-            (camera.cy + 0.5) * down - 0.5,
-            camera.frame,
-        )
+        return camera.resized(columns, rows)
 
 
 NANO = Architecture("nano", 160, 120, (16, 24, 40, 64, 96))  # 0.32 M weights

@@ -21,6 +21,7 @@ from ssl_perception.depth.frozen_image import FrozenImage, frozen_reason
 from ssl_perception.errors import InputError
 from ssl_perception.types import (
     BoolArray,
+    CameraImage,
     Cue,
     DepthMap,
     FloatArray,
@@ -135,12 +136,17 @@ class StereoMatcher:
             disparity, agreed, contradicted, blind, row_offset=row_offset, reason=reason, **shares
         )
 
-    def depth(self, pair: StereoPair) -> DepthMap:
+    def depth(self, frame: StereoPair | CameraImage) -> DepthMap:
         """Depth of each left pixel; NaN where unmatched, contradicted or beyond ``max_depth``.
 
         Confidence is 1 where both matchers agree and 0.5 where block matching has no opinion.
+
+        Raises:
+            InputError: as ``match``, or an image without its partner.
         """
-        return self.to_depth(pair, self.match(pair))
+        if not isinstance(frame, StereoPair):
+            raise InputError("one image only; teacher.source: stereo needs a pair")
+        return self.to_depth(frame, self.match(frame))
 
     def to_depth(self, pair: StereoPair, match: Disparity) -> DepthMap:
         """``depth`` for a pair that is matched already (to publish both)."""

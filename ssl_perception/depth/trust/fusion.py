@@ -22,7 +22,7 @@ class Fused:
     Attributes:
         scan: what the robot may rely on; all unknown when no cue can be trusted and there is no
             lidar.
-        stereo: the scan of stereo alone.
+        stereo: the scan of the teacher alone, whichever sensor it is.
         mono: the scan of mono alone; None where there is no student.
         trust: the state after this frame.
     """
@@ -68,13 +68,16 @@ class CueFusion:
         """One frame.
 
         Args:
-            stereo: of this image; an invalid one gives the reason.
+            stereo: the teacher's, of this image; an invalid one gives the reason.
             mono: of the same image; None: there is no student.
             label: log depth of stereo on the student's grid (``pseudo_label``), against
                 which the bias of mono is measured; None: not measured.
             lidar: the newest sweep's scan, which no trust hangs on; None: there is none.
         """
         stereo_scan = obstacle_scan(stereo, self._scan)
+        if stereo.cue is Cue.LIDAR and stereo.valid:
+            # between the beams of its depth nothing is known; the sweep's scan knows what is free
+            stereo_scan = fuse_scans(stereo_scan, lidar, self._max_age)
         seen = Observation(
             stamp=stereo.stamp,
             stereo_valid=stereo.valid,

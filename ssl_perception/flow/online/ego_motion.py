@@ -41,7 +41,7 @@ class EgoMotion:
 
     def observe(self, current_from_previous: Pose, interval: float) -> None:
         """Take a motion known from elsewhere (odometry) as the velocity to go on with."""
-        self._twist = _twist(current_from_previous, interval)
+        self._twist = sensor_twist(current_from_previous, interval)
 
     def register(self, points: FloatArray, interval: float) -> Pose | None:
         """Motion since the sweep given last.
@@ -86,12 +86,13 @@ class EgoMotion:
             start = result.T_target_source
         if result.num_inliers < MIN_INLIERS * previous.size() or not np.isfinite(start).all():
             return None
-        self._twist = _twist(start, interval)
+        self._twist = sensor_twist(start, interval)
         return np.asarray(start, np.float64)
 
 
-def _twist(current_from_previous: Pose, interval: float) -> NDArray[np.float64]:
-    """Sensor velocity in its own axes; rotation and translation apart, as for small motions."""
+def sensor_twist(current_from_previous: Pose, interval: float) -> NDArray[np.float64]:
+    """(6,) sensor velocity in its own axes, m/s, then rad/s, from its motion (4, 4) in ``interval``
+    seconds; rotation and translation apart, as for small motions."""
     previous_from_current = np.linalg.inv(current_from_previous)
     turn = Rotation.from_matrix(previous_from_current[:3, :3]).as_rotvec()
     twist = np.concatenate([previous_from_current[:3, 3], turn]) / interval
@@ -99,7 +100,7 @@ def _twist(current_from_previous: Pose, interval: float) -> NDArray[np.float64]:
 
 
 def _motion(twist: NDArray[np.float64], interval: float) -> Pose:
-    """Inverse of ``_twist``."""
+    """Inverse of ``sensor_twist``."""
     previous_from_current = np.eye(4)
     previous_from_current[:3, 3] = twist[:3] * interval
     previous_from_current[:3, :3] = Rotation.from_rotvec(twist[3:] * interval).as_matrix()

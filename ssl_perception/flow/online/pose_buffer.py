@@ -8,11 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
-from ssl_perception.config import LidarMountConfig
+from ssl_perception.config import CameraMountConfig, LidarMountConfig
 from ssl_perception.types import Odometry
 
 MAX_EXTRAPOLATION = 0.1  # s: odometry that stopped is not a pose
 KEPT = 1000  # messages: ten seconds at 100 Hz
+
+
+def body_from_sensor(mount: LidarMountConfig | CameraMountConfig) -> NDArray[np.float64]:
+    """(4, 4) where a sensor sits on the body, in axes of REP 103 (x ahead, y left, z up)."""
+    pose = np.eye(4)
+    pose[:3, 3] = mount.x, mount.y, mount.z
+    angles = (mount.yaw, mount.pitch, mount.roll)
+    pose[:3, :3] = Rotation.from_euler("ZYX", angles).as_matrix()
+    return pose
 
 
 class PoseBuffer:
@@ -20,10 +29,7 @@ class PoseBuffer:
 
     def __init__(self, mount: LidarMountConfig) -> None:
         self._messages: deque[Odometry] = deque(maxlen=KEPT)
-        self._body_from_lidar = np.eye(4)
-        self._body_from_lidar[:3, 3] = mount.x, mount.y, mount.z
-        angles = (mount.yaw, mount.pitch, mount.roll)
-        self._body_from_lidar[:3, :3] = Rotation.from_euler("ZYX", angles).as_matrix()
+        self._body_from_lidar = body_from_sensor(mount)
 
     def add(self, odometry: Odometry) -> None:
         """Take a message; one older than the newest means that the clock went back: start anew."""

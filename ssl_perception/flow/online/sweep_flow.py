@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.flow.online.detection import ClusterDetection, Detections
+from ssl_perception.flow.online.ego_motion import sensor_twist
 from ssl_perception.flow.online.mounting import Mounting, Turn
 from ssl_perception.types import (
     BoolArray,
@@ -59,6 +60,18 @@ class SweepFlow:
     level: Turn | None = None
     mounting: Mounting | None = None
     doubt: str = ""
+
+    @property
+    def others(self) -> PointCloud:
+        """The sweep as given, without the robot's own points."""
+        return self.cloud if self.own is None else self.cloud.select(~self.own)
+
+    @property
+    def twist(self) -> NDArray[np.float64] | None:
+        """(6,) velocity of the sensor in its own axes: m/s, then rad/s; None while unknown."""
+        if self.current_from_previous is None:
+            return None
+        return sensor_twist(self.current_from_previous, -self.flow.interval)
 
 
 @dataclass(eq=False)
