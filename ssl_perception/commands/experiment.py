@@ -131,6 +131,21 @@ def experiment_faults(
     run_faults(parse_seeds(seeds), learn, fault or FAULTS, settings or [], json_file, out)
 
 
+@experiment.command("lidar-teacher")
+def experiment_lidar_teacher(
+    seeds: Seeds = "3",
+    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="In each street.")] = 5.0,
+    lidar: Annotated[str, typer.Option(help="beams16, beams32, beams64, ...")] = "beams64",
+    settings: Settings = None,
+    json_file: JsonFile = None,
+) -> None:
+    """What a lidar teaches in streets, against the truth, with and without occlusion handling."""
+    from ssl_perception_sim.experiments.lidar_teacher import run_lidar_teacher
+
+    check_outputs([], {"--json": json_file})
+    run_lidar_teacher(parse_seeds(seeds), seconds, lidar, settings or [], json_file, out)
+
+
 @experiment.command("persistence")
 def experiment_persistence(
     folder: Annotated[
