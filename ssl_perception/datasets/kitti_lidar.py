@@ -20,7 +20,7 @@ from ssl_perception.datasets.samples import DepthDataset, DepthSample
 from ssl_perception.errors import InputError
 from ssl_perception.io.files import load_picture, load_text
 from ssl_perception.io.sequences import read_packed
-from ssl_perception.types import CameraModel, FloatArray
+from ssl_perception.types import CameraModel, FloatArray, PointCloud
 
 LAYOUT = (
     "expected NNNNNN_left.png, NNNNNN_lidar.npz and calib.json; or image, groundtruth_depth and "
@@ -53,10 +53,23 @@ class KittiLidar(DepthDataset):
         if self._benchmark:
             camera, depth = self._measured(file)
         else:
-            camera, camera_from_lidar = _calibration(self._path / "calib.json")
-            sweep, _ = read_packed(file.with_name(f"{name}_lidar.npz"), 0.0)
+            camera, _ = _calibration(self._path / "calib.json")
+            sweep, camera_from_lidar = self.sweep(k)
             depth = project(sweep.points, camera, camera_from_lidar)
         return DepthSample(name, image, camera, depth, None, None, np.isfinite(depth), "lidar")
+
+    def sweep(self, k: int) -> tuple[PointCloud, NDArray[np.float64]]:
+        """The sweep of image k, and (4, 4) the camera's optical axes from the lidar's.
+
+        Raises:
+            InputError: KITTI's depth benchmark, which has none, or a broken file.
+        """
+        if self._benchmark:
+            raise InputError(f"{self._path}: KITTI's depth selection has no sweeps")
+        name = self._images[k].stem.removesuffix("_left")
+        sweep, _ = read_packed(self._path / f"{name}_lidar.npz", 0.0)
+        _, camera_from_lidar = _calibration(self._path / "calib.json")
+        return sweep, camera_from_lidar
 
     def _measured(self, file: Path) -> tuple[CameraModel, FloatArray]:
         truth = file.name.replace("_image_", "_groundtruth_depth_", 1)

@@ -8,6 +8,7 @@ NAME = "ssl_perception_ros"
 NODES = (
     "scene_flow",
     "stereo_depth",
+    "depth_teacher",
     "mono_depth",
     "depth_learner",
     "obstacle_distance",

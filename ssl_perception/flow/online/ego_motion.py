@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from ssl_perception.config import EgoMotionConfig
-from ssl_perception.types import FloatArray
+from ssl_perception.types import FloatArray, PointCloud
 
 Pose = NDArray[np.float64]
 
@@ -88,6 +88,29 @@ class EgoMotion:
             return None
         self._twist = sensor_twist(start, interval)
         return np.asarray(start, np.float64)
+
+
+class SensorVelocity:
+    """The lidar's velocity, sweep after sweep, for those who want nothing else of them.
+
+    Args:
+        options: of the registration.
+        max_gap: s between sweeps beyond which it starts anew.
+    """
+
+    def __init__(self, options: EgoMotionConfig, max_gap: float) -> None:
+        self._motion = EgoMotion(options)
+        self._max_gap = max_gap
+        self._stamp = -np.inf
+
+    def update(self, sweep: PointCloud) -> NDArray[np.float64] | None:
+        """(6,) velocity in the sensor's own axes, m/s, then rad/s, at a sweep; None: not known."""
+        interval = sweep.stamp - self._stamp
+        if not 0.0 < interval <= self._max_gap:
+            self._motion.reset()
+        self._stamp = sweep.stamp
+        self._motion.register(sweep.points, interval)
+        return self._motion.twist
 
 
 def sensor_twist(current_from_previous: Pose, interval: float) -> NDArray[np.float64]:

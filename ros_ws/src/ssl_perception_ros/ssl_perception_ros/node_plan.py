@@ -21,6 +21,7 @@ ARGUMENTS = {
     "lidar": ("true", "run scene_flow (sim: empty, all but in a room)"),
     "stereo": ("true", "run stereo_depth and obstacle_distance"),
     "mono": ("true", "run mono_depth and depth_learner: monocular depth learnt from stereo"),
+    "teacher": ("stereo", "the trusted range sensor: stereo, depth (a depth camera) or lidar"),
     "method": ("", "scene flow solver (empty: flow.method of config, else rigid_cluster)"),
     "store": ("", "folder of what the student learns (empty: ssl_perception in ~/.ros)"),
     "points": ("points", "topic of the lidar's PointCloud2"),
@@ -46,7 +47,7 @@ ARGUMENTS = {
     "report": ("", ".json file with the figures of the flight, written at its end"),
     "avoid": ("", "run avoid, which steers the vehicle (empty: in a room alone)"),
 }
-CHOICES = {"consumer": ("", *get_args(ConsumerName))}
+CHOICES = {"consumer": ("", *get_args(ConsumerName)), "teacher": ("stereo", "depth", "lidar")}
 SWITCHES = ("use_sim_time", "lidar", "stereo", "mono", "lockstep", "avoid")  # true or false
 
 FLOW = (
@@ -55,11 +56,11 @@ FLOW = (
 )
 DEPTH = (
     *("namespace", "config", "preset", "use_sim_time"),
-    *("left", "right", "mono", "store", "consumer", "view", "bag"),
+    *("left", "right", "teacher", "mono", "store", "consumer", "view", "bag"),
 )
 PERCEPTION = (
     *("namespace", "config", "preset", "use_sim_time", "lidar", "stereo", "mono"),
-    *("method", "store", "points", "odom", "left", "right", "consumer", "view", "bag"),
+    *("teacher", "method", "store", "points", "odom", "left", "right", "consumer", "view", "bag"),
 )
 SIM = (
     *("world", "seed", "seconds", "rate", "lockstep", "report"),
@@ -133,7 +134,12 @@ def perception(given: Arguments) -> list[NodePlan]:
     if on["lidar"]:
         plans.append(node("scene_flow", lidar, {**method, **lidar_told}))
     if on["stereo"]:
-        plans.append(node("stereo_depth", both, {}))
+        if values["teacher"] == "stereo":
+            plans.append(node("stereo_depth", both, {}))
+        else:
+            depth_image = {"left/depth": f"{values['left']}/depth"}
+            heard = {**left, **depth_image, "points": values["points"]}
+            plans.append(node("depth_teacher", heard, {"teacher.source": values["teacher"]}))
         plans.append(node("obstacle_distance", {}, {**told, **view}))
     if on["stereo"] and on["mono"]:
         plans.append(node("mono_depth", left, store))

@@ -1,0 +1,146 @@
+"""Node ``depth_teacher``: in place of ``stereo_depth`` where a depth camera or a lidar teaches.
+
+One camera's images in, and depth images or sweeps; the teacher's depth out, on the topics of
+stereo, or an honest nothing. ``stereo/status`` says which sensor it is.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from ssl_perception.depth.teacher.lidar import LidarTeacher
+from ssl_perception.depth.teacher.source import make_teacher
+from ssl_perception.errors import InputError
+from ssl_perception.flow.online.ego_motion import SensorVelocity
+from ssl_perception.flow.online.own_vehicle import own_points
+from ssl_perception.io import images, point_cloud2
+from ssl_perception.io.point_cloud2 import stamp_ns
+from ssl_perception.io.static_transforms import StaticTransforms
+from ssl_perception.io.stereo_sync import Side, StereoSync
+from ssl_perception_ros.diagnostics import Health
+from ssl_perception_ros.messages import message_type
+from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.settings import ProcessingSettings
+
+
+class Arrival(NamedTuple):
+    """A sweep, or an image, and its depth image if there is one; when it came, steady clock."""
+
+    message: Image | PointCloud2
+    depth: Image | None
+    seconds: float
+
+
+class DepthTeacherNode(PerceptionNode):
+    sections = (
+        *("topics", "teacher", "camera_mount", "lidar_mount"),
+        *("ego_motion", "flow", "online"),
+    )
+    own = ProcessingSettings
+
+    def __init__(self) -> None:
+        super().__init__("depth_teacher")
+
+    def prepare(self) -> None:
+        if self.config.teacher.source == "stereo":
+            raise InputError(
+                "teacher.source is stereo: run stereo_depth, or set it to lidar, depth"
+            )
+        self.health = Health("images", self.settings.timeout)
+        depth = max(5, self.settings.queue)
+        self.publish_on(DiagnosticArray, "stereo/status", depth)
+        self.publish_on(Image, "stereo/confidence", depth)
+        self.publish_on(CameraInfo, "stereo/camera_info", depth)
+        self.publish_on(Image, "stereo/depth", depth)
+
+    def begin(self) -> None:
+        queue = self.settings.queue
+        depth = max(5, queue)
+        self._teacher = make_teacher(self.config)
+        self._info: CameraInfo | None = None
+        # a sweep must not push the image out that waits behind it
+        self._work = self.work_on(self._answer, 2 * queue + 2)
+        if isinstance(self._teacher, LidarTeacher):
+            self._velocity = SensorVelocity(self.config.ego_motion, self.config.flow.max_gap)
+            self._transforms = StaticTransforms()
+            kind = message_type("tf2_msgs/msg/TFMessage")
+            if kind is not None:  # else camera_mount has to say where the camera sits
+                self.subscribe(kind, "tf_static", self._transforms.add, 100, latched=True)
+            self.subscribe(PointCloud2, "points", self._take, depth)
+            self.subscribe(Image, "left/image_rect", self._take, depth)
+        else:
+            tolerance = round(self.config.topics.depth_tolerance * 1e9)
+            self._sync = StereoSync(tolerance, max(10, queue))
+            self._listen("left", "left/image_rect", depth)
+            self._listen("right", "left/depth", depth)
+        self.subscribe(CameraInfo, "left/camera_info", self._take_info, depth)
+
+    def _listen(self, side: Side, topic: str, depth: int) -> None:
+        def image(message: Image) -> None:
+            pair = self._sync.add(side, stamp_ns(message.header.stamp), message)
+            if pair is not None:
+                self._take(pair.left, pair.right)
+
+        self.subscribe(Image, topic, image, depth)
+
+    def _take_info(self, message: CameraInfo) -> None:
+        self._info = message
+
+    def _take(self, message: Image | PointCloud2, depth: Image | None = None) -> None:
+        if isinstance(message, Image):
+            self.health.input()
+        self._work.offer(Arrival(message, depth, time.perf_counter()))
+
+    def _answer(self, arrival: Arrival) -> None:
+        if isinstance(arrival.message, PointCloud2):
+            self._add(arrival.message)
+        elif self._info is None:
+            self.health.refuse("no left/camera_info")
+            self.complain(self.health.last_problem)
+        else:
+            self._publish(arrival, self._info)
+
+    def _add(self, message: PointCloud2) -> None:
+        """Show the sweep to the teacher, and where its sensor sits, if only ``tf_static`` says."""
+        assert isinstance(self._teacher, LidarTeacher)
+        sweep = point_cloud2.decode(message)
+        own = own_points(sweep, self.config.online.vehicle)
+        if own is not None:
+            sweep = sweep.select(~own)
+        self._teacher.add(sweep, self._velocity.update(sweep))
+        if self._teacher.camera_from_lidar is None and self._info is not None:
+            camera, lidar = self._info.header.frame_id, message.header.frame_id
+            self._teacher.camera_from_lidar = self._transforms.between(camera, lidar)
+
+    def _publish(self, arrival: Arrival, info: CameraInfo) -> None:
+        stamp = stamp_ns(arrival.message.header.stamp)
+        frame = images.one_image(arrival.message, info, stamp * 1e-9, arrival.depth)
+        depth = self._teacher.depth(frame)
+        self.output.status(stamp, depth)
+        self.output.confidence(stamp, depth)
+        self.output.camera_info("stereo/camera_info", stamp, depth.camera)
+        self.output.depth(stamp, depth)
+        age = (self.get_clock().now().nanoseconds - stamp) * 1e-9
+        self.health.publish(
+            time.perf_counter() - arrival.seconds,
+            {
+                "age_s": f"{age:.3f}",
+                "source": depth.cue.value,
+                "trusted": depth.valid,
+                "known_pixels": f"{np.isfinite(depth.depth).mean():.2f}",
+            },
+            "" if depth.valid else f"not trusted: {depth.reason}",
+        )
+
+
+def main() -> int:
+    return run(DepthTeacherNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
