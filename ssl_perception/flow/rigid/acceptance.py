@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.rigid.matching import TAU, Matching, match, move
+from ssl_perception.flow.rigid.matching import Matching, match, move
+from ssl_perception.flow.rigid.registration import TAU
 from ssl_perception.flow.rigid.sampling import Sample
 from ssl_perception.flow.rigid.visibility import RangeImage, occluded
 from ssl_perception.runtime.numba_kernel import kernel

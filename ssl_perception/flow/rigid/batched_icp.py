@@ -22,8 +22,7 @@ from ssl_perception.flow.rigid.candidates import ACTIVE, candidate_kind
 from ssl_perception.flow.rigid.cluster_hypotheses import prepare, start_from
 from ssl_perception.flow.rigid.cluster_motion import Motions
 from ssl_perception.flow.rigid.cluster_scratch import Scratch
-from ssl_perception.flow.rigid.matching import TAU
-from ssl_perception.flow.rigid.registration import ITERATIONS, NARROW_SIGMA, SIGMA, WIDE
+from ssl_perception.flow.rigid.registration import ITERATIONS, NARROW_SIGMA, SIGMA, TAU, WIDE
 from ssl_perception.flow.rigid.sampling import MAX_SOURCE, MAX_TARGET
 from ssl_perception.flow.rigid.scene import Scene
 from ssl_perception.flow.rigid.steps_ahead import StepsAhead, no_steps
@@ -44,7 +43,7 @@ class Problems(NamedTuple):
         size: (S, 2) int64, points of x and y that count.
         weight: (S,) float64, of a pair found backward.
         start: (S, H, 4) float64.
-        count: (S,) int64, hypotheses; 0: there is nothing to register with.
+        hypotheses: (S,) int64; 0: there is nothing to register with.
     """
 
     x: NDArray[np.float32]
@@ -54,7 +53,7 @@ class Problems(NamedTuple):
     size: NDArray[np.int64]
     weight: NDArray[np.float64]
     start: NDArray[np.float64]
-    count: NDArray[np.int64]
+    hypotheses: NDArray[np.int64]
 
 
 def steps_of_all(
@@ -80,7 +79,7 @@ def steps_of_all(
     _pose(scene, queue, boxes, shifts, scratch, found, problems)
     ahead = no_steps(len(found.state))
     steps = np.zeros((*problems.start.shape[:2], ITERATIONS, 4))
-    slot, hypothesis = np.nonzero(np.arange(problems.start.shape[1]) < problems.count[:, None])
+    slot, hypothesis = np.nonzero(np.arange(problems.start.shape[1]) < problems.hypotheses[:, None])
     # the queue's order is that of importance; a cluster is done when all its hypotheses are
     done = begin = 0
     while begin < len(slot) and deadline.remaining > reserve:
@@ -89,7 +88,7 @@ def steps_of_all(
         steps[slot[rows], hypothesis[rows]] = _steps(problems, slot[rows], hypothesis[rows], device)
         done = int(slot[end]) if end < len(slot) else len(queue)
         begin = end
-    ready = np.flatnonzero(problems.count[:done] > 0)
+    ready = np.flatnonzero(problems.hypotheses[:done] > 0)
     ahead.slot[queue[ready]] = ready
     return StepsAhead(ahead.slot, steps, ahead.none)
 
@@ -135,7 +134,7 @@ def _pose(
         problems.y[s, :, :n] = sample.y[:, :n]
         problems.y_time[s, 0, :n] = sample.y_time[:n]
         problems.weight[s] = sample.thinning[1] / sample.thinning[0]
-        problems.count[s] = count
+        problems.hypotheses[s] = count
         for h in range(count):
             start_from(scene, c, h, searched, scratch, problems.start[s, h])
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from ssl_perception.flow.rigid.sampling import MAX_SOURCE, MAX_TARGET, Sample
 from ssl_perception.runtime.numba_kernel import kernel
 
-TAU = 0.5  # m, pairs farther apart are none
-_BLOCK = 16  # points of the target that are passed over together; divides what there is room for
 _FAR = np.int32(0x7F000000)  # bits of a huge float32
 _INDEX_BITS = np.int32(0x3FF)  # room for the numbers of 1024 points
 
@@ -25,8 +23,6 @@ class Matching(NamedTuple):
         backward: (N,) int32, nearest x of each y.   backward_square: (N,) float32, m^2.
         row: (N,) float32 and row_bits: the same memory as int32; scratch.
         column: (N,) int32, scratch.
-        block: (N / 16, 2, 2) float32, lower and upper corner of 16 consecutive y,
-            seen from above, scratch.
         covariance_x, covariance_y: (M | N, 6) float64: xx xy xz yy yz zz, m^2.
     """
 
@@ -39,7 +35,6 @@ class Matching(NamedTuple):
     row: NDArray[np.float32]
     row_bits: NDArray[np.int32]
     column: NDArray[np.int32]
-    block: NDArray[np.float32]
     covariance_x: NDArray[np.float64]
     covariance_y: NDArray[np.float64]
 
@@ -57,7 +52,6 @@ def empty_matching(source: int = MAX_SOURCE, target: int = MAX_TARGET) -> Matchi
         row,
         row.view(np.int32),
         np.zeros(target, np.int32),
-        np.zeros((target // _BLOCK, 2, 2), np.float32),
         np.zeros((source, 6)),
         np.zeros((target, 6)),
     )
@@ -81,75 +75,33 @@ def move(sample: Sample, matching: Matching, q: NDArray[np.float64]) -> None:
 
 @kernel
 def match(matching: Matching, m: int, n: int) -> None:
-    """Nearest neighbours both ways, exhaustively within ``TAU``: at most m n distances, vectorised.
+    """Nearest neighbours both ways, exhaustively: m n distances, vectorised.
 
     The bits of a positive float sort like an integer; its lowest ten carry the partner's index,
     so one integer minimum finds distance and partner. Costs 2^-13 of the distance's precision in
     the choice, and breaks ties by the lowest index.
-
-    The target's sample is listed column by column, so what is near a point lies in a short span of
-    it, and only that is searched. A point with nothing within ``TAU`` gets some partner beyond.
     """
     keep = ~_INDEX_BITS
-    blocks = _bound(matching, n)
-    # rows of their own, and spans of them from zero on: only so are the loops vectorised
-    to_x, to_y, to_z = matching.y[0], matching.y[1], matching.y[2]
     for j in range(n):
         matching.column[j] = _FAR
     for i in range(m):
         x, y, z = matching.x[0, i], matching.x[1, i], matching.x[2, i]
-        first, last = 0, blocks
-        while first < last and _beyond(matching.block[first], x, y):
-            first += 1
-        while first < last and _beyond(matching.block[last - 1], x, y):
-            last -= 1
-        begin, end = first * _BLOCK, min(last * _BLOCK, n)
-        near_x, near_y, near_z = to_x[begin:end], to_y[begin:end], to_z[begin:end]
-        row, row_bits = matching.row[begin:end], matching.row_bits[begin:end]
-        column = matching.column[begin:end]
-        for j in range(end - begin):
-            dx = near_x[j] - x
-            dy = near_y[j] - y
-            dz = near_z[j] - z
-            row[j] = dx * dx + dy * dy + dz * dz
+        for j in range(n):
+            dx = matching.y[0, j] - x
+            dy = matching.y[1, j] - y
+            dz = matching.y[2, j] - z
+            matching.row[j] = dx * dx + dy * dy + dz * dz
         best = np.int32(_FAR)
-        for j in range(end - begin):
-            bits = row_bits[j] & keep
-            best = min(best, np.int32(bits | np.int32(begin + j)))
-            column[j] = min(column[j], np.int32(bits | np.int32(i)))
+        for j in range(n):
+            bits = matching.row_bits[j] & keep
+            best = min(best, np.int32(bits | np.int32(j)))
+            matching.column[j] = min(matching.column[j], np.int32(bits | np.int32(i)))
         matching.forward[i] = best & _INDEX_BITS
-        matching.forward_square[i] = _square(matching, i, best & _INDEX_BITS)
+        matching.forward_square[i] = matching.row[best & _INDEX_BITS]
     for j in range(n):
         i = int(matching.column[j] & _INDEX_BITS)
         matching.backward[j] = i
-        matching.backward_square[j] = _square(matching, i, j)
-
-
-@kernel
-def _bound(matching: Matching, n: int) -> int:
-    """Corners of the blocks of y, grown by a little more than ``TAU``; returns how many."""
-    blocks = (n + _BLOCK - 1) // _BLOCK
-    grow = np.float32(1.01 * TAU)
-    for b in range(blocks):
-        for axis in range(2):
-            low = high = matching.y[axis, b * _BLOCK]
-            for j in range(b * _BLOCK + 1, min((b + 1) * _BLOCK, n)):
-                low, high = min(low, matching.y[axis, j]), max(high, matching.y[axis, j])
-            matching.block[b, 0, axis] = low - grow
-            matching.block[b, 1, axis] = high + grow
-    return blocks
-
-
-@kernel
-def _beyond(block: NDArray[np.float32], x: np.float32, y: np.float32) -> bool:
-    """Whether (x, y) is outside the corners (2, 2)."""
-    return x < block[0, 0] or x > block[1, 0] or y < block[0, 1] or y > block[1, 1]
-
-
-@kernel
-def _square(matching: Matching, i: int, j: int) -> np.float32:
-    """Squared distance of x_i and y_j, m^2."""
-    dx = matching.y[0, j] - matching.x[0, i]
-    dy = matching.y[1, j] - matching.x[1, i]
-    dz = matching.y[2, j] - matching.x[2, i]
-    return dx * dx + dy * dy + dz * dz
+        dx = matching.y[0, j] - matching.x[0, i]
+        dy = matching.y[1, j] - matching.x[1, i]
+        dz = matching.y[2, j] - matching.x[2, i]
+        matching.backward_square[j] = dx * dx + dy * dy + dz * dz

@@ -16,14 +16,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_perception.flow.rigid.matching import TAU, Matching, match, move
+from ssl_perception.flow.rigid.matching import Matching, match, move
 from ssl_perception.flow.rigid.sampling import Sample
 from ssl_perception.runtime.numba_kernel import kernel
 
+TAU = 0.5  # m, pairs farther apart are dropped
 ITERATIONS = 12
 SIGMA, NARROW_SIGMA = 0.25, 0.125  # m, of the robust weight ...
 WIDE = 3  # ... the wide one for so many iterations
-GICP_TAU = 0.4  # m, at most TAU
+GICP_TAU = 0.4  # m
 _SAME_SHIFT, _SAME_TURN = 0.02, 0.01  # m, rad
 _NEIGHBOURHOOD = 0.5  # m, of a covariance
 
@@ -184,6 +185,8 @@ def covariances(points: NDArray[np.float32], count: int, covariance: NDArray[np.
         neighbours = 0
         for j in range(count):
             dx = float(points[0, j] - points[0, i])
+            if abs(dx) >= _NEIGHBOURHOOD:
+                continue
             dy = float(points[1, j] - points[1, i])
             dz = float(points[2, j] - points[2, i])
             if dx * dx + dy * dy + dz * dz < _NEIGHBOURHOOD**2:

@@ -36,7 +36,7 @@ def _sides(centre: tuple[float, float, float], length: float, width: float) -> F
     across, high = np.meshgrid(np.arange(-width / 2, width / 2, 0.08), np.arange(-0.7, 0.7, 0.12))
     front = np.column_stack([along.ravel(), np.full(along.size, -width / 2), up.ravel()])
     side = np.column_stack([np.full(across.size, -length / 2), across.ravel(), high.ravel()])
-    return np.concatenate([front, side]) + centre
+    return (np.concatenate([front, side]) + centre).astype(np.float32)
 
 
 def _street() -> tuple[PointCloud, PointCloud]:
