@@ -43,7 +43,8 @@ def deep(k: int) -> np.ndarray:
     """A wall 3 m away, its lower half 1.5 m; noise of a millimetre."""
     depth = np.full((120, 160), 3.0, np.float32)
     depth[60:] = 1.5
-    return depth + np.random.default_rng(k).normal(0, 1e-3, depth.shape).astype(np.float32)
+    noise = np.random.default_rng(k).normal(0, 1e-3, depth.shape)
+    return np.asarray(depth + noise, np.float32)
 
 
 def room(k: int) -> PointCloud:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ssl_perception.config import CameraMountConfig, LidarMountConfig, LidarTeacherConfig
 from ssl_perception.depth.frozen_image import FrozenImage, frozen_reason
-from ssl_perception.depth.student.architecture import GRID_HEIGHT, GRID_WIDTH
+from ssl_perception.depth.student.architecture import NANO
 from ssl_perception.depth.teacher.visibility import visible
 from ssl_perception.flow.online.deskew import deskew
 from ssl_perception.flow.online.pose_buffer import body_from_sensor
@@ -141,7 +141,8 @@ class LidarTeacher:
 
 def depth_grid(camera: CameraModel) -> CameraModel:
     """The camera that sees the same view on the teacher's grid of 80x60 cells."""
-    return camera.resized(CELLS * GRID_WIDTH, CELLS * GRID_HEIGHT)
+    rows, columns = NANO.grid
+    return camera.resized(CELLS * columns, CELLS * rows)
 
 
 def cells(points: FloatArray, grid: CameraModel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
