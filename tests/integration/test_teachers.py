@@ -74,7 +74,8 @@ def test_learns_from_a_depth_image() -> None:
         ]
         learns(results, Cue.DEPTH)
         assert np.nanmin(results[-1].scan.ranges) == pytest.approx(1.5, abs=0.05)
-        broken = perception.image(CameraImage(grey(FRAMES), CAMERA, 0.1 * FRAMES, 0.0 * deep(0)))
+        nothing = np.zeros_like(deep(0))
+        broken = perception.image(CameraImage(grey(FRAMES), CAMERA, 0.1 * FRAMES, nothing))
     assert not broken.stereo.valid and broken.learnt is None
     assert np.isnan(broken.scan.ranges).all(), "nothing is known, so nothing is free"
 

@@ -68,7 +68,8 @@ def test_what_a_launch_file_is_asked_for_is_what_it_starts() -> None:
     assert [*by_name(node_plan.depth({}))] == DEPTH_NODES
     other = by_name(node_plan.perception({"teacher": "lidar", "points": "/ouster/points"}))
     assert [*other] == ["scene_flow", "depth_teacher", *DEPTH_NODES[1:]]
-    assert other["depth_teacher"].parameters["teacher.source"] == "lidar"
+    for name in ("depth_teacher", "obstacle_distance"):
+        assert other[name].parameters["teacher.source"] == "lidar"
     assert other["depth_teacher"].remaps["points"] == "/ouster/points"
     with pytest.raises(ValueError, match="true or false expected, not 'yes'"):
         node_plan.perception({"lidar": "yes"})

@@ -55,6 +55,17 @@ def test_depth_map_with_a_status_applied_is_the_one_that_it_was_taken_from() -> 
     np.testing.assert_array_equal(got.depth, depth)
 
 
+@pytest.mark.parametrize("cue", [Cue.DEPTH, Cue.LIDAR])
+def test_the_sensor_in_place_of_stereo_travels_with_the_status(cue: Cue) -> None:
+    depth = np.ones((3, 4), np.float32)
+    values = CueStatus.of(DepthMap(depth, CAMERA, cue=cue)).values()
+    assert values["source"] == cue.value
+    assert CueStatus.parse(values).apply(DepthMap(depth, CAMERA)).cue is cue
+    assert "source" not in CueStatus.of(DepthMap(depth, CAMERA)).values(), "as it always was"
+    with pytest.raises(InputError, match=r"^cue status: source is 'sonar'"):
+        CueStatus.parse({**values, "source": "sonar"})
+
+
 GOOD = {"valid": "true", "reason": "", "novelty": "0.25", "generation": "3"}
 
 

@@ -26,9 +26,9 @@ def test_between_siblings_and_along_chains() -> None:
     assert camera_from_lidar is not None
     # 3 m ahead on the mast, which looks left: 3 m left of x = 2; and the camera is at x = 5
     np.testing.assert_allclose(camera_from_lidar @ [2.0, 0, 0, 1], [-3.0, 3.0, 0, 1], atol=1e-12)
-    np.testing.assert_allclose(tree.between("lidar", "/lidar"), np.eye(4))
-    inverse = tree.between("lidar", "camera")
-    assert inverse is not None
+    itself, inverse = tree.between("lidar", "/lidar"), tree.between("lidar", "camera")
+    assert itself is not None and inverse is not None
+    np.testing.assert_allclose(itself, np.eye(4))
     np.testing.assert_allclose(inverse @ camera_from_lidar, np.eye(4), atol=1e-12)
     assert tree.between("camera", "imu") is None
 

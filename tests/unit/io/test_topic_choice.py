@@ -102,3 +102,30 @@ def test_one_camera_is_no_stereo_but_no_error_beside_a_lidar() -> None:
 def test_clear_refusals(available: dict[str, str], wanted: dict[str, str], line: str) -> None:
     with pytest.raises(InputError, match=rf"log\.mcap: .*{line}"):
         choose(available, **wanted)
+
+
+CAMERA = {"/camera/color/image_rect": IMAGE, "/camera/color/camera_info": CAMERA_INFO}
+DEPTH = {"/camera/aligned_depth_to_color/image_raw": IMAGE}
+
+
+def test_a_depth_camera_beside_its_colour_camera() -> None:
+    ours = {"/stereo/depth": IMAGE, "/mono/depth": IMAGE, "/truth/depth": IMAGE}
+    chosen = choose_topics(CAMERA | DEPTH | ours, TopicsConfig(), "log.mcap", "depth")
+    assert chosen.left_image == "/camera/color/image_rect" and not chosen.stereo
+    assert chosen.left_info == "/camera/color/camera_info"
+    assert chosen.depth_image == "/camera/aligned_depth_to_color/image_raw"
+    two = CAMERA | DEPTH | {"/camera/depth/image_rect_raw": IMAGE}
+    with pytest.raises(InputError, match=r"2 depth images: .*set topics\.depth_image"):
+        choose_topics(two, TopicsConfig(), "log.mcap", "depth")
+    named = TopicsConfig(depth_image="/camera/depth/image_rect_raw")
+    assert choose_topics(two, named, "log.mcap", "depth").depth_image == named.depth_image
+
+
+def test_a_lidar_beside_one_camera_or_the_left_one_of_two() -> None:
+    cloud = {"/points": POINT_CLOUD2}
+    chosen = choose_topics(CAMERA | cloud, TopicsConfig(), "log.mcap", "lidar")
+    assert chosen.left_image == "/camera/color/image_rect" and not chosen.depth_image
+    chosen = choose_topics(STEREO | cloud, TopicsConfig(), "log.mcap", "lidar")
+    assert (chosen.left_image, chosen.right_image) == ("/stereo/left/image_rect", "")
+    with pytest.raises(InputError, match=r"teacher\.source is lidar, but there is no"):
+        choose_topics(CAMERA, TopicsConfig(), "log.mcap", "lidar")

@@ -225,6 +225,24 @@ def test_the_student_must_be_certain_of_most_of_a_sector() -> None:
     assert np.isfinite(ahead(scan_of(fine))).all()
 
 
+def test_between_the_beams_of_a_lidar_nothing_is_free_however_many_there_are() -> None:
+    """Its depth says where something near is, never that there is nothing."""
+    far, near = wall(30.0), wall(1.5)
+    near[::3] = np.nan
+    assert np.isposinf(ahead(scan_of(far))).all()
+    assert np.isnan(scan_of(far, cue=Cue.LIDAR).ranges).all()
+    assert np.isnan(scan_of(wall(3.0), cue=Cue.LIDAR).ranges).all()
+    np.testing.assert_allclose(ahead(scan_of(near, cue=Cue.LIDAR)), ahead(scan_of(near)))
+
+
+def test_where_a_depth_camera_sees_nothing_may_be_something() -> None:
+    half = wall(3.0)
+    half[::2] = np.nan
+    assert np.isfinite(ahead(scan_of(half))).all()
+    assert np.isnan(ahead(scan_of(half, cue=Cue.DEPTH))).all()
+    assert np.isfinite(ahead(scan_of(wall(3.0), cue=Cue.DEPTH))).all()
+
+
 @pytest.mark.parametrize(("metres", "known"), [(0.9, True), (1.6, False)])
 def test_what_the_student_is_certain_of_is_told_only_where_it_is_near(
     metres: float, known: bool

@@ -14,7 +14,11 @@ from ssl_perception.types import CameraModel, Cue, DepthMap
 
 
 def depth_map(
-    parts: Mapping[str, Any], cue: Cue, info: CameraInfo | None, stamp_ns: int
+    parts: Mapping[str, Any],
+    cue: Cue,
+    info: CameraInfo | None,
+    stamp_ns: int,
+    source: Cue | None = None,
 ) -> DepthMap | None:
     """The depth map that was published, confidence and verdict included; None: no depth image.
 
@@ -25,6 +29,7 @@ def depth_map(
         parts: messages of one stamp by topic, such as ``stereo/depth``.
         cue: whose topics to take.
         info: of the depth image's camera; None: of a camera that is not known.
+        source: the sensor behind those topics where no status says; None: ``cue`` itself.
 
     Raises:
         InputError: a message that can't be used.
@@ -43,7 +48,7 @@ def depth_map(
         values,
         camera,
         stamp_ns * 1e-9,
-        cue,
+        source or cue,
         valid=known,
         reason="" if known else f"{name} knows no depth in the whole image",
         confidence=None if confidence is None else images.decode_confidence(confidence),

@@ -134,13 +134,15 @@ def perception(given: Arguments) -> list[NodePlan]:
     if on["lidar"]:
         plans.append(node("scene_flow", lidar, {**method, **lidar_told}))
     if on["stereo"]:
+        teacher: dict[str, Any] = {}
         if values["teacher"] == "stereo":
             plans.append(node("stereo_depth", both, {}))
         else:
+            teacher = {"teacher.source": values["teacher"]}
             depth_image = {"left/depth": f"{values['left']}/depth"}
             heard = {**left, **depth_image, "points": values["points"]}
-            plans.append(node("depth_teacher", heard, {"teacher.source": values["teacher"]}))
-        plans.append(node("obstacle_distance", {}, {**told, **view}))
+            plans.append(node("depth_teacher", heard, teacher))
+        plans.append(node("obstacle_distance", {}, {**teacher, **told, **view}))
     if on["stereo"] and on["mono"]:
         plans.append(node("mono_depth", left, store))
         plans.append(node("depth_learner", left, store, respawn=True))

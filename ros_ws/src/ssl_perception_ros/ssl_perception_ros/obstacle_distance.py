@@ -60,7 +60,7 @@ class Arrival(NamedTuple):
 
 
 class ObstacleDistanceNode(PerceptionNode):
-    sections = ("scan", "lidar_scan", "trust", "pseudo_label")
+    sections = ("teacher", "scan", "lidar_scan", "trust", "pseudo_label")
     own = ObstacleDistanceSettings
 
     def __init__(self) -> None:
@@ -181,7 +181,11 @@ class ObstacleDistanceNode(PerceptionNode):
         """One image's worth of both cues: which may be trusted, and what the scan is."""
         messages = {part: arrival.message for part, arrival in group.parts.items()}
         stamp = group.stamp_ns
-        found = {c: depth_map(messages, c, self._infos.get(c), stamp) for c in CUES}
+        sources = {Cue.STEREO: Cue(self.config.teacher.source), Cue.MONO: Cue.MONO}
+        found = {
+            cue: depth_map(messages, cue, self._infos.get(cue), stamp, source)
+            for cue, source in sources.items()
+        }
         there = found[Cue.STEREO] or found[Cue.MONO]
         if there is None:  # a status whose depth image was lost
             return

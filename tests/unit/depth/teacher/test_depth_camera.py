@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ssl_perception.config import Config, DepthCameraConfig
+from ssl_perception.config import Config, DepthCameraConfig, from_dict
 from ssl_perception.depth.teacher.depth_camera import DepthCamera
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.depth.teacher.source import make_teacher
@@ -64,7 +64,7 @@ def test_a_depth_image_that_is_not_aligned_is_refused() -> None:
 
 def test_the_source_decides_and_refuses_what_it_cannot_use() -> None:
     pair = StereoPair(grey(), grey(), CAMERA, 0.1)
-    depth = make_teacher(Config(teacher={"source": "depth"}))  # type: ignore[arg-type]
+    depth = make_teacher(from_dict({"teacher": {"source": "depth"}}))
     assert depth.depth(pair).reason == "no depth image of this image"
     with pytest.raises(InputError, match="one image only; teacher"):
         make_teacher(Config()).depth(frame(None))

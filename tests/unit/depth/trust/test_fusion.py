@@ -87,6 +87,22 @@ def test_without_student_the_scan_is_that_of_stereo_and_unknown_where_stereo_is(
     assert fused.trust.reason == "stereo is invalid: no texture"
 
 
+def test_of_a_lidar_that_teaches_the_sweep_says_what_is_free() -> None:
+    """The student is tested on it: clear views by the sweep's scan, which its depth can't claim."""
+    seen = replace(stereo(3.0, 0.1), cue=Cue.LIDAR)
+    clear = obstacle_scan(stereo(3.0, 0.1), SCAN)
+    sweep = replace(clear, cue=Cue.LIDAR)
+    alone = CueFusion(SCAN, OPTIONS).update(seen, mono(3.0, 0.1))
+    assert np.isnan(alone.stereo.ranges).all()
+    fused = CueFusion(SCAN, OPTIONS).update(seen, mono(3.0, 0.1), None, sweep)
+    np.testing.assert_array_equal(fused.stereo.ranges, clear.ranges)
+    old = replace(sweep, stamp=-1.0)
+    late = CueFusion(SCAN, OPTIONS).update(seen, mono(3.0, 0.1), None, old)
+    assert np.isnan(late.scan.ranges).all(), "a sweep too old says nothing"
+    blind = replace(seen, valid=False, reason="sweep too old")
+    assert np.isnan(CueFusion(SCAN, OPTIONS).update(blind, None, None, sweep).stereo.ranges).all()
+
+
 def test_no_trusted_cue_all_unknown_and_the_scan_names_none() -> None:
     fusion = CueFusion(SCAN, OPTIONS)
     fused = fusion.update(stereo(2.0, valid=False), mono(2.0))
