@@ -18,6 +18,7 @@ from or where a result goes.
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from ssl_perception.config import Config
 from ssl_perception.depth.result import DepthResult
 from ssl_perception.depth.student.protocol import OnlineLearning, Student
 from ssl_perception.depth.teacher.lidar import LidarTeacher
-from ssl_perception.depth.teacher.pseudo_label import pseudo_label
+from ssl_perception.depth.teacher.pseudo_label import pseudo_label, suspect_since
 from ssl_perception.depth.teacher.source import make_teacher
 from ssl_perception.depth.trust.fusion import CueFusion
 from ssl_perception.depth.trust.state import Trust
@@ -74,6 +75,7 @@ class DepthPipeline:
         self.student = student
         self.learner = learner
         self.fusion = CueFusion(config.scan, config.trust, trust, config.lidar_scan)
+        self._suspected = False
 
     def sweep(self, result: SweepFlow) -> None:
         """Show a lidar that teaches its newest sweep."""
@@ -97,12 +99,13 @@ class DepthPipeline:
             mono = self.student.depth(frame.image, frame.camera, frame.stamp)
             watch.lap("student")
             label = pseudo_label(stereo, self.config.pseudo_label, mono.depth.shape)
-        suspected = self.fusion.trust.teacher_suspect
         fused = self.fusion.update(stereo, mono, label, lidar)
         watch.lap("fusion")
-        suspect = fused.trust.teacher_suspect
+        suspected = self._suspected
+        since = suspect_since(stereo, fused.trust.teacher_suspect, self.config.learner)
+        self._suspected = suspect = since < math.inf
         if self.learner is not None and suspect and not suspected:
-            self.learner.take_back(frame.stamp - self.config.learner.take_back)
+            self.learner.take_back(since)
         elif self.learner is not None and label is not None and not suspect:
             learnt = self.learner.learn(frame.image, label, frame.stamp)
             watch.lap("learner")
@@ -124,6 +127,7 @@ class DepthPipeline:
         other.teacher = make_teacher(self.config, self.camera_from_lidar)
         config = self.config
         other.fusion = CueFusion(config.scan, config.trust, self.fusion.trust, config.lidar_scan)
+        other._suspected = False
         other.learner = None
         return other
 

@@ -339,6 +339,8 @@ class DepthMap:
         confidence: (H, W) float32 in [0, 1], or None where the cue gives none.
         novelty: how far the image is from all that a student has learnt; 0 for other cues.
         generation: of the student's model; None for other cues.
+        suspect_since: seconds; maps of this cue stamped so or later turn out to be suspect, though
+            they were valid at the time: what was learnt from them is to be taken back. Inf: none.
     """
 
     depth: FloatArray
@@ -350,6 +352,7 @@ class DepthMap:
     confidence: FloatArray | None = None
     novelty: float = 0.0
     generation: int | None = None
+    suspect_since: float = float("inf")
 
     def __post_init__(self) -> None:
         shape = (self.camera.height, self.camera.width)

@@ -43,6 +43,19 @@ class StereoConfig(Section):
     max_row_offset: float = Field(
         0.5, gt=0.0, le=10.0, description="px the right image's rows may be off, else invalid"
     )
+    max_yaw: float = Field(
+        0.0025,
+        gt=0.0,
+        le=0.2,
+        description="rad the right camera may be turned sideways against the start, else invalid",
+    )
+    max_yaw_once: float = Field(
+        0.0075, gt=0.0, le=0.2, description="rad that a single frame may show, else invalid"
+    )
+    yaw_window: float = Field(2.0, gt=0.0, le=600.0, description="s over which yaw is averaged")
+    yaw_reference: float = Field(
+        5.0, gt=0.0, le=600.0, description="s at the start that show the calibration's residue"
+    )
     max_depth: float = Field(80.0, gt=0.1, le=1000.0, description="m, beyond is unknown")
 
 

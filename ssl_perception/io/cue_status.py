@@ -34,13 +34,15 @@ class CueStatus:
     reason: str = ""
     novelty: float = 0.0
     generation: int | None = None
+    suspect_since: float = math.inf
     source: Cue | None = None
 
     @classmethod
     def of(cls, depth: DepthMap) -> CueStatus:
         """The status of a depth map."""
         source = depth.cue if depth.cue in _IN_PLACE_OF_STEREO else None
-        return cls(depth.valid, depth.reason, depth.novelty, depth.generation, source)
+        since = depth.suspect_since
+        return cls(depth.valid, depth.reason, depth.novelty, depth.generation, since, source)
 
     def apply(self, depth: DepthMap) -> DepthMap:
         """The depth map with this status."""
@@ -50,6 +52,7 @@ class CueStatus:
             reason=self.reason,
             novelty=self.novelty,
             generation=self.generation,
+            suspect_since=self.suspect_since,
             cue=self.source or depth.cue,
         )
 
@@ -60,6 +63,7 @@ class CueStatus:
             "reason": self.reason,
             "novelty": repr(float(self.novelty)),
             "generation": "none" if self.generation is None else str(self.generation),
+            "suspect_since": repr(float(self.suspect_since)),
         }
         return told if self.source is None else told | {"source": self.source.value}
 
@@ -88,16 +92,19 @@ class CueStatus:
         text = values["generation"]
         if text != "none" and _GENERATION.fullmatch(text) is None:
             raise InputError(f"cue status: generation is {_short(text)}")
+        generation = None if text == "none" else int(text)
+        text = values.get("suspect_since", "inf")  # recordings of before don't have it
+        try:
+            since = float(text)
+        except ValueError:
+            since = math.nan
+        if math.isnan(since):
+            raise InputError(f"cue status: suspect_since is {_short(text)}")
         source = values.get("source")
         if source is not None and source not in {cue.value for cue in _IN_PLACE_OF_STEREO}:
             raise InputError(f"cue status: source is {_short(source)}")
-        return cls(
-            valid,
-            reason,
-            novelty,
-            None if text == "none" else int(text),
-            None if source is None else Cue(source),
-        )
+        teacher = None if source is None else Cue(source)
+        return cls(valid, reason, novelty, generation, since, teacher)
 
 
 def _short(text: str) -> str:

@@ -27,7 +27,7 @@ def pair(k: int) -> StereoPair:
 def test_a_fault_begins_when_it_is_told_to_and_spoils_what_it_says(fault: str) -> None:
     broken = Broken(fault, start=0.45, focal=50.0, baseline=0.1)
     given = [pair(k) for k in range(9)]
-    out = [broken.apply(p) for p in given]
+    out = [broken.apply(p, pair(100 + k).right) for k, p in enumerate(given)]
     assert all(a is b for a, b in zip(out[:5], given[:5], strict=True))
     left = [np.array_equal(o.left, g.left) for o, g in zip(out[5:], given[5:], strict=True)]
     right = [np.array_equal(o.right, g.right) for o, g in zip(out[5:], given[5:], strict=True)]

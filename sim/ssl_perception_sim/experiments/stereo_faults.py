@@ -27,7 +27,7 @@ from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.scan import obstacle_scan
 from ssl_perception.pipeline import DepthPipeline
 from ssl_perception.runtime.console import progress_bar
-from ssl_perception.types import ActiveCue, DepthMap, FloatArray, StereoPair
+from ssl_perception.types import ActiveCue, CameraModel, DepthMap, FloatArray, StereoPair
 from ssl_perception_sim.experiments.new_room import FREE, NEAR, learn_at_home
 from ssl_perception_sim.experiments.room_flight import RoomFlight
 from ssl_perception_sim.experiments.students import DRONE
@@ -35,12 +35,13 @@ from ssl_perception_sim.world.randomness import stream
 
 Image = NDArray[np.uint8]
 FAULTS = (
-    "none", "left frozen", "both frozen", "right 1 frame late", "right 3 frames late", "swapped",
+    "none", "left frozen", "both frozen", "right 33 ms late", "right 1 frame late", "right 3 frames late", "swapped",
     "dirt on the left", "right gain 2", "right gain 0.5", "night", "blur", "yaw +1 px",
     "yaw -1 px", "yaw +3 px", "yaw -3 px", "yaw drift +0.02 deg/s", "yaw drift -0.02 deg/s",
 )  # fmt: skip
 SECONDS, DRIFT_SECONDS = 5.0, 60.0
 WARM_UP = 8.0  # s of flight before a fault may set in
+LATE = 0.033  # s
 _DRIFT = 0.02  # degrees a second
 
 
@@ -79,7 +80,7 @@ class Broken:
         self._spots: NDArray[np.float32] | None = None
 
     def shift(self, stamp: float) -> float:
-        """px by which the right image is off, sideways."""
+        """px by which the right image is off in its middle, sideways."""
         if self.fault.startswith("yaw drift"):
             degrees = math.copysign(_DRIFT, float(self.fault.split()[2])) * (stamp - self.start)
             return self._focal * math.tan(math.radians(degrees))
@@ -95,8 +96,12 @@ class Broken:
         left = disparity - self.shift(stamp)
         return disparity / left if left > 0 else math.inf
 
-    def apply(self, pair: StereoPair) -> StereoPair:
-        """The pair as the broken camera gives it."""
+    def apply(self, pair: StereoPair, earlier: Image | None = None) -> StereoPair:
+        """The pair as the broken camera gives it.
+
+        Args:
+            earlier: the right image of ``LATE`` seconds before; needed where that is the fault.
+        """
         history = list(self._before)
         self._before.append(pair)
         if pair.stamp < self.start or not history:
@@ -104,6 +109,8 @@ class Broken:
         left, right = pair.left, pair.right
         if self.fault == "swapped":
             left, right = right, left
+        elif self.fault == "right 33 ms late" and earlier is not None:
+            right = earlier
         elif self.fault == "right 1 frame late":
             right = history[-1].right
         elif self.fault == "right 3 frames late":
@@ -119,7 +126,7 @@ class Broken:
         elif self.fault == "dirt on the left":
             left = self._dirty(left)
         elif shift := self.shift(pair.stamp):
-            right = _shifted(right, shift)
+            right = _turned(right, shift / self._focal, pair.camera)
         broken = replace(pair, left=left, right=right)
         if self.fault in ("left frozen", "both frozen"):
             last = history[-1]
@@ -187,7 +194,9 @@ def break_down(pipeline: DepthPipeline, room: int, fault: str, stamp: float) -> 
         turning = flight.avoid.state in ("turn", "extra")
         if broken is None and now >= earliest and (turning or now >= earliest + 30.0):
             broken = Broken(fault, now, frame.pair.camera.fx, frame.pair.baseline)
-        pair = frame.pair if broken is None else broken.apply(frame.pair)
+        pair = frame.pair
+        if broken is not None:
+            pair = broken.apply(pair, _late_image(flight, now) if "33 ms" in fault else None)
         clean = pseudo_label(DepthMap(frame.depth, pair.camera))
         labels.truth = clean
         result = pipeline.process(replace(pair, stamp=now + stamp))
@@ -271,6 +280,14 @@ def run_faults(
     return {**figures, "scores": scores}
 
 
+def _late_image(flight: RoomFlight, now: float) -> Image:
+    """What the right camera saw ``LATE`` seconds ago."""
+    world = flight.world
+    assert world.camera is not None
+    moment = now - LATE
+    return world.camera.capture(world.vehicle.motion, moment, round(moment * 1000)).pair.right
+
+
 def _plain(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
@@ -283,8 +300,12 @@ def _gain(image: Image, factor: float) -> Image:
     return np.clip(image * factor, 0, 255).astype(np.uint8)
 
 
-def _shifted(image: Image, pixels: float) -> Image:
+def _turned(image: Image, angle: float, camera: CameraModel) -> Image:
+    """As a camera sees it that is turned left by ``angle``, rad."""
     height, width = image.shape[:2]
-    move = np.array([[1.0, 0.0, pixels], [0.0, 1.0, 0.0]])
-    moved = cv2.warpAffine(image, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.uint8)
+    pinhole = np.array([[camera.fx, 0.0, camera.cx], [0.0, camera.fy, camera.cy], [0.0, 0.0, 1.0]])
+    cos, sin = math.cos(angle), math.sin(angle)
+    turn = np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
+    move = pinhole @ turn @ np.linalg.inv(pinhole)
+    seen = cv2.warpPerspective(image, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(seen, np.uint8)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
-from ssl_perception.config import PseudoLabelConfig
+from ssl_perception.config import LearnerConfig, PseudoLabelConfig
 from ssl_perception.depth.student.architecture import LOG_DEPTH_RANGE, NANO
 from ssl_perception.types import DepthMap, FloatArray
 
@@ -46,3 +48,16 @@ def pseudo_label(
     label = np.full(grid, np.nan, np.float32)
     label[enough] = np.log(mean_weight[enough] / mean_inverse[enough])
     return np.clip(label, *LOG_DEPTH_RANGE, out=label)
+
+
+def suspect_since(stereo: DepthMap, disagrees: bool, options: LearnerConfig) -> float:
+    """Stamp (s) since which labels are not to be believed; Inf: they are.
+
+    Args:
+        stereo: of the newest image.
+        disagrees: it has parted from a student that knows this place.
+        options: ``take_back`` is the time before in which nobody noticed.
+    """
+    if not disagrees and stereo.suspect_since == math.inf:
+        return math.inf
+    return min(stereo.stamp - options.take_back, stereo.suspect_since)

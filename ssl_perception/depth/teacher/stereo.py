@@ -3,8 +3,9 @@
 Semi-global matching always finds some smooth answer, before a blank wall too, and no left-right
 check or filter notices. Plain block matching has no smoothness to lean on: where there is nothing
 to match the two disagree. So a pixel is confident where both matchers agree, and a frame is valid
-only if enough pixels are; with too little texture, rows that don't line up or an image that has
-frozen, left or right, the whole frame is declared invalid. Invalid never means free.
+only if enough pixels are; with too little texture, rows that don't line up, an image that has
+frozen, left or right, a camera that has turned or an image that is late (``yaw_watch``), the whole
+frame is declared invalid. Invalid never means free.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 
 from ssl_perception.config import StereoConfig
 from ssl_perception.depth.frozen_image import FrozenImage, frozen_reason
+from ssl_perception.depth.teacher.relative_yaw import UNKNOWN_YAW, relative_yaw
+from ssl_perception.depth.teacher.yaw_watch import YawWatch
 from ssl_perception.errors import InputError
 from ssl_perception.types import (
     BoolArray,
@@ -51,6 +54,10 @@ class Disparity:
         matched, agreement, texture: shares in [0, 1] of the pixels right of the blind strip.
         row_offset: px, by how much the right image's rows are off, at the worst quarter of the
             image; NaN where too few pixels match to tell.
+        yaw: px by which the right camera's yaw in excess of its calibration adds to every
+            disparity; NaN where too few pixels match to tell.
+        suspect_since: s, stamp since which pairs that were valid at the time are suspect; Inf:
+            none are.
         reason: why the frame can't be trusted; empty when it can.
     """
 
@@ -62,6 +69,8 @@ class Disparity:
     agreement: float
     texture: float
     row_offset: float
+    yaw: float
+    suspect_since: float
     reason: str
 
     @property
@@ -72,8 +81,9 @@ class Disparity:
 class StereoMatcher:
     """OpenCV's SGBM, cross-examined by its block matcher.
 
-    It remembers the previous pair, for one purpose: to notice a camera that has frozen. Each pair
-    must therefore come with its own stamp, and in the order of time.
+    It remembers the previous pair, to notice a camera that has frozen, and the cameras' relative
+    yaw in its first seconds, to notice one that has turned or an image that is late. Each pair must
+    therefore come with its own stamp, and in the order of time.
 
     Raises:
         InputError: an even window size.
@@ -87,6 +97,7 @@ class StereoMatcher:
         # Made at the first image; not shared, for they keep buffers of their own.
         self._matchers: dict[int, tuple[cv2.StereoSGBM, cv2.StereoBM]] = {}
         self._left, self._right = FrozenImage(), FrozenImage()
+        self._yaw_watch = YawWatch(options)
 
     def search_range(self, width: int) -> int:
         """Disparities searched in images of this width, px: a strip so wide at the left edge is
@@ -132,8 +143,20 @@ class StereoMatcher:
             "texture": min(texture, right_texture),
         }
         reason = self._verdict(self._frozen(pair), row_offset=row_offset, **shares)
+        yaw = UNKNOWN_YAW  # nothing is learnt from an image that is wrong anyway
+        if not reason:
+            yaw = relative_yaw(left, right, disparity, agreed, pair.camera)
+        watch = self._yaw_watch.see(left, yaw, pair.camera, pair.stamp)
         return Disparity(
-            disparity, agreed, contradicted, blind, row_offset=row_offset, reason=reason, **shares
+            disparity,
+            agreed,
+            contradicted,
+            blind,
+            row_offset=row_offset,
+            yaw=yaw.pixels,
+            suspect_since=watch.since,
+            reason=reason or watch.reason,
+            **shares,
         )
 
     def depth(self, frame: StereoPair | CameraImage) -> DepthMap:
@@ -165,6 +188,7 @@ class StereoMatcher:
             valid=match.valid,
             reason=match.reason,
             confidence=confidence,
+            suspect_since=match.suspect_since,
         )
 
     def _frozen(self, pair: StereoPair) -> str:

@@ -26,15 +26,17 @@ def bits(value: float) -> bytes:
     st.text(max_size=1000),
     st.floats(min_value=0.0, allow_nan=False, allow_infinity=False),
     st.none() | st.integers(0, 2**63 - 1),
+    st.floats(allow_nan=False),
 )
 def test_round_trip_gives_the_same_bits(
-    valid: bool, reason: str, novelty: float, generation: int | None
+    valid: bool, reason: str, novelty: float, generation: int | None, since: float
 ) -> None:
-    status = CueStatus(valid, reason, novelty, generation)
+    status = CueStatus(valid, reason, novelty, generation, since)
     texts = status.values()
     assert all(isinstance(text, str) for text in texts.values())
     again = CueStatus.parse(texts)
     assert again == status and bits(again.novelty) == bits(novelty)
+    assert bits(again.suspect_since) == bits(since)
 
 
 def test_float32_novelty_survives_as_it_is() -> None:
@@ -46,11 +48,11 @@ def test_depth_map_with_a_status_applied_is_the_one_that_it_was_taken_from() -> 
     depth = np.arange(12, dtype=np.float32).reshape(3, 4)
     sent = DepthMap(
         depth, CAMERA, 7.25, Cue.MONO, False, "out of distribution: novelty 0.61, at most 0.5",
-        novelty=0.1 + 0.2, generation=41,
+        novelty=0.1 + 0.2, generation=41, suspect_since=6.5,
     )  # fmt: skip
     bare = DepthMap(depth, CAMERA, 7.25, Cue.MONO)
     got = CueStatus.parse(CueStatus.of(sent).values()).apply(bare)
-    for name in ("valid", "reason", "novelty", "generation", "stamp", "cue", "camera"):
+    for name in ("valid", "reason", "novelty", "generation", "suspect_since", "stamp", "camera"):
         assert getattr(got, name) == getattr(sent, name), name
     np.testing.assert_array_equal(got.depth, depth)
 
@@ -67,6 +69,10 @@ def test_the_sensor_in_place_of_stereo_travels_with_the_status(cue: Cue) -> None
 
 
 GOOD = {"valid": "true", "reason": "", "novelty": "0.25", "generation": "3"}
+
+
+def test_a_recording_of_before_suspects_nothing() -> None:
+    assert CueStatus.parse(GOOD).suspect_since == math.inf
 
 
 def test_the_values_that_the_hostile_ones_are_made_of_are_good() -> None:
@@ -93,6 +99,8 @@ def test_a_missing_value_is_one_line_that_names_it(name: str) -> None:
         ("novelty", "-0.1"),
         ("novelty", "0.1.2"),
         ("novelty", ""),
+        ("suspect_since", "late"),
+        ("suspect_since", "nan"),
         ("generation", ""),
         ("generation", "None"),
         ("generation", "1.5"),
@@ -110,7 +118,7 @@ def test_hostile_values_are_one_short_line(name: str, text: str) -> None:
 
 
 def test_long_text_in_the_place_of_a_number_is_not_repeated() -> None:
-    for name in ("valid", "novelty", "generation"):
+    for name in ("valid", "novelty", "generation", "suspect_since"):
         with pytest.raises(InputError) as caught:
             CueStatus.parse({**GOOD, name: "x\n" * 1_000_000})
         assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)

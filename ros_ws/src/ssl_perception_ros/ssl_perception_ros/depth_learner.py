@@ -6,6 +6,7 @@ memory, and is started anew from the last good model. ``model_ready`` announces 
 
 from __future__ import annotations
 
+import math
 import time
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from std_srvs.srv import Trigger
 
 from ssl_perception.depth.learning.learner_process import LearnerProcess, Learnt
 from ssl_perception.depth.student.architecture import SIZES
-from ssl_perception.depth.teacher.pseudo_label import pseudo_label
+from ssl_perception.depth.teacher.pseudo_label import pseudo_label, suspect_since
 from ssl_perception.errors import InputError
 from ssl_perception.io import images
 from ssl_perception.io.model_store import ModelStore
@@ -116,16 +117,18 @@ class DepthLearnerNode(PerceptionNode):
         stereo = depth_map(parts, Cue.STEREO, None, stamp)
         assert stereo is not None
         label = pseudo_label(stereo, self.config.pseudo_label, self._size.grid)
-        suspect = teacher_suspect(parts)
+        disagrees = teacher_suspect(parts)
+        since = suspect_since(stereo, disagrees, self.config.learner)
+        suspect = since < math.inf
         if suspect and not self._suspected:
-            learner.take_back(stereo.stamp - self.config.learner.take_back)
+            learner.take_back(since)
         self._suspected = suspect
         taken = (
             label is not None
             and not suspect
             and learner.offer(images.camera_image(parts[IMAGE]), label, stereo.stamp)
         )
-        objection = "stereo and mono disagree in a known place" if suspect else stereo.reason
+        objection = "stereo and mono disagree in a known place" if disagrees else stereo.reason
         learnt = learner.learnt
         self.health.publish(
             time.perf_counter() - arrival.seconds,

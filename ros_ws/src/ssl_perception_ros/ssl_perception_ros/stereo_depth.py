@@ -113,6 +113,7 @@ class StereoDepthNode(PerceptionNode):
                 "agreement": f"{match.agreement:.2f}",
                 "texture": f"{match.texture:.2f}",
                 "row_offset_px": f"{match.row_offset:.2f}",
+                "yaw_px": f"{match.yaw:.2f}",
                 "unpaired_images": self._sync.unpaired,
             },
             "" if match.valid else f"not trusted: {match.reason}",
