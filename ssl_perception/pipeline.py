@@ -258,8 +258,10 @@ class Perception:
         return self.depth.process(image, self._lidar_scan)
 
     def odometry(self, odometry: Odometry) -> None:
-        """Take a pose of the robot; used instead of registration once it covers a sweep."""
+        """Take a pose of the robot; used instead of registration once it covers a sweep, and to
+        tell how far the student's last test lies back (``trust.max_distance``)."""
         self._poses.add(odometry)
+        self.depth.fusion.travel(odometry)
 
     def close(self) -> None:
         """Save what was learnt, and the trust; a second time does nothing.

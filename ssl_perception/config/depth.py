@@ -295,6 +295,12 @@ class TrustConfig(Section):
     max_age: float = Field(
         900.0, gt=0.0, le=1e6, description="s since the last test beyond which trust lapses"
     )
+    max_distance: float = Field(
+        300.0,
+        gt=0.0,
+        le=1e6,
+        description="m of odometry since the last test beyond which trust lapses",
+    )
     recover_frames: int = Field(
         5, ge=1, le=1000, description="valid stereo frames in a row before stereo counts again"
     )

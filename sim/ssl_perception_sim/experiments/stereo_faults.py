@@ -35,7 +35,8 @@ from ssl_perception_sim.world.randomness import stream
 
 Image = NDArray[np.uint8]
 FAULTS = (
-    "none", "left frozen", "both frozen", "right 33 ms late", "right 1 frame late", "right 3 frames late", "swapped",
+    "none", "left frozen", "both frozen", "right 33 ms late", "right 1 frame late",
+    "right 3 frames late", "swapped",
     "dirt on the left", "right gain 2", "right gain 0.5", "night", "blur", "yaw +1 px",
     "yaw -1 px", "yaw +3 px", "yaw -3 px", "yaw drift +0.02 deg/s", "yaw drift -0.02 deg/s",
 )  # fmt: skip

@@ -9,10 +9,19 @@ import numpy as np
 
 from ssl_perception.config import LidarScanConfig, ScanConfig, TrustConfig
 from ssl_perception.depth.trust.state import Observation, Trust
+from ssl_perception.depth.trust.travel import travel
 from ssl_perception.depth.trust.update import update, update_without_student
 from ssl_perception.obstacles.fusion import fuse_scans
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
-from ssl_perception.types import ActiveCue, CameraModel, Cue, DepthMap, FloatArray, ObstacleScan
+from ssl_perception.types import (
+    ActiveCue,
+    CameraModel,
+    Cue,
+    DepthMap,
+    FloatArray,
+    ObstacleScan,
+    Odometry,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +66,10 @@ class CueFusion:
         self._options = options
         self._max_age = (lidar_scan or LidarScanConfig()).max_age
         self.trust = trust or Trust()
+
+    def travel(self, odometry: Odometry) -> None:
+        """Take a pose of the robot: trust lapses after ``max_distance`` without a test."""
+        self.trust = travel(self.trust, odometry)
 
     def update(
         self,

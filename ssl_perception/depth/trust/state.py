@@ -49,6 +49,8 @@ class Trust:
         threshold: the student's distance, metres, below which it means an obstacle within
             ``trigger``.
         last_sample: stamp of the newest test; -Inf before the first.
+        travelled: metres since the newest test; 0 without odometry.
+        place: frame of the odometry, and x, y, z in it, up to which ``travelled`` counts.
         good_frames: valid stereo frames in a row.
         bias_fast, bias_slow, bias_count: of log(mono / stereo), short and long running mean.
         teacher_suspect: stereo has suddenly parted from a student that knows this place.
@@ -67,6 +69,8 @@ class Trust:
     set_aside: bool = True
     threshold: float = math.nan
     last_sample: float = -math.inf
+    travelled: float = 0.0
+    place: tuple[str, float, float, float] | None = None
     good_frames: int = 0
     bias_fast: float = 0.0
     bias_slow: float = 0.0

@@ -93,6 +93,7 @@ def _test_student(trust: Trust, seen: Observation, options: TrustConfig) -> Trus
     trust = replace(
         trust,
         last_sample=seen.stamp,
+        travelled=0.0,
         threshold=threshold,
         drift_sum=total,
         drift_low=low,
@@ -170,7 +171,8 @@ def _fails(marks: RateBounds, options: TrustConfig) -> bool:
 def _choose(trust: Trust, seen: Observation, teacher: bool, options: TrustConfig) -> Trust:
     age = seen.stamp - trust.last_sample
     known = seen.mono_partial or not math.isnan(seen.mono)
-    mono = trust.trusted and known and age <= options.max_age
+    lapsed = age > options.max_age or trust.travelled > options.max_distance
+    mono = trust.trusted and known and not lapsed
     recovered = trust.good_frames >= options.recover_frames
     if teacher and (recovered or trust.active_cue is ActiveCue.STEREO):
         if mono and options.mono_drives:
@@ -194,7 +196,9 @@ def _choose(trust: Trust, seen: Observation, teacher: bool, options: TrustConfig
 def _objection(trust: Trust, seen: Observation, age: float) -> str:
     if math.isnan(seen.mono) and not seen.mono_partial:
         return f"mono is invalid: {seen.mono_reason}" if seen.mono_reason else "mono is unknown"
-    return "mono is not trusted yet" if not trust.trusted else f"last test {age:.0f} s ago"
+    if not trust.trusted:
+        return "mono is not trusted yet"
+    return f"last test {age:.0f} s and {trust.travelled:.0f} m ago"
 
 
 def guard(trust: Trust, seen: Observation, options: TrustConfig) -> Trust:

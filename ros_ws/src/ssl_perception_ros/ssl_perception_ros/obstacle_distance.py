@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, Range
 
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
@@ -26,7 +27,7 @@ from ssl_perception.depth.trust.persistence import load_trust, save_trust
 from ssl_perception.depth.trust.state import ActiveCue, Trust
 from ssl_perception.depth.trust.statistics import rate_bounds
 from ssl_perception.errors import InputError
-from ssl_perception.io import laser_scan
+from ssl_perception.io import laser_scan, odometry
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stamp_sync import Absence, Group, StampSync
 from ssl_perception.obstacles.fusion import fuse_scans
@@ -99,6 +100,7 @@ class ObstacleDistanceNode(PerceptionNode):
         self._held_back = False  # the watchdog, once, for the rest of an image
         self._student_seen = False
         self._skipped = 0  # images that mono answered to, and stereo, slower, did not
+        self._poses: deque[Odometry] = deque(maxlen=1000)
         self._one_at_a_time = threading.Lock()  # the worker and the timer both fuse frames
         self._sync: StampSync[Arrival] = StampSync(
             PARTS, self.settings.cue_wait, self.settings.cue_wait_least, self.settings.timeout
@@ -113,6 +115,7 @@ class ObstacleDistanceNode(PerceptionNode):
         for part, kind in PARTS.items():
             self.subscribe(kind, part, partial(self._take, part), depth)
         self.subscribe(LaserScan, "lidar/obstacle_distance", self._take_lidar, depth)
+        self.subscribe(Odometry, "odom", self._poses.append, 100)
         self.every(BLIND_PERIOD, self._watch)
         self.every(FLUSH_PERIOD, self._flush)
         self.every(SAVE_PERIOD, self._save)
@@ -200,6 +203,7 @@ class ObstacleDistanceNode(PerceptionNode):
             mono = found[Cue.MONO] or self._missing(Cue.MONO, there, group)
             if mono.valid:
                 label = pseudo_label(stereo, self.config.pseudo_label, mono.depth.shape)
+        self._travel()
         fused = self._fusion.update(stereo, mono, label, self._lidar)
         trust = fused.trust
         mono_active = trust.active_cue in (ActiveCue.GUARDED, ActiveCue.MONO)
@@ -210,6 +214,14 @@ class ObstacleDistanceNode(PerceptionNode):
         self.output.trust(stamp, trust)
         self._publish(fused.scan, stamp)
         self._report(fused.scan, trust, stamp, min(a.seconds for a in group.parts.values()))
+
+    def _travel(self) -> None:
+        """The poses that have come since the last image."""
+        try:
+            while self._poses:
+                self._fusion.travel(odometry.decode(self._poses.popleft()))
+        except InputError as error:
+            self.complain(f"odom: {error}")
 
     def _missing(self, cue: Cue, there: DepthMap, group: Group[Arrival]) -> DepthMap:
         """The depth map of a cue that hasn't answered to this image, and why."""
@@ -257,6 +269,7 @@ class ObstacleDistanceNode(PerceptionNode):
             "overrides": trust.overrides,
             "teacher_suspect": trust.teacher_suspect,
             "last_test_s": "never" if math.isinf(age) else f"{age:.1f}",
+            "last_test_m": f"{trust.travelled:.1f}",
             "skipped_by_stereo": self._skipped,
             "late_frames": sum(self._sync.late[depth] for depth in DEPTHS),
             "stereo_lag_ms": f"{1e3 * self._sync.lag('stereo/depth'):.0f}",

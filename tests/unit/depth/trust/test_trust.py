@@ -17,8 +17,9 @@ from ssl_perception.depth.trust.fusion import fuse
 from ssl_perception.depth.trust.persistence import from_json, to_json
 from ssl_perception.depth.trust.state import ActiveCue, Observation, Trust
 from ssl_perception.depth.trust.statistics import Tally, calibrate, rate_bounds, wilson
+from ssl_perception.depth.trust.travel import travel
 from ssl_perception.depth.trust.update import update, update_without_student
-from ssl_perception.types import Cue, ObstacleScan
+from ssl_perception.types import Cue, ObstacleScan, Odometry
 
 OPTIONS = TrustConfig()
 DT = 0.3
@@ -200,6 +201,39 @@ def test_old_evidence_lapses() -> None:
     assert flight.frame(stereo_valid=False, stereo=math.nan).active_cue is ActiveCue.MONO
     flight.now += 61.0
     assert flight.frame(stereo_valid=False, stereo=math.nan).active_cue is ActiveCue.NONE
+
+
+def at(x: float, stamp: float, frame: str = "odom") -> Odometry:
+    pose = np.eye(4)
+    pose[0, 3] = x
+    return Odometry(pose, stamp, frame, "base_link")
+
+
+def test_evidence_from_far_away_lapses() -> None:
+    flight = Flight(TrustConfig(max_distance=30.0))
+    flight.fly(400)
+    for metre in range(30):
+        flight.trust = travel(flight.trust, at(1000.0 - metre, flight.now))
+    trust = flight.frame(stereo_valid=False, stereo=math.nan)
+    assert trust.travelled == pytest.approx(29.0) and trust.active_cue is ActiveCue.MONO
+    for metre in range(30, 33):
+        flight.trust = travel(flight.trust, at(1000.0 - metre, flight.now))
+    trust = flight.frame(stereo_valid=False, stereo=math.nan)
+    assert trust.active_cue is ActiveCue.NONE and "32 m ago" in trust.reason
+    flight.fly(10)
+    assert flight.trust.travelled == 0.0, "a test where the robot is now"
+
+
+def test_odometry_at_rest_and_in_a_new_frame_is_no_way() -> None:
+    trust = Trust()
+    for k in range(1000):
+        trust = travel(trust, at(0.02 * (k % 2), 0.02 * k))
+    assert trust.travelled == 0.0
+    trust = travel(travel(trust, at(70.0, 21.0, "map")), at(72.0, 22.0, "map"))
+    assert trust.travelled == pytest.approx(2.0)
+    for k in range(100):  # slowly, in steps that are too small one by one
+        trust = travel(trust, at(72.0 + 0.01 * k, 23.0 + k, "map"))
+    assert trust.travelled == pytest.approx(3.0, abs=0.05)
 
 
 def test_sudden_disagreement_in_a_known_place_is_the_teachers_fault() -> None:
