@@ -44,7 +44,7 @@ class StereoConfig(Section):
         0.5, gt=0.0, le=10.0, description="px the right image's rows may be off, else invalid"
     )
     max_yaw: float = Field(
-        0.0025,
+        0.003,
         gt=0.0,
         le=0.2,
         description="rad the right camera may be turned sideways against the start, else invalid",

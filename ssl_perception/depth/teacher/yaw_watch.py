@@ -22,7 +22,7 @@ from ssl_perception.depth.teacher.relative_yaw import RelativeYaw
 from ssl_perception.types import CameraModel
 
 _FEWEST = 20  # frames that make a reference
-_SPREAD = 0.5  # of ``max_yaw``: frames that differ more than this make no reference
+_USUAL = 3.0  # standard deviations of the reference's frames that a mean may be off
 _MODEL_ERROR = 0.15  # px, beside a frame's own standard error
 _SIGNIFICANT = 4.0  # standard errors
 _GAP = 60.0  # s without a frame, beyond which it is another recording
@@ -53,6 +53,7 @@ class YawState:
     Attributes:
         frames: the measured ones of the last ``yaw_reference`` seconds.
         reference: rad, the calibration's residue; NaN: not known yet.
+        spread: rad, standard deviation of the frames that it was learnt from.
         mean, weight: of the excess over it, and what the mean rests on, 1 / rad^2.
         parted: stamp since which the mean has been half of what is allowed; NaN: it isn't.
         stamp: s, of the newest frame. wrong: s, of the newest frame that was off.
@@ -62,6 +63,7 @@ class YawState:
 
     frames: tuple[Frame, ...] = ()
     reference: float = math.nan
+    spread: float = 0.0
     mean: float = 0.0
     weight: float = 0.0
     parted: float = math.nan
@@ -113,8 +115,9 @@ def _refer(state: YawState, options: StereoConfig) -> tuple[YawState, bool]:
     if explained and abs(delay) * _fastest(frames) > options.max_yaw_once:
         return replace(state, reference=usual), True
     middle = float(np.median(yaw))
-    if float(np.median(np.abs(yaw - middle))) < _SPREAD * options.max_yaw:
-        state = replace(state, reference=middle)
+    spread = 1.4826 * float(np.median(np.abs(yaw - middle)))
+    if spread < options.max_yaw:
+        state = replace(state, reference=middle, spread=spread)
     return state, False
 
 
@@ -126,13 +129,14 @@ def _compare(
     worth = 1.0 / (frame.sigma**2 + (_MODEL_ERROR / focal) ** 2)
     weight = state.weight * math.exp(-elapsed / options.yaw_window) + worth
     mean = state.mean + worth / weight * (excess - state.mean)
+    allowed = max(options.max_yaw, _USUAL * state.spread)
     known = weight > (3.0 / options.max_yaw) ** 2
     parted = math.nan
-    if known and abs(mean) > 0.5 * options.max_yaw:
+    if known and abs(mean) > 0.5 * allowed:
         parted = frame.stamp if math.isnan(state.parted) else state.parted
     state = replace(state, mean=mean, weight=weight, parted=parted)
-    once = abs(excess) > max(options.max_yaw_once, _SIGNIFICANT * frame.sigma)
-    return state, once or (known and abs(mean) > options.max_yaw)
+    once = max(options.max_yaw_once, 2.0 * allowed, _SIGNIFICANT * frame.sigma)
+    return state, abs(excess) > once or (known and abs(mean) > allowed)
 
 
 def _fastest(frames: tuple[Frame, ...]) -> float:

@@ -142,7 +142,8 @@ def perception(given: Arguments) -> list[NodePlan]:
             depth_image = {"left/depth": f"{values['left']}/depth"}
             heard = {**left, **depth_image, "points": values["points"]}
             plans.append(node("depth_teacher", heard, teacher))
-        plans.append(node("obstacle_distance", {"odom": values["odom"]}, {**teacher, **told, **view}))
+        own = {**teacher, **told, **view}
+        plans.append(node("obstacle_distance", {"odom": values["odom"]}, own))
     if on["stereo"] and on["mono"]:
         plans.append(node("mono_depth", left, store))
         plans.append(node("depth_learner", left, store, respawn=True))
