@@ -174,11 +174,11 @@ class Nobody:
     """A student that knows nothing yet."""
 
     def depth(self, image: np.ndarray, camera: CameraModel, stamp: float):  # type: ignore[no-untyped-def]
-        from ssl_perception.depth.student.architecture import grid_camera
+        from ssl_perception.depth.student.architecture import NANO
         from ssl_perception.depth.trust.fusion import absent
         from ssl_perception.types import Cue
 
-        return absent(Cue.MONO, grid_camera(camera), stamp, "no model yet")
+        return absent(Cue.MONO, NANO.grid_camera(camera), stamp, "no model yet")
 
 
 def test_nothing_is_learnt_from_a_drifted_camera_and_the_time_before_is_taken_back() -> None:
