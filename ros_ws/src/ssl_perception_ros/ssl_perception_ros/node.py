@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from ssl_perception_ros import parameters, transport
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.settings import LifecycleSettings
 from ssl_perception_ros.topic_output import TopicOutput
-from ssl_perception_ros.worker import Worker
+from ssl_perception_ros.worker import SlowWork, Worker
 
 DIAGNOSTICS_PERIOD = 1.0  # s
 PATIENCE = 2.0  # s that stopping waits for the item in hand
@@ -183,23 +182,16 @@ class PerceptionNode(LifecycleNode):
         Args:
             what: what it does, for the log and the diagnostics.
         """
-        failure: list[BaseException] = []
-
-        def run_and_keep_failure() -> None:
-            try:
-                work()
-            except BaseException as error:
-                failure.append(error)
-
-        thread = threading.Thread(target=run_and_keep_failure, daemon=True)
+        began, said = time.monotonic(), False
         self.unfinished = True
-        began = time.monotonic()
-        said = False
         if self._health is not None:
             self._health.busy = what
-        thread.start()
-        while thread.is_alive():
-            self._pass_time(thread)
+        slow = SlowWork(work)
+        while slow.running:
+            if self._configures_itself and self.executor is not None:
+                self.executor.spin_once(timeout_sec=0.05)
+            else:  # in a callback of the executor's, which then can't spin
+                slow.wait(0.05)
             if not self.context.ok():
                 raise ExternalShutdownException
             if not said and time.monotonic() - began > UNNOTICED:
@@ -210,14 +202,7 @@ class PerceptionNode(LifecycleNode):
         self.unfinished = False
         if self._health is not None:
             self._health.busy = ""
-        if failure:
-            raise failure[0]
-
-    def _pass_time(self, thread: threading.Thread) -> None:
-        if self._configures_itself and self.executor is not None:
-            self.executor.spin_once(timeout_sec=0.05)
-        else:  # in a callback of the executor's, which then can't spin
-            thread.join(0.05)
+        slow.finish()
 
     def work_on(self, work: Callable[[T], None], capacity: int) -> Worker[T]:
         """A worker for slow work, guarded."""

@@ -65,3 +65,31 @@ class Worker(Generic[T]):
                     return
                 item = self._waiting.popleft()
             self._work(item)
+
+
+class SlowWork:
+    """One piece of work in a thread of its own; the caller can do other things meanwhile."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def wait(self, seconds: float) -> None:
+        """Until it is done, for so long at most."""
+        self._thread.join(seconds)
+
+    def finish(self) -> None:
+        """Raise what the work raised, if anything; it must be done."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self._failure = error
