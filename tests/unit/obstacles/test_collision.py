@@ -78,13 +78,20 @@ def test_a_turning_robot_meets_what_lies_on_its_arc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("robot", "rate"),
-    [((5.0, 0.0), 0.3), ((8.0, 0.5), -0.15), ((-3.0, 0.0), 0.4), ((0.0, 0.0), 1.0)],
+    ("robot", "rate", "reach"),
+    [
+        ((5.0, 0.0), 0.3, 25.0),
+        ((8.0, 0.5), -0.15, 25.0),
+        ((-3.0, 0.0), 0.4, 25.0),
+        ((0.0, 0.0), 1.0, 4.0),
+    ],
 )
-def test_on_an_arc_it_meets_what_small_steps_meet(robot: tuple[float, float], rate: float) -> None:
+def test_on_an_arc_it_meets_what_small_steps_meet(
+    robot: tuple[float, float], rate: float, reach: float
+) -> None:
     centre = np.array([-robot[1], robot[0]]) / rate  # that the robot turns about
     far = np.array([ROBOT.front, ROBOT.width / 2]) + ROBOT.margin
-    points = np.random.default_rng(0).uniform(-25.0, 25.0, (300, 2))
+    points = np.random.default_rng(0).uniform(-reach, reach, (300, 2))
     points = points[(np.abs(points) > far).any(axis=1)]
     turn = -rate * np.arange(0.0, ROBOT.horizon, 0.002)[:, None]
     x, y = (points - centre).T
