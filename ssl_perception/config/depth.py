@@ -91,7 +91,7 @@ class LidarTeacherConfig(Section):
     )
     beam_gap: float = Field(
         0.035,
-        gt=0.0,
+        ge=0.002,  # the search grid has a cell for a third of it
         le=0.2,
         description="rad between neighbouring beams, the largest (16 beams: 0.035, 64: 0.009); "
         "what is nearer by so small an angle may hide a point from the camera",

@@ -139,7 +139,7 @@ def _entries(
     reach = math.hypot(max(-low[0], high[0]) + margin, max(-low[1], high[1]) + margin)
     swing = abs(yaw_rate) * reach
     bend = 0.5 * abs(yaw_rate) * speed * horizon * horizon
-    # what stands still keeps its distance from the centre that the robot turns about
+    # a static point keeps its distance from the robot's centre of rotation
     turns = abs(yaw_rate) > 1e-6
     centre_x = -robot[1] / yaw_rate if turns else 0.0
     centre_y = robot[0] / yaw_rate if turns else 0.0

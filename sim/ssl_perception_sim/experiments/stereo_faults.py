@@ -276,8 +276,7 @@ def run_faults(
     )
     figures = {"rooms": list(rooms), "free": FREE, "near": NEAR}
     if json_file is not None:
-        rows = [{k: _plain(v) for k, v in asdict(score).items()} for score in scores]
-        write_json(json_file, {**figures, "scores": rows})
+        write_json(json_file, {**figures, "scores": [asdict(score) for score in scores]})
     return {**figures, "scores": scores}
 
 
@@ -287,10 +286,6 @@ def _late_image(flight: RoomFlight, now: float) -> Image:
     assert world.camera is not None
     moment = now - LATE
     return world.camera.capture(world.vehicle.motion, moment, round(moment * 1000)).pair.right
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(value: float) -> str:

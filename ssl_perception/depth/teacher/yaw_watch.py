@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -159,6 +160,12 @@ def _fit(frames: tuple[Frame, ...]) -> tuple[float, float, bool]:
     return float(yaw.mean() - delay * speed.mean()), delay, left < 0.5 * float((away**2).sum())
 
 
+@cache
+def _window(size: tuple[int, int]) -> NDArray[np.float32]:
+    """Fades an image of this width and height out towards its edges."""
+    return np.asarray(cv2.createHanningWindow(size, cv2.CV_32F), np.float32)
+
+
 def _reason(state: YawState) -> str:
     newest = state.frames[-1]
     _, delay, explained = _fit(state.frames)
@@ -203,8 +210,7 @@ class YawWatch:
         before, self._previous = self._previous, (stamp, small)
         if before is None or not 0.0 < stamp - before[0] < 0.5:
             return math.nan
-        window = cv2.createHanningWindow(size, cv2.CV_32F)
-        (shift, _), response = cv2.phaseCorrelate(before[1], small, window)
+        (shift, _), response = cv2.phaseCorrelate(before[1], small, _window(size))
         if response < 0.1:
             return math.nan
         return float(shift) * camera.width / size[0] / camera.fx / (stamp - before[0])
