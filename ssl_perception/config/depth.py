@@ -214,10 +214,13 @@ class LearnerConfig(Section):
         1.1, gt=0.0, le=100.0, description="m; the error's bound is calibrated on what is nearer"
     )
     miss_rate: float = Field(
-        0.02, gt=0.0, lt=0.5, description="share of near cells that may lie nearer than the bound"
+        0.01,
+        gt=0.0,
+        lt=0.5,
+        description="share of near cells that may lie nearer than their bound and those beside it",
     )
     calibration_rate: float = Field(
-        0.1, gt=0.0, le=1.0, description="step of the bound's calibration, per frame"
+        0.2, gt=0.0, le=1.0, description="step of the bound's calibration, per frame"
     )
     take_back: float = Field(
         1.0,

@@ -29,10 +29,16 @@ class ScanConfig(Section):
         0.4, ge=0.0, le=1.0, description="share of a sector's rays to be known, else unknown"
     )
     min_certain: float = Field(
-        0.7,
+        0.95,
         ge=0.0,
         le=1.0,
         description="share of a sector's rays in the image that the student must be certain of",
+    )
+    min_measured: float = Field(
+        0.7,
+        ge=0.0,
+        le=1.0,
+        description="share of a sector's rays in the image that a depth camera must have measured",
     )
     near: float = Field(
         2.0, ge=0.0, le=500.0, description="m; nearer obstacles count however little else is known"

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ssl_perception.types import CameraModel, DepthMap, FloatArray
+from ssl_perception.types import BoolArray, CameraModel, DepthMap, FloatArray
 
 # optical axes (x right, y down, z ahead) in body axes (x ahead, y left, z up)
 _BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -41,6 +41,13 @@ def level_depth(depth: DepthMap, pitch: float, roll: float) -> DepthMap:
         depth.depth, columns, rows, cv2.INTER_NEAREST, None, cv2.BORDER_CONSTANT, float("nan")
     )
     return replace(depth, depth=(seen * scale).astype(np.float32), confidence=None)
+
+
+def seen_level(camera: CameraModel, pitch: float, roll: float) -> BoolArray:
+    """(H, W): which pixels of the level camera the tilted one sees; see ``level_depth``."""
+    columns, rows, _ = _maps(camera, pitch, roll)
+    inside = (columns >= -0.5) & (columns <= camera.width - 0.5)
+    return inside & (rows >= -0.5) & (rows <= camera.height - 0.5)
 
 
 @lru_cache(maxsize=16)

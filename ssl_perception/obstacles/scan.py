@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ssl_perception.config import ScanConfig
-from ssl_perception.obstacles.levelling import level_depth
+from ssl_perception.obstacles.levelling import level_depth, seen_level
 from ssl_perception.types import (
+    BoolArray,
     CameraModel,
     Cue,
     DepthMap,
@@ -62,8 +63,9 @@ def obstacle_scan(depth: DepthMap, options: ScanConfig, frame: str | None = None
             depth = level_depth(depth, options.camera_pitch, options.camera_roll)
         layout = _layout(depth.camera, options)
         near = options.near_mono if depth.cue is Cue.MONO else options.near
-        min_certain = {Cue.STEREO: 0.0, Cue.LIDAR: _NEVER}.get(depth.cue, options.min_certain)
-        ranges[layout.sectors] = _nearest(depth.depth, layout, options, near, min_certain)
+        shown = {Cue.STEREO: 0.0, Cue.LIDAR: _NEVER, Cue.DEPTH: options.min_measured}
+        min_shown = shown.get(depth.cue, options.min_certain)
+        ranges[layout.sectors] = _nearest(depth.depth, layout, options, near, min_shown)
     if frame is None:
         frame = options.frame or _body_frame(depth.camera.frame)
     return ObstacleScan(
@@ -119,7 +121,9 @@ class _Layout:
         first, last: (V,) their columns, first to last - 1.
         width: (V,) columns that they would have if the image had no edge.
         stretch: (W,) horizontal distance per metre of depth, of each column.
-        leaves: (H,) depth at which a row's ray leaves the height band, m (infinite at the horizon).
+        order: (H,) rows, those whose rays stay longest in the height band first.
+        leaves: (H,) in this order, depth at which their rays leave it, m (infinite at the horizon).
+        shown_up_to: (H, V) in this order, how many pixels of each sector the camera sees so far.
         limit: (H, W) depth where the ray leaves the band or passes ``range_max``, m.
     """
 
@@ -128,7 +132,9 @@ class _Layout:
     last: NDArray[np.intp]
     width: NDArray[np.float64]
     stretch: FloatArray
+    order: NDArray[np.intp]
     leaves: FloatArray
+    shown_up_to: NDArray[np.int32]
     limit: FloatArray
 
 
@@ -148,30 +154,37 @@ def _layout(camera: CameraModel, options: ScanConfig) -> _Layout:
     with np.errstate(divide="ignore"):
         leaves = np.where(slope > 0, options.below, options.above) / np.abs(slope)
     limit = np.minimum(leaves[:, None], (options.range_max / stretch)[None, :])
+    order = np.argsort(-leaves, kind="stable")
+    shown = seen_level(camera, options.camera_pitch, options.camera_roll)
     return _Layout(
         seen,
         first[seen],
         last[seen],
         (columns[:-1] - columns[1:])[seen],
         stretch.astype(np.float32),
-        leaves.astype(np.float32),
+        order,
+        leaves[order].astype(np.float32),
+        _per_sector(shown, first[seen])[order].cumsum(axis=0, dtype=np.int32),
         limit.astype(np.float32),
     )
 
 
+def _per_sector(pixels: BoolArray, first: NDArray[np.intp]) -> NDArray[np.int32]:
+    """(H, V) how many of each row's (H, W) pixels are set in each sector.
+
+    Sectors follow one another from right to left, their columns therefore backwards.
+    """
+    return np.add.reduceat(pixels, first[::-1], axis=1, dtype=np.int32)[:, ::-1]
+
+
 def _nearest(
-    depth: FloatArray, layout: _Layout, options: ScanConfig, near: float, min_certain: float
+    depth: FloatArray, layout: _Layout, options: ScanConfig, near: float, min_shown: float
 ) -> FloatArray:
     """(V,) ranges of the visible sectors, as ``obstacle_scan`` defines them."""
     known = depth > 0.0  # False where NaN
     in_band = known & (depth <= layout.limit)
     distance = depth * layout.stretch
-    # Known pixels of each row in each sector; rows sorted by how far their rays stay in the band.
-    # Sectors follow one another from right to left, their columns therefore backwards.
-    order = np.argsort(-layout.leaves, kind="stable")
-    leaves = layout.leaves[order]
-    known_rows = np.add.reduceat(known, layout.first[::-1], axis=1, dtype=np.int32)[:, ::-1]
-    known_up_to = known_rows[order].cumsum(axis=0)
+    known_up_to = _per_sector(known, layout.first)[layout.order].cumsum(axis=0)
 
     ranges = np.full(len(layout.sectors), np.nan, np.float32)
     for index, (first, last) in enumerate(zip(layout.first, layout.last, strict=True)):
@@ -179,11 +192,11 @@ def _nearest(
 
         def rays(distance: ArrayLike, index: int = index, per_metre: float = per_metre) -> NDArray:
             """How many of the sector's rays stay in the band up to a distance; how many of these
-            the image shows; how many are known."""
-            rows = np.searchsorted(-leaves, -np.asarray(distance) / per_metre, side="right")
+            the camera sees; how many are known."""
+            rows = np.searchsorted(-layout.leaves, -np.asarray(distance) / per_metre, side="right")
+            shown = np.where(rows > 0, layout.shown_up_to[rows - 1, index], 0)
             known_of_those = np.where(rows > 0, known_up_to[rows - 1, index], 0)
-            shown = layout.last[index] - layout.first[index]
-            return np.stack([rows * layout.width[index], rows * shown, known_of_those])
+            return np.stack([rows * layout.width[index], shown, known_of_those])
 
         # A coarse grid's cells are many pixels each: there a few of them are evidence enough.
         few = min(options.min_pixels, _FEW * len(depth) * layout.width[index])
@@ -192,7 +205,7 @@ def _nearest(
         enough = np.arange(1, len(obstacle) + 1) >= np.maximum(needed, few)
         nearest = float(obstacle[enough.argmax()]) if enough.any() else np.inf
         expected, shown, seen = rays(min(nearest, options.range_max))
-        enough_known = seen >= options.min_known * expected and seen >= min_certain * shown
+        enough_known = seen >= options.min_known * expected and seen >= min_shown * shown
         if nearest <= near or (seen > 0 and seen >= few and enough_known):
             ranges[index] = -np.inf if nearest < options.range_min else nearest
     return ranges

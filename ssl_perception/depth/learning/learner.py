@@ -10,8 +10,7 @@ each takes the student back to its last good state. The newest frame's loss is n
 rises in every new place, and there the student should learn, not turn back.
 
 The network also learns how large its error is; how many of those make a bound is calibrated on each
-frame before it is learnt, so that of the cells with something near the asked share, and no more,
-lies nearer than the bound (adaptive conformal inference, Gibbs and Candès, arXiv 2106.00170).
+frame before it is learnt (``calibration``).
 
 The step size never falls to zero, so the weights never come to rest; what flies is their running
 mean, which does.
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_perception.config import LearnerConfig
+from ssl_perception.depth.learning import calibration
 from ssl_perception.depth.learning.augmentation import nearer
 from ssl_perception.depth.learning.losses import frame_losses, uncertainty_losses
 from ssl_perception.depth.learning.prior import load_prior, prior_path
@@ -50,7 +50,6 @@ from ssl_perception.types import BoolArray, FloatArray
 
 _ALIGNMENT = 20  # frames that set the scale of a prior
 _SMOOTHING = 0.05  # of the running means by which health is judged
-_QUANTILES = math.log(1.0), math.log(30.0)  # what the bound's quantile stays between
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,9 @@ class Learner:
         start = time.perf_counter()
         small = self.architecture.shrink(image)
         prediction, scale, feature = self._predict(small)
-        self._calibrate(prediction, scale, label)
+        excess = calibration.excess(prediction, scale, label, self.options)
+        quantile = calibration.calibrated(self._health.log_quantile, excess, self.options)
+        self._health.log_quantile = quantile
         if self._from_prior and self._health.steps < _ALIGNMENT:
             self._align(float(np.median((label - prediction)[known])))
         error = float(np.median(np.abs(prediction - label)[known]))
@@ -278,16 +279,6 @@ class Learner:
         for network in (self.student, self._average):
             assert network.head.bias is not None
             network.head.bias[0] += error / (self._health.steps + 1)
-
-    def _calibrate(self, prediction: FloatArray, scale: FloatArray, label: FloatArray) -> None:
-        """One step of adaptive conformal inference, on the cells that are near."""
-        near = label < math.log(self.options.near)  # False where NaN
-        if near.any():
-            excess = (prediction - label)[near] / scale[near]
-            missed = float((excess > math.exp(self._health.log_quantile)).mean())
-            step = self.options.calibration_rate * (missed - self.options.miss_rate)
-            low, high = _QUANTILES
-            self._health.log_quantile = min(max(self._health.log_quantile + step, low), high)
 
     def _autocast(self) -> torch.autocast:
         """Convolutions in ``learner.precision``; the network's answers are float32 either way."""

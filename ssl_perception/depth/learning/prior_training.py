@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ssl_perception.config import LearnerConfig
+from ssl_perception.depth.learning import calibration
 from ssl_perception.depth.learning.augmentation import augment
 from ssl_perception.depth.learning.losses import frame_losses, uncertainty_losses
 from ssl_perception.depth.learning.prior import Prior
@@ -114,9 +115,8 @@ class PriorTraining:
             pinned: how many of the training's frames go with it, evenly spread over the places.
         """
         log_depth, scale = self.predict(held_out.images)
-        near = held_out.labels < math.log(self.options.near)
-        excess = (log_depth - held_out.labels)[near] / scale[near]
-        quantile = float(np.quantile(excess, 1.0 - self.options.miss_rate)) if near.any() else 4.0
+        excess = calibration.excess(log_depth, scale, held_out.labels, self.options)
+        quantile = float(np.quantile(excess, 1.0 - self.options.miss_rate)) if len(excess) else 4.0
         known = np.isfinite(held_out.labels)
         error = float(np.median(np.abs(log_depth - held_out.labels)[known]))
         rows = np.linspace(0, len(self.frames.images) - 1, pinned).astype(int)

@@ -210,17 +210,21 @@ def test_far_obstacles_beside_an_unknown_sector_are_not_the_nearest_for_certain(
     assert nearest_ahead(scan, 0.15, beyond=1.1) == pytest.approx(0.9)
 
 
+def grid_camera() -> CameraModel:
+    """The student's 40x30 cells, the same view."""
+    return CameraModel(40, 30, CAMERA.fx / 8, CAMERA.fy / 8, 19.5, 14.5)
+
+
 def grid_scan(depth: np.ndarray) -> ObstacleScan:
-    """Of the student: 40x30 cells, the same view."""
-    grid = CameraModel(40, 30, CAMERA.fx / 8, CAMERA.fy / 8, 19.5, 14.5)
-    return obstacle_scan(DepthMap(depth.astype(np.float32), grid, cue=Cue.MONO), OPTIONS)
+    return obstacle_scan(DepthMap(depth.astype(np.float32), grid_camera(), cue=Cue.MONO), OPTIONS)
 
 
-def test_the_student_must_be_certain_of_most_of_a_sector() -> None:
-    """Stereo sees through holes in its answer; where the student isn't certain may be anything."""
+def test_the_student_must_be_certain_of_nearly_all_of_a_sector() -> None:
+    """Stereo sees through holes in its answer; where the student isn't certain may be anything, and
+    a small obstacle fills a few cells."""
     coarse, fine = np.full((30, 40), 3.0), wall(3.0)
     assert np.isfinite(ahead(grid_scan(coarse))).all()
-    coarse[8:22:2], fine[64:176] = np.nan, np.where(np.arange(112)[:, None] % 2, 3.0, np.nan)
+    coarse[14:17], fine[64:176] = np.nan, np.where(np.arange(112)[:, None] % 2, 3.0, np.nan)
     assert np.isnan(ahead(grid_scan(coarse))).all()
     assert np.isfinite(ahead(scan_of(fine))).all()
 
@@ -251,6 +255,17 @@ def test_what_the_student_is_certain_of_is_told_only_where_it_is_near(
     depth = np.full((30, 40), np.nan)
     depth[12:18] = metres
     assert np.isfinite(ahead(grid_scan(depth))).all() is np.bool_(known)
+
+
+@pytest.mark.parametrize(("pitch", "roll"), [(0.15, 0.0), (-0.15, 0.1)])
+def test_what_a_tilted_camera_does_not_see_is_not_uncertain(pitch: float, roll: float) -> None:
+    """A few rows of the level view lie outside its image, of which the student gives all."""
+    depth = DepthMap(np.full((30, 40), 3.0, np.float32), grid_camera(), cue=Cue.MONO)
+    tilted = OPTIONS.model_copy(update={"camera_pitch": pitch, "camera_roll": roll})
+    assert np.isfinite(ahead(obstacle_scan(depth, tilted))).all()
+    holes = depth.depth.copy()
+    holes[::4] = np.nan
+    assert np.isnan(ahead(obstacle_scan(replace(depth, depth=holes), tilted))).all()
 
 
 def seen_by_tilted_camera(pitch: float, roll: float) -> DepthMap:

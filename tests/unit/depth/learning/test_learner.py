@@ -11,6 +11,7 @@ import torch
 
 from ssl_perception.config import LearnerConfig, ReplayMemoryConfig
 from ssl_perception.depth.learning.augmentation import nearer
+from ssl_perception.depth.learning.calibration import calibrated, excess
 from ssl_perception.depth.learning.learner import Learner
 from ssl_perception.depth.learning.losses import frame_losses, uncertainty_losses
 from ssl_perception.depth.student.architecture import FIRST_QUANTILE, QUANTILE
@@ -119,19 +120,37 @@ def test_the_scale_of_the_error_is_learnt_and_the_depth_does_not_learn_from_it()
 
 
 def test_the_bound_misses_as_few_near_cells_as_asked() -> None:
-    """The share of near cells that lie nearer than the bound, before each frame is learnt."""
-    options = SMALL.model_copy(update={"miss_rate": 0.1, "calibration_rate": 0.2})
+    """The share of near cells that lie nearer than the bounds around them, before each frame is
+    learnt."""
+    options = SMALL.model_copy(update={"miss_rate": 0.1, "calibration_rate": 0.5})
     learner = Learner(options)
-    missed = []
+    missed, cells = [], []
     for k in range(160):
         image, label = scene(k)
         prediction = prediction_of(learner, image)
         near = label < math.log(options.near)
-        nearest = prediction.log_depth - prediction.error_bound
-        missed.append(float((label < nearest)[near].mean()))
+        nearest = cv2.erode(prediction.log_depth - prediction.error_bound, np.ones((3, 3)))
+        missed.append(int((label < nearest)[near].sum()))
+        cells.append(int(near.sum()))
         learner.step(image, label)
-    assert 0.04 < np.mean(missed[60:]) < 0.16
+    assert 0.04 < sum(missed[60:]) / sum(cells[60:]) < 0.16
     assert learner.weights()[QUANTILE][0] != pytest.approx(FIRST_QUANTILE, rel=0.05)
+
+
+def test_a_missed_cell_moves_the_bound_as_much_as_it_says_of_an_obstacle() -> None:
+    """One cell of 1200 is next to nothing, half of the image counts in full; and an outline that is
+    a cell off is no miss."""
+    options = LearnerConfig(miss_rate=0.01, calibration_rate=0.2)
+    log_depth, scale = np.full((30, 40), 1.0, np.float32), np.full((30, 40), 0.2, np.float32)
+    cell, half = np.full((2, 30, 40), np.nan, np.float32)
+    cell[10, 10], half[:, :20] = -0.5, -0.5
+    quantile = math.log(3.0)  # 1.0 - 3 x 0.2 lies beyond -0.5
+    little = calibrated(quantile, excess(log_depth, scale, cell, options), options) - quantile
+    much = calibrated(quantile, excess(log_depth, scale, half, options), options) - quantile
+    assert little == pytest.approx(0.2 * 0.99 / 60) and much == pytest.approx(0.2 * 0.99)
+    np.testing.assert_allclose(excess(log_depth, scale, cell, options), [7.5])
+    log_depth[:, :19] = -0.5
+    assert calibrated(quantile, excess(log_depth, scale, half, options), options) < quantile
 
 
 def test_a_state_of_before_the_student_knew_its_error_goes_on(state: dict[str, np.ndarray]) -> None:
