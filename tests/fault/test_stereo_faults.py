@@ -27,7 +27,7 @@ from ssl_perception.types import (
     StereoPair,
 )
 from ssl_perception_sim.experiments.students import DRONE
-from ssl_perception_sim.sensors.faults import Picture, Side
+from ssl_perception_sim.sensors.picture_faults import Picture, Side
 from ssl_perception_sim.world import worlds
 
 CAMERA = CameraModel(320, 240, 208.5, 208.5, 159.5, 119.5)

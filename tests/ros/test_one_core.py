@@ -27,7 +27,7 @@ from ssl_perception.types import FloatArray, StereoPair
 from ssl_perception_sim.experiments.room_flight import RoomFlight
 from ssl_perception_sim.experiments.students import stereo_pipeline
 from ssl_perception_sim.recording.topics import EPOCH_NS, stamp_ns
-from ssl_perception_sim.sensors.faults import CameraFaults, Dirt, Picture
+from ssl_perception_sim.sensors.picture_faults import CameraFaults, Dirt, Picture
 
 pytestmark = pytest.mark.ros
 

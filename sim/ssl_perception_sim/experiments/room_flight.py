@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ssl_perception.obstacles.avoid import Avoid, Command
 from ssl_perception_sim.sensors.camera import Frame
-from ssl_perception_sim.sensors.faults import Picture
+from ssl_perception_sim.sensors.faults import Fault
+from ssl_perception_sim.sensors.picture_faults import Picture
 from ssl_perception_sim.world import room as rooms
 from ssl_perception_sim.world import worlds
 from ssl_perception_sim.world.randomness import stream
@@ -74,8 +75,11 @@ class RoomFlight:
     def lose_stereo(self, after: float = 0.0) -> None:
         """From ``after`` seconds on the right camera is black."""
         start = self.world.time + after
-        black = Picture(fault="camera_black", side="right", start=start)
-        self.world = self.world.fork([black])
+        self.suffer(Picture(fault="camera_black", side="right", start=start))
+
+    def suffer(self, *faults: Fault) -> None:
+        """From now on these faults, and no others, go wrong when they say."""
+        self.world = self.world.fork(faults)
 
     def fork(self) -> RoomFlight:
         """Another future of this flight; counts from zero."""

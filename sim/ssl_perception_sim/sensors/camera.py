@@ -231,7 +231,8 @@ class StereoCamera:
         vehicle: Motion,
         stamp: float,
         index: int,
-        decalibration: float = 0.0,
+        right_turn: Float | None = None,
+        right_lag: float = 0.0,
         with_right: bool = True,
     ) -> Frame:
         """The pair seen at ``stamp``.
@@ -240,19 +241,17 @@ class StereoCamera:
             vehicle: ``world_from_body``.
             stamp: s.
             index: number of the frame; chooses the noise.
-            decalibration: rad, rotation of the right camera that the calibration knows nothing of.
+            right_turn: (3, 3) rotation of the right camera, in its optical axes, that the
+                calibration knows nothing of.
+            right_lag: s by which the right image is older.
             with_right: False: the right image isn't needed, and is left black.
         """
         rig = self.rig
-        (turn,), (place,) = vehicle.pose(np.array([stamp]))
-        world_from_camera = np.eye(4)
-        world_from_camera[:3, :3] = turn @ self.body_from_camera[:3, :3]
-        world_from_camera[:3, 3] = place + turn @ self.body_from_camera[:3, 3]
-        right = world_from_camera.copy()
-        right[:3, 3] += world_from_camera[:3, 0] * rig.baseline
-        if decalibration:
-            right[:3, :3] = right[:3, :3] @ rotation(0.0, 0.0, decalibration)[0]
-            right[:3, :3] = right[:3, :3] @ rotation(decalibration / 2, 0.0, 0.0)[0]
+        world_from_camera = self._pose(vehicle, stamp)
+        right = self._pose(vehicle, stamp - right_lag) if right_lag else world_from_camera.copy()
+        right[:3, 3] += right[:3, 0] * rig.baseline
+        if right_turn is not None:
+            right[:3, :3] = right[:3, :3] @ right_turn
         left_image, hits = self._light(world_from_camera, stamp)
         # exposure follows the scene, in part and within bounds, alike in both cameras
         mean = float(left_image.mean())
@@ -267,7 +266,7 @@ class StereoCamera:
         object_id = np.where(face >= 0, self.scene.object_id[seen], 0).astype(np.int32)
         left_picture = self._expose(left_image, gain, index, 0, smear)
         right_picture = (
-            self._expose(self._light(right, stamp)[0], gain, index, 1, smear)
+            self._expose(self._light(right, stamp - right_lag)[0], gain, index, 1, smear)
             if with_right
             else np.zeros_like(left_picture)
         )
@@ -285,6 +284,14 @@ class StereoCamera:
             object_id.reshape(shape),
             world_from_camera,
         )
+
+    def _pose(self, vehicle: Motion, stamp: float) -> Float:
+        """``world_from_camera`` of the left camera, (4, 4)."""
+        (turn,), (place,) = vehicle.pose(np.array([stamp]))
+        world_from_camera = np.eye(4)
+        world_from_camera[:3, :3] = turn @ self.body_from_camera[:3, :3]
+        world_from_camera[:3, 3] = place + turn @ self.body_from_camera[:3, 3]
+        return world_from_camera
 
     def _light(self, world_from_camera: Float, stamp: float) -> tuple[NDArray[np.float32], Hits]:
         """(H, W, 3) float32 light on the chip before exposure, and what was hit."""

@@ -1,59 +1,53 @@
 """What goes wrong with sensors, as part of a world.
 
-Each fault has a time from which and until which it holds. Camera faults change the pictures, the
-truth stays what it is; message faults change stamps and arrival.
+Each fault has a time from which and until which it holds. Faults of pictures (``picture_faults``),
+of the cameras' places and of the shutter change what the camera gives, the truth stays what it is;
+faults of messages change stamps and arrival.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ssl_perception.config import Section
-from ssl_perception.types import StereoPair
+from ssl_perception_sim.sensors.picture_faults import PICTURE_FAULTS, PictureFault
+from ssl_perception_sim.sensors.spell import Spell
+from ssl_perception_sim.world.motion import rotation
 from ssl_perception_sim.world.randomness import stream
 
 Sensor = Literal["camera", "lidar", "odometry"]
-Side = Literal["left", "right", "both"]
-
-
-class Spell(Section):
-    """When a fault holds."""
-
-    start: float = Field(0.0, ge=0, le=1e6, description="s, from when")
-    end: float = Field(1e6, ge=0, le=1e6, description="s, until when")
-
-    def holds(self, time: float) -> bool:
-        """Whether it holds at ``time``, s."""
-        return self.start <= time < self.end
-
-
-class Picture(Spell):
-    """The picture is black, one bright tone (blank), or stays what it was (frozen)."""
-
-    fault: Literal["camera_black", "camera_blank", "camera_frozen"]
-    side: Side = Field("both", description="which camera")
-
-
-class Dirt(Spell):
-    """Spots on the glass: blurred, dark, at the same place in every picture."""
-
-    fault: Literal["camera_dirt"]
-    side: Side = Field("left", description="which camera")
-    share: float = Field(0.2, ge=0, le=1, description="of the picture that is covered, about")
 
 
 class Decalibration(Spell):
     """The right camera has been knocked: it is turned, and camera_info doesn't know."""
 
-    fault: Literal["camera_decalibrated"]
-    angle: float = Field(0.5, ge=-10, le=10, description="degrees, about each axis")
+    fault: Literal["camera_decalibrated"] = "camera_decalibrated"
+    about: Literal["roll_pitch", "yaw"] = Field(
+        "roll_pitch", description="roll_pitch: rolled, and pitched by half of it; yaw: sideways"
+    )
+    angle: float = Field(0.5, ge=-10, le=10, description="degrees; yaw: positive to the left")
+    rate: float = Field(0.0, ge=-10, le=10, description="degrees a second, added since the start")
+
+    def turn(self, time: float) -> NDArray[np.float64]:
+        """(3, 3) rotation of the right camera in its optical axes at ``time``, s."""
+        angle = np.deg2rad(self.angle + self.rate * (time - self.start))
+        if self.about == "yaw":
+            sideways: NDArray[np.float64] = rotation(0.0, -angle, 0.0)[0]
+            return sideways
+        return np.einsum(
+            "ij,jk->ik", rotation(0.0, 0.0, angle)[0], rotation(angle / 2, 0.0, 0.0)[0]
+        )
+
+
+class Lag(Spell):
+    """The right camera's shutter is late; the pair has the left one's stamp."""
+
+    fault: Literal["camera_lag"] = "camera_lag"
+    lag: float = Field(0.033, ge=0, le=10, description="s")
 
 
 class DeadSector(Spell):
@@ -96,70 +90,28 @@ class Reordered(Spell):
     share: float = Field(0.2, ge=0, le=1, description="of the messages")
 
 
+FAULTS: tuple[type[Spell], ...] = (
+    *PICTURE_FAULTS, Decalibration, Lag, DeadSector, Late, ClockJump, Dropped, Reordered,
+)  # fmt: skip
 Fault = Annotated[
-    Picture | Dirt | Decalibration | DeadSector | Late | ClockJump | Dropped | Reordered,
+    PictureFault | Decalibration | Lag | DeadSector | Late | ClockJump | Dropped | Reordered,
     Field(discriminator="fault"),
 ]
 
 
-class CameraFaults:
-    """Applies the faults of pictures, remembering what a frozen one shows."""
-
-    def __init__(self, faults: Sequence[Fault], seed: int) -> None:
-        self.faults = [f for f in faults if isinstance(f, Picture | Dirt)]
-        self.seed = seed
-        self._last: dict[str, NDArray[np.uint8]] = {}
-
-    def apply(self, pair: StereoPair) -> StereoPair:
-        """The pair as the broken camera gives it."""
-        if not self.faults:
-            return pair
-        images = {"left": pair.left, "right": pair.right}
-        for side, image in images.items():
-            for fault in self.faults:
-                if fault.side in (side, "both") and fault.holds(pair.stamp):
-                    image = self._spoil(image, fault, side)
-            images[side] = image
-            self._last[side] = image
-        return replace(pair, left=images["left"], right=images["right"])
-
-    def black(self, side: str, time: float) -> bool:
-        """Whether a camera's picture is black at ``time`` whatever it looks at."""
-        return any(
-            isinstance(f, Picture)
-            and f.fault == "camera_black"
-            and f.side in (side, "both")
-            and f.holds(time)
-            for f in self.faults
-        )
-
-    def _spoil(self, image: NDArray[np.uint8], fault: Fault, side: str) -> NDArray[np.uint8]:
-        if isinstance(fault, Dirt):
-            cover = _spots(self.seed, side, image.shape[0], image.shape[1], fault.share)[..., None]
-            murky = cv2.GaussianBlur(image, (0, 0), 6.0) * 0.35 + 12.0
-            return np.rint(image * (1 - cover) + murky * cover).astype(np.uint8)
-        assert isinstance(fault, Picture)
-        if fault.fault == "camera_black":
-            return np.zeros_like(image)
-        if fault.fault == "camera_blank":
-            return np.full_like(image, 200)
-        return self._last.get(side, image)
+def right_turn(faults: Sequence[Fault], time: float) -> NDArray[np.float64] | None:
+    """(3, 3) rotation of the right camera in its optical axes at ``time``; None: it is in place."""
+    turn = None
+    for fault in faults:
+        if isinstance(fault, Decalibration) and fault.holds(time):
+            more = fault.turn(time)
+            turn = more if turn is None else np.einsum("ij,jk->ik", turn, more)
+    return turn
 
 
-def _spots(seed: int, side: str, height: int, width: int, share: float) -> NDArray[np.float32]:
-    """(H, W) how much of the light each spot of dirt takes away, 0 to 1."""
-    rng = stream(seed, "dirt " + side)
-    field = cv2.GaussianBlur(
-        rng.standard_normal((height, width), dtype=np.float32), (0, 0), height / 16
-    )
-    level = np.quantile(field, 1 - share) if share < 1 else field.min()
-    return np.clip((field - level) / (0.3 * field.std()) + 0.5, 0, 1).astype(np.float32)
-
-
-def decalibration(faults: Sequence[Fault], time: float) -> float:
-    """rad, by which the right camera is turned at ``time``."""
-    angle = sum(f.angle for f in faults if isinstance(f, Decalibration) and f.holds(time))
-    return float(np.deg2rad(angle))
+def right_lag(faults: Sequence[Fault], time: float) -> float:
+    """s by which the right shutter is late at ``time``."""
+    return sum(f.lag for f in faults if isinstance(f, Lag) and f.holds(time))
 
 
 def dead_sector(faults: Sequence[Fault], time: float) -> tuple[float, float] | None:
@@ -180,7 +132,7 @@ def delivery(
     """
     delay, jump = 0.0, 0.0
     for number, fault in enumerate(faults):
-        if isinstance(fault, Picture | Dirt | Decalibration | DeadSector):
+        if not isinstance(fault, Late | ClockJump | Dropped | Reordered):
             continue
         if fault.sensor != sensor or not fault.holds(time):
             continue

@@ -15,6 +15,7 @@ from ssl_perception_sim.sensors import lidar as lidars
 from ssl_perception_sim.sensors.camera import Frame, StereoCamera
 from ssl_perception_sim.sensors.faults import Fault, Sensor
 from ssl_perception_sim.sensors.lidar import Lidar, Sweep
+from ssl_perception_sim.sensors.picture_faults import CameraFaults
 from ssl_perception_sim.world.motion import transform
 from ssl_perception_sim.world.randomness import stream
 from ssl_perception_sim.world.scene import Rays, Scene
@@ -95,7 +96,7 @@ class World:
         self._yaw_per_m = rng.normal(0, drift / 100)
         self._believed: np.ndarray | None = None
         self._last_true = np.eye(4)
-        self._spoiled = wrong.CameraFaults(faults, seed)
+        self._spoiled = CameraFaults(faults, seed)
         self._under_way: list[Reading] = []
 
     @property
@@ -128,7 +129,7 @@ class World:
         other = copy.copy(self)
         other.vehicle = copy.deepcopy(self.vehicle)
         other.faults = faults
-        other._spoiled = wrong.CameraFaults(faults, self.seed)
+        other._spoiled = CameraFaults(faults, self.seed, self._spoiled)
         other._under_way = list(self._under_way)
         return other
 
@@ -196,9 +197,14 @@ class World:
             fate = self._delivered("camera", k, rate)
             if fate is None:
                 continue
-            knocked = wrong.decalibration(self.faults, k / rate)
-            seeing = not self._spoiled.black("right", k / rate)
-            frame = self.camera.capture(self.vehicle.motion, k / rate, k, knocked, seeing)
+            frame = self.camera.capture(
+                self.vehicle.motion,
+                k / rate,
+                k,
+                right_turn=wrong.right_turn(self.faults, k / rate),
+                right_lag=wrong.right_lag(self.faults, k / rate),
+                with_right=not self._spoiled.black("right", k / rate),
+            )
             pair = self._spoiled.apply(frame.pair)
             if fate[1]:
                 pair = replace(pair, stamp=pair.stamp + fate[1])

@@ -15,14 +15,14 @@ that names the key.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
 from ssl_perception.config import Section, read_yaml
 from ssl_perception.errors import InputError
 from ssl_perception_sim.sensors.camera import Light, StereoRig
-from ssl_perception_sim.sensors.faults import Fault
+from ssl_perception_sim.sensors.faults import FAULTS, Fault
 from ssl_perception_sim.sensors.lidar import Lidar
 from ssl_perception_sim.world.road import StreetPlan
 from ssl_perception_sim.world.room import RoomPlan
@@ -126,7 +126,4 @@ def _first(error: ValidationError) -> str:
     return f"{key or '(top level)'}: {message}, not {first['input']!r}"
 
 
-_FAULT_NAMES = {
-    "camera_black", "camera_blank", "camera_frozen", "camera_dirt", "camera_decalibrated",
-    "lidar_dead_sector", "late", "clock_jump", "dropped", "reordered",
-}  # fmt: skip
+_FAULT_NAMES = {name for kind in FAULTS for name in get_args(kind.model_fields["fault"].annotation)}

@@ -19,7 +19,7 @@ from ssl_perception.obstacles.avoid import Command
 from ssl_perception.types import Odometry, PointCloud, StereoPair
 from ssl_perception_sim.recording.pairs import flow_sample
 from ssl_perception_sim.recording.record import record, run_simulate
-from ssl_perception_sim.sensors.faults import Picture
+from ssl_perception_sim.sensors.picture_faults import Picture
 from ssl_perception_sim.world import worlds
 from ssl_perception_sim.world.motion import Recorded
 from ssl_perception_sim.world.vehicles import GRAVITY, Car, Drone
