@@ -212,6 +212,11 @@ class CameraModel:
         return self.fx * x / z + self.cx, self.fy * y / z + self.cy
 
 
+def _check_seen(seen: BoolArray | None, camera: CameraModel) -> None:
+    if seen is not None:
+        _array(seen, np.bool_, (camera.height, camera.width), "seen")
+
+
 @dataclass(frozen=True, eq=False)
 class StereoPair:
     """Two rectified images taken at one instant: row r of left and right see the same rays.
@@ -223,6 +228,8 @@ class StereoPair:
         stamp: seconds.
         cx_difference: pixels, cx of the right camera minus cx of the left (Middlebury's doffs);
             depth = fx * baseline / (disparity + cx_difference).
+        seen: (H, W) bool, pixels of ``left`` that its raw image shows; None: all. A rectified image
+            can have corners that the lens never saw.
 
     Raises:
         InputError: on images of different size, or of another size than the camera's, or a
@@ -235,6 +242,7 @@ class StereoPair:
     baseline: float
     stamp: float = 0.0
     cx_difference: float = 0.0
+    seen: BoolArray | None = None
 
     def __post_init__(self) -> None:
         for side, image in (("left", self.left), ("right", self.right)):
@@ -256,6 +264,7 @@ class StereoPair:
                 f"baseline must be positive, not {self.baseline} m "
                 "(the right camera_info carries it as P[3] = -fx * baseline)"
             )
+        _check_seen(self.seen, self.camera)
 
     @property
     def image(self) -> NDArray[np.uint8]:
@@ -273,6 +282,7 @@ class CameraImage:
         stamp: seconds.
         depth: (H, W) float32, metres along the optical axis, aligned with ``image``; what isn't a
             positive number is unknown. None: there is no depth image.
+        seen: (H, W) bool, pixels that the raw image shows; None: all.
 
     Raises:
         InputError: an image or a depth image of another size than the camera's.
@@ -282,6 +292,7 @@ class CameraImage:
     camera: CameraModel
     stamp: float = 0.0
     depth: FloatArray | None = None
+    seen: BoolArray | None = None
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim not in (2, 3):
@@ -293,6 +304,7 @@ class CameraImage:
         if self.image.shape[:2] != size:
             h, w = self.image.shape[:2]
             raise InputError(f"image is {w}x{h} but camera_info says {size[1]}x{size[0]}")
+        _check_seen(self.seen, self.camera)
         if self.depth is None:
             return
         if self.depth.shape != size:

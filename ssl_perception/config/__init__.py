@@ -52,7 +52,12 @@ from ssl_perception.config.obstacles import (
     ScanConfig,
 )
 from ssl_perception.config.section import AnySection, Section, Setting, flat, settings
-from ssl_perception.config.sensors import CameraMountConfig, LidarMountConfig, TopicsConfig
+from ssl_perception.config.sensors import (
+    CameraConfig,
+    CameraMountConfig,
+    LidarMountConfig,
+    TopicsConfig,
+)
 from ssl_perception.config.table import markdown_table
 from ssl_perception.config.tree import Config
 
@@ -62,6 +67,7 @@ __all__ = [
     "AccumulationConfig",
     "AnySection",
     "AvoidConfig",
+    "CameraConfig",
     "CameraMountConfig",
     "CollisionConfig",
     "Config",

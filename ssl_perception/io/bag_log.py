@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
-from ssl_perception.config import TopicsConfig
+from ssl_perception.config import CameraConfig, TopicsConfig
 from ssl_perception.errors import InputError
-from ssl_perception.io import images, odometry, point_cloud2
+from ssl_perception.io import odometry, point_cloud2
+from ssl_perception.io.camera import StereoCamera
 from ssl_perception.io.files import reason
 from ssl_perception.io.log import Log, OnBad, Recorded
 from ssl_perception.io.static_transforms import StaticTransforms
@@ -44,7 +45,13 @@ def typestore() -> Any:
 class BagLog(Log):
     """See ``Log``. The camera calibration is read once: it must not change within a bag."""
 
-    def __init__(self, path: Path, topics: TopicsConfig, teacher: str = "stereo") -> None:
+    def __init__(
+        self,
+        path: Path,
+        topics: TopicsConfig,
+        teacher: str = "stereo",
+        camera: CameraConfig | None = None,
+    ) -> None:
         super().__init__(path.stem if path.is_file() else path.name)
         self.path = path
         tolerance = topics.depth_tolerance if teacher == "depth" else topics.stereo_tolerance
@@ -64,6 +71,7 @@ class BagLog(Log):
             for topic in (self.topics.left_info, self.topics.right_info):
                 if topic:
                     self._infos.append(self._first(reader, topic))
+            self._cameras(camera or CameraConfig())
             if teacher == "lidar":
                 self.camera_from_lidar = self._mount(reader, kinds)
             self._length = _length(counts, self.topics)
@@ -72,6 +80,16 @@ class BagLog(Log):
 
     def __len__(self) -> int:
         return self._length
+
+    def _cameras(self, config: CameraConfig) -> None:
+        """Make what reads the images; a calibration that can't be used ends it here."""
+        names, infos = self.topics, self._infos
+        self._stereo = StereoCamera(names.left_image, names.right_image, config)
+        try:
+            for camera, info in zip((self._stereo.left, self._stereo.right), infos, strict=False):
+                camera.rectification(info)
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from None
 
     def read(self, on_bad: OnBad | None = None) -> Iterator[Recorded]:
         self.unpaired = self.dropped_points = 0
@@ -108,7 +126,8 @@ class BagLog(Log):
         if topic == names.odom:
             return Recorded(stamp_ns, odometry.decode(message), topic)
         if not (names.right_image or names.depth_image):
-            alone = images.one_image(message, self._infos[0], stamp_ns * 1e-9, None)
+            camera = self._stereo.left
+            alone = camera.with_depth(message, self._infos[0], stamp_ns * 1e-9, None)
             return Recorded(stamp_ns, alone, topic)
         side: Side = "left" if topic == names.left_image else "right"
         matched = sync.add(side, stamp_ns, message)
@@ -119,10 +138,11 @@ class BagLog(Log):
         names, stamp = self.topics, found.stamp_ns * 1e-9
         value: StereoPair | CameraImage
         if names.depth_image:
-            value = images.one_image(found.left, self._infos[0], stamp, found.right)
+            camera = self._stereo.left
+            value = camera.with_depth(found.left, self._infos[0], stamp, found.right)
         else:
             left, right = self._infos
-            value = images.stereo_pair(found.left, found.right, left, right, stamp)
+            value = self._stereo.read(found.left, found.right, left, right, stamp)
         return Recorded(found.stamp_ns, value, names.left_image)
 
     def _mount(self, reader: Reader, kinds: dict[str, str]) -> NDArray[np.float64] | None:

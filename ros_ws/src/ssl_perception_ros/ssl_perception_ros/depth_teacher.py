@@ -11,37 +11,40 @@ from typing import NamedTuple
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
+from ssl_perception.depth.seen import only_seen
 from ssl_perception.depth.teacher.lidar import LidarTeacher
 from ssl_perception.depth.teacher.source import make_teacher
 from ssl_perception.errors import InputError
 from ssl_perception.flow.online.ego_motion import SensorVelocity
 from ssl_perception.flow.online.own_vehicle import own_points
-from ssl_perception.io import images, point_cloud2
+from ssl_perception.io import point_cloud2
+from ssl_perception.io.camera import Camera
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.static_transforms import StaticTransforms
 from ssl_perception.io.stereo_sync import Side, StereoSync
+from ssl_perception_ros.camera_input import subscribe_images
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.messages import message_type
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import ProcessingSettings
+from ssl_perception_ros.settings import CameraNodeSettings
 
 
 class Arrival(NamedTuple):
     """A sweep, or an image, and its depth image if there is one; when it came, steady clock."""
 
-    message: Image | PointCloud2
-    depth: Image | None
+    message: Image | CompressedImage | PointCloud2
+    depth: Image | CompressedImage | None
     seconds: float
 
 
 class DepthTeacherNode(PerceptionNode):
     sections = (
-        *("topics", "teacher", "camera_mount", "lidar_mount"),
+        *("topics", "camera", "teacher", "camera_mount", "lidar_mount"),
         *("ego_motion", "flow", "online"),
     )
-    own = ProcessingSettings
+    own = CameraNodeSettings
 
     def __init__(self) -> None:
         super().__init__("depth_teacher")
@@ -72,27 +75,31 @@ class DepthTeacherNode(PerceptionNode):
             if kind is not None:  # else camera_mount has to say where the camera sits
                 self.subscribe(kind, "tf_static", self._transforms.add, 100, latched=True)
             self.subscribe(PointCloud2, "points", self._take, depth)
-            self.subscribe(Image, "left/image_rect", self._take, depth)
+            self._camera = subscribe_images(self, "left/image_rect", self._take, depth)
         else:
             tolerance = round(self.config.topics.depth_tolerance * 1e9)
             self._sync = StereoSync(tolerance, max(10, queue))
-            self._listen("left", "left/image_rect", depth)
-            self._listen("right", "left/depth", depth)
+            self._camera = self._listen("left", "left/image_rect", depth)
+            self._listen("right", "left/depth", depth, "compressedDepth")
         self.subscribe(CameraInfo, "left/camera_info", self._take_info, depth)
 
-    def _listen(self, side: Side, topic: str, depth: int) -> None:
+    def _listen(self, side: Side, topic: str, depth: int, transport: str = "compressed") -> Camera:
         def image(message: Image) -> None:
             pair = self._sync.add(side, stamp_ns(message.header.stamp), message)
             if pair is not None:
                 self._take(pair.left, pair.right)
 
-        self.subscribe(Image, topic, image, depth)
+        return subscribe_images(self, topic, image, depth, transport)
 
     def _take_info(self, message: CameraInfo) -> None:
         self._info = message
 
-    def _take(self, message: Image | PointCloud2, depth: Image | None = None) -> None:
-        if isinstance(message, Image):
+    def _take(
+        self,
+        message: Image | CompressedImage | PointCloud2,
+        depth: Image | CompressedImage | None = None,
+    ) -> None:
+        if not isinstance(message, PointCloud2):
             self.health.input()
         self._work.offer(Arrival(message, depth, time.perf_counter()))
 
@@ -119,8 +126,9 @@ class DepthTeacherNode(PerceptionNode):
 
     def _publish(self, arrival: Arrival, info: CameraInfo) -> None:
         stamp = stamp_ns(arrival.message.header.stamp)
-        frame = images.one_image(arrival.message, info, stamp * 1e-9, arrival.depth)
-        depth = self._teacher.depth(frame)
+        assert not isinstance(arrival.message, PointCloud2)
+        frame = self._camera.with_depth(arrival.message, info, stamp * 1e-9, arrival.depth)
+        depth = only_seen(self._teacher.depth(frame), frame.seen)
         self.output.status(stamp, depth)
         self.output.confidence(stamp, depth)
         self.output.camera_info("stereo/camera_info", stamp, depth.camera)

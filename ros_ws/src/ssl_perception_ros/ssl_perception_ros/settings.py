@@ -68,6 +68,16 @@ class ProcessingSettings(LifecycleSettings):
     )
 
 
+class CameraNodeSettings(ProcessingSettings):
+    """Of nodes that read a camera."""
+
+    image_transport: Literal["raw", "compressed"] = Field(
+        "raw",
+        description="compressed: read the topics of image_transport beside the images', such as "
+        "left/image_rect/compressed",
+    )
+
+
 class ObstacleDistanceSettings(ProcessingSettings):
     """Of ``obstacle_distance``."""
 
@@ -128,7 +138,7 @@ class SceneFlowSettings(ProcessingSettings):
     )
 
 
-class MonoDepthSettings(ProcessingSettings):
+class MonoDepthSettings(CameraNodeSettings):
     """Of ``mono_depth``."""
 
     store: str = Field(
@@ -219,6 +229,7 @@ class SimWorldSettings(LifecycleSettings):
 
 ALL: tuple[type[Section], ...] = (
     SceneFlowSettings,
+    CameraNodeSettings,
     ObstacleDistanceSettings,
     DepthLearnerSettings,
     BagPlayerSettings,
