@@ -41,6 +41,8 @@ class PointCloud:
         stamp: seconds (any epoch; float64).
         frame: name of the coordinate frame.
         origin: (3,) float32, position of the sensor in ``frame``, metres. Rays start here.
+        intensity: (N,) float32, strength of the return, in the driver's own unit; None: not read.
+        ring: (N,) uint16, which of the sensor's beams; None: not read.
 
     Raises:
         InputError: on a wrong shape.
@@ -57,12 +59,16 @@ class PointCloud:
     stamp: float = 0.0
     frame: str = ""
     origin: FloatArray = field(default_factory=lambda: np.zeros(3, np.float32))
+    intensity: FloatArray | None = None
+    ring: NDArray[np.uint16] | None = None
 
     def __post_init__(self) -> None:
         points = _array(self.points, np.float32, (None, 3), "points")
         object.__setattr__(self, "points", points)
-        if self.time is not None:
-            object.__setattr__(self, "time", _array(self.time, np.float32, (len(points),), "time"))
+        for name, kind in (("time", np.float32), ("intensity", np.float32), ("ring", np.uint16)):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _array(value, kind, (len(points),), name))
         object.__setattr__(self, "origin", _array(self.origin, np.float32, (3,), "origin"))
 
     def __len__(self) -> int:
@@ -70,8 +76,12 @@ class PointCloud:
 
     def select(self, keep: NDArray) -> PointCloud:
         """The points that ``keep`` names (boolean mask or indices), all else as it was."""
-        time = None if self.time is None else self.time[keep]
-        return PointCloud(self.points[keep], time, self.stamp, self.frame, self.origin)
+        time, intensity, ring = (
+            None if values is None else values[keep]
+            for values in (self.time, self.intensity, self.ring)
+        )
+        points = self.points[keep]
+        return PointCloud(points, time, self.stamp, self.frame, self.origin, intensity, ring)
 
     def transformed(
         self, new_from_old: NDArray[np.float64], frame: str | None = None
@@ -90,6 +100,8 @@ class PointCloud:
             self.stamp,
             self.frame if frame is None else frame,
             rotation @ self.origin + shift,
+            self.intensity,
+            self.ring,
         )
 
 

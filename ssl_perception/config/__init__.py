@@ -56,6 +56,7 @@ from ssl_perception.config.sensors import (
     CameraConfig,
     CameraMountConfig,
     LidarMountConfig,
+    PointsConfig,
     TopicsConfig,
 )
 from ssl_perception.config.table import markdown_table
@@ -84,6 +85,7 @@ __all__ = [
     "NeuralPriorConfig",
     "NsfpConfig",
     "OnlineConfig",
+    "PointsConfig",
     "PseudoLabelConfig",
     "RefinementConfig",
     "ReplayMemoryConfig",

@@ -49,6 +49,14 @@ class CameraConfig(Section):
     )
 
 
+class PointsConfig(Section):
+    """How sweeps are read."""
+
+    pass_on: bool = Field(
+        False, description="intensity and ring (Livox: line) of a sweep go on into scene_flow"
+    )
+
+
 class LidarMountConfig(Section):
     """Where the lidar sits on the body that the odometry speaks of (REP 103, body from lidar)."""
 

@@ -31,6 +31,7 @@ from ssl_perception.config.sensors import (
     CameraConfig,
     CameraMountConfig,
     LidarMountConfig,
+    PointsConfig,
     TopicsConfig,
 )
 
@@ -40,6 +41,7 @@ class Config(Section):
 
     topics: TopicsConfig = TopicsConfig()
     camera: CameraConfig = CameraConfig()
+    points: PointsConfig = PointsConfig()
     lidar_mount: LidarMountConfig = LidarMountConfig()
     camera_mount: CameraMountConfig = CameraMountConfig()
     ego_motion: EgoMotionConfig = EgoMotionConfig()

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
-from ssl_perception.config import CameraConfig, TopicsConfig
+from ssl_perception.config import CameraConfig, PointsConfig, TopicsConfig
 from ssl_perception.errors import InputError
-from ssl_perception.io import odometry, point_cloud2
+from ssl_perception.io import livox, odometry, point_cloud2, sweep
 from ssl_perception.io.camera import StereoCamera
 from ssl_perception.io.files import reason
 from ssl_perception.io.log import Log, OnBad, Recorded
@@ -51,9 +51,11 @@ class BagLog(Log):
         topics: TopicsConfig,
         teacher: str = "stereo",
         camera: CameraConfig | None = None,
+        points: PointsConfig | None = None,
     ) -> None:
         super().__init__(path.stem if path.is_file() else path.name)
         self.path = path
+        self._points = points or PointsConfig()
         tolerance = topics.depth_tolerance if teacher == "depth" else topics.stereo_tolerance
         self._tolerance_ns = round(tolerance * 1e9)
         self._infos: list[Any] = []
@@ -120,7 +122,7 @@ class BagLog(Log):
         stamp_ns = point_cloud2.stamp_ns(message.header.stamp)
         topic, names = connection.topic, self.topics
         if topic == names.points:
-            cloud: PointCloud = point_cloud2.decode(message)
+            cloud: PointCloud = sweep.decode(message, self._points)
             self.dropped_points += message.height * message.width - len(cloud)
             return Recorded(stamp_ns, cloud, topic)
         if topic == names.odom:
@@ -192,6 +194,8 @@ class BagLog(Log):
 
 
 def _deserialise(raw: bytes, kind: str) -> Any:
+    if kind in livox.CUSTOM_MESSAGES:
+        return livox.parse(raw)
     try:
         return typestore().deserialize_cdr(raw, kind)
     except Exception as error:  # as above: the generated parsers check little

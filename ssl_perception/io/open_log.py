@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ssl_perception.config import CameraConfig, TopicsConfig
+from ssl_perception.config import CameraConfig, PointsConfig, TopicsConfig
 from ssl_perception.errors import InputError
 from ssl_perception.io.bag_log import BagLog
 from ssl_perception.io.log import Log
@@ -19,6 +19,7 @@ def open_log(
     topics: TopicsConfig | None = None,
     teacher: str = "stereo",
     camera: CameraConfig | None = None,
+    points: PointsConfig | None = None,
 ) -> Log:
     """Open a log and find its sensors.
 
@@ -28,6 +29,7 @@ def open_log(
         teacher: ``teacher.source``: what a bag's images are read as: stereo pairs, or the images
             of one camera, with those of a depth camera or without.
         camera: how a bag's images are read: raw ones are rectified.
+        points: how its sweeps are read.
 
     Raises:
         InputError: nothing there, not a log, a broken or cut file, or no usable topic.
@@ -38,8 +40,8 @@ def open_log(
     if path.suffix == ".bag":
         raise InputError(f"{path}: a ROS 1 bag; convert it with: rosbags-convert --src {path}")
     if path.is_file() or (path / "metadata.yaml").exists():
-        return BagLog(path, topics or TopicsConfig(), teacher, camera)
+        return BagLog(path, topics or TopicsConfig(), teacher, camera, points)
     files = [*path.glob("*.mcap"), *path.glob("*.db3")]
     if len(files) == 1:  # a recording whose metadata.yaml got lost: the file is complete
-        return BagLog(files[0], topics or TopicsConfig(), teacher, camera)
+        return BagLog(files[0], topics or TopicsConfig(), teacher, camera, points)
     return open_sequence(path)

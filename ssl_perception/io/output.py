@@ -61,8 +61,10 @@ class Output(ABC):
     # results
 
     def scene_flow(self, stamp_ns: int, cloud: PointCloud, flow: SceneFlow) -> None:
-        """``scene_flow``: points with velocity over ground."""
-        self.cloud("scene_flow", stamp_ns, point_cloud2.encode_flow(cloud, flow))
+        """``scene_flow``: points with velocity over ground; intensity and ring where they were
+        read."""
+        packed = point_cloud2.encode_flow(cloud, flow)
+        self.cloud("scene_flow", stamp_ns, point_cloud2.with_channels(packed, cloud))
 
     def moving_points(self, stamp_ns: int, cloud: PointCloud) -> None:
         """``moving_points``."""

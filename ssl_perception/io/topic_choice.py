@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from ssl_perception.config import TopicsConfig
 from ssl_perception.errors import InputError
 from ssl_perception.io.camera import image_topic, says_rectified
+from ssl_perception.io.livox import CUSTOM_MESSAGES
 
 POINT_CLOUD2 = "sensor_msgs/msg/PointCloud2"
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 ODOMETRY = "nav_msgs/msg/Odometry"
+
+ALTERNATIVES = {IMAGE: (COMPRESSED,), POINT_CLOUD2: CUSTOM_MESSAGES}  # read as well
 
 NONE = "-"  # in the settings: don't use this sensor
 # What this software itself writes beside the sensors' topics; never taken for a sensor.
@@ -48,7 +51,7 @@ def choose_topics(
 ) -> Chosen:
     """The topics to read, from the settings and, where they are empty, from names and types.
 
-    Points: the only PointCloud2 that isn't this software's own output or truth. Stereo: the only
+    Points: the only PointCloud2, or Livox CustomMsg, that isn't this software's own output or truth. Stereo: the only
     two images whose names differ by left/right, ``image_rect`` before others; compressed ones
     where they weren't recorded as they were. camera_info: the one beside each image. Odometry: the
     only one.
@@ -69,7 +72,7 @@ def choose_topics(
     points = odom = left = right = ""
     if wanted.points != NONE:
         points = choice.named(wanted.points, POINT_CLOUD2, "points")
-        points = points or choice.only(POINT_CLOUD2, "points")
+        points = points or choice.only_points()
     if wanted.odom != NONE:
         odoms = choice.of_type(ODOMETRY)
         odom = choice.named(wanted.odom, ODOMETRY, "odom")
@@ -122,16 +125,17 @@ class _Choice:
             raise InputError(
                 f"{self.bag}: topics.{setting} is {topic!r}, but there is {self.listing()}"
             )
-        if have != kind and (kind, have) != (IMAGE, COMPRESSED):
+        if have != kind and have not in ALTERNATIVES.get(kind, ()):
             raise InputError(f"{self.bag}: topics.{setting} {topic!r} is {have}, not {kind}")
         return name
 
-    def only(self, kind: str, setting: str) -> str:
-        candidates = self.of_type(kind)
+    def only_points(self) -> str:
+        kinds = (POINT_CLOUD2, *ALTERNATIVES[POINT_CLOUD2])
+        candidates = [topic for kind in kinds for topic in self.of_type(kind)]
         if len(candidates) > 1:
             raise InputError(
-                f"{self.bag}: {len(candidates)} topics are {kind}: {', '.join(candidates)}; "
-                f"set topics.{setting}"
+                f"{self.bag}: {len(candidates)} topics are {POINT_CLOUD2}: "
+                f"{', '.join(candidates)}; set topics.points"
             )
         return candidates[0] if candidates else ""
 

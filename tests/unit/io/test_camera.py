@@ -145,11 +145,12 @@ def test_binning_and_a_region_of_interest() -> None:
 
 
 def test_a_binned_raw_image_is_rectified_as_the_full_one() -> None:
-    raw = cv2.GaussianBlur(photograph("plumb_bob", "left"), (0, 0), 4.0)
+    raw = np.asarray(cv2.GaussianBlur(photograph("plumb_bob", "left"), (0, 0), 4.0), np.uint8)
     whole = Rectification(raw_info("plumb_bob", "left")).image(raw)
     info = raw_info("plumb_bob", "left")
     info.binning_x = info.binning_y = 2
-    binned = Rectification(info).image(cv2.resize(raw, (160, 120), interpolation=cv2.INTER_AREA))
+    half = np.asarray(cv2.resize(raw, (160, 120), interpolation=cv2.INTER_AREA), np.uint8)
+    binned = Rectification(info).image(half)
     expected = cv2.resize(whole, (160, 120), interpolation=cv2.INTER_AREA)
     inner = slice(10, -10)
     likeness = np.corrcoef(binned[inner, inner].ravel(), expected[inner, inner].ravel())[0, 1]
