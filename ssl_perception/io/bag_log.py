@@ -118,7 +118,7 @@ class BagLog(Log):
             reader.close()
 
     def _frame(self, connection: Any, raw: bytes, sync: StereoSync) -> Recorded | None:
-        message = _deserialise(raw, connection.msgtype)
+        message = deserialise(raw, connection.msgtype)
         stamp_ns = point_cloud2.stamp_ns(message.header.stamp)
         topic, names = connection.topic, self.topics
         if topic == names.points:
@@ -154,7 +154,7 @@ class BagLog(Log):
         if not fixed:
             return None
         for connection, raw in self._messages(reader, fixed):
-            transforms.add(_deserialise(raw, connection.msgtype))
+            transforms.add(deserialise(raw, connection.msgtype))
         lidar = self._first(reader, self.topics.points).header.frame_id
         return transforms.between(self._infos[0].header.frame_id, lidar)
 
@@ -171,7 +171,7 @@ class BagLog(Log):
         if first is None:
             raise InputError(f"{self.path}: {topic} holds no message")
         connection, raw = first
-        return _deserialise(raw, connection.msgtype)
+        return deserialise(raw, connection.msgtype)
 
     def _messages(self, reader: Reader, topics: set[str]) -> Iterator[tuple[Any, bytes]]:
         wanted = [c for c in reader.connections if c.topic in topics]
@@ -193,11 +193,20 @@ class BagLog(Log):
             raise InputError(line) from None
 
 
-def _deserialise(raw: bytes, kind: str) -> Any:
+def deserialise(raw: bytes, kind: str) -> Any:
+    """A message from its bytes, as recorded or as received; long arrays are views of them.
+
+    Args:
+        kind: full name of its type.
+
+    Raises:
+        InputError: they are none of that type.
+    """
     if kind in livox.CUSTOM_MESSAGES:
         return livox.parse(raw)
     try:
-        return typestore().deserialize_cdr(raw, kind)
+        # a slice of bytes would be a copy
+        return typestore().deserialize_cdr(memoryview(raw), kind)
     except Exception as error:  # as above: the generated parsers check little
         raise InputError(f"corrupt {kind} message: {reason(error)}") from None
 

@@ -51,10 +51,10 @@ def choose_topics(
 ) -> Chosen:
     """The topics to read, from the settings and, where they are empty, from names and types.
 
-    Points: the only PointCloud2, or Livox CustomMsg, that isn't this software's own output or truth. Stereo: the only
-    two images whose names differ by left/right, ``image_rect`` before others; compressed ones
-    where they weren't recorded as they were. camera_info: the one beside each image. Odometry: the
-    only one.
+    Points: the only PointCloud2, or Livox CustomMsg, that isn't this software's own output or
+    truth. Stereo: the only two images whose names differ by left/right, ``image_rect`` before
+    others; compressed ones where they weren't recorded as they were. camera_info: the one beside
+    each image. Odometry: the only one.
 
     With another teacher than stereo there is one camera: the left one of a stereo pair, or the only
     image that isn't depth; a depth camera's depth image is the only one with "depth" in its name.

@@ -19,6 +19,7 @@ from ssl_perception.io.point_cloud2 import (
     decode_flow,
     encode_flow,
     encode_points,
+    flow_fields,
 )
 from ssl_perception.types import FloatArray, PointCloud, SceneFlow
 
@@ -325,3 +326,27 @@ def test_fields_are_those_of_the_contract() -> None:
     assert list(by_name)[:6] == ["x", "y", "z", "vx", "vy", "vz"]
     assert by_name["moving"] == PointField("moving", 28, CODES["u1"])
     assert by_name["confidence"].datatype == CODES["f4"]
+    assert packed.point_step == 32
+
+
+def test_a_choice_of_fields_and_of_moving_points() -> None:
+    cloud = PointCloud(some_points(4), frame="lidar")
+    moving = np.array([False, True, False, True])
+    velocity = np.arange(12, dtype=np.float32).reshape(4, 3)
+    flow = SceneFlow(velocity, moving, np.array([0.0, 1.0, 0.5, 0.25], np.float32), 1.0)
+    packed = encode_flow(cloud, flow, flow_fields("moving vx vy vz x y z"), moving_only=True)
+    assert [f.name for f in packed.fields] == ["x", "y", "z", "vx", "vy", "vz", "moving"]
+    assert (packed.width, packed.point_step, packed.is_dense) == (2, 28, True)
+    floats = packed.data.view("<f4").reshape(2, 7)
+    np.testing.assert_array_equal(floats[:, :3], cloud.points[moving])
+    np.testing.assert_array_equal(floats[:, 3:6], velocity[moving])
+    assert packed.data.reshape(2, 28)[:, 24:].tolist() == [[1, 0, 0, 0]] * 2
+    places = encode_flow(cloud, flow, flow_fields("x y z"))
+    assert (places.width, places.point_step, places.is_dense) == (4, 12, True)
+    assert not encode_flow(cloud, flow, flow_fields("x y z vx")).is_dense, "unknown of the first"
+
+
+@pytest.mark.parametrize(("names", "line"), [("x y z speed", "no field 'speed'"), ("x y vx", "z")])
+def test_fields_that_make_no_cloud_are_refused(names: str, line: str) -> None:
+    with pytest.raises(InputError, match=line):
+        flow_fields(names)

@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ssl_perception.config import Section
 from ssl_perception.errors import InputError
+from ssl_perception.io.point_cloud2 import FLOW_FIELDS, flow_fields
 from ssl_perception.io.scan_encoding import (
     CONSUMERS,
     Consumer,
@@ -136,6 +137,23 @@ class SceneFlowSettings(ProcessingSettings):
         "rep117",
         description="who reads lidar/obstacle_distance; rep117 where obstacle_distance does",
     )
+    flow_points: Literal["all", "moving"] = Field(
+        "all", description="points of a sweep that the topic scene_flow holds"
+    )
+    flow_fields: str = Field(
+        " ".join(FLOW_FIELDS),
+        description="fields of the topic scene_flow, separated by spaces: x y z and any of the "
+        "others; each takes 4 bytes a point",
+    )
+
+    @field_validator("flow_fields")
+    @classmethod
+    def _are_fields(cls, names: str) -> str:
+        try:
+            flow_fields(names)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return names
 
 
 class MonoDepthSettings(CameraNodeSettings):
