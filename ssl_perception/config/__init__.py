@@ -36,14 +36,12 @@ from ssl_perception.config.flow import (
     VehicleConfig,
 )
 from ssl_perception.config.loading import (
-    MAX_YAML_BYTES,
     RENAMED,
     from_dict,
     load,
     override,
     preset,
     presets,
-    read_yaml,
 )
 from ssl_perception.config.obstacles import (
     AvoidConfig,
@@ -55,15 +53,16 @@ from ssl_perception.config.section import AnySection, Section, Setting, flat, se
 from ssl_perception.config.sensors import (
     CameraConfig,
     CameraMountConfig,
+    FilesConfig,
     LidarMountConfig,
     PointsConfig,
     TopicsConfig,
 )
 from ssl_perception.config.table import markdown_table
 from ssl_perception.config.tree import Config
+from ssl_perception.config.yaml_text import parse_yaml, read_yaml, shown
 
 __all__ = [
-    "MAX_YAML_BYTES",
     "RENAMED",
     "AccumulationConfig",
     "AnySection",
@@ -76,6 +75,7 @@ __all__ = [
     "EgoMotionConfig",
     "EvidenceConfig",
     "FastNsfConfig",
+    "FilesConfig",
     "FlowConfig",
     "GroundConfig",
     "LearnerConfig",
@@ -107,8 +107,10 @@ __all__ = [
     "load",
     "markdown_table",
     "override",
+    "parse_yaml",
     "preset",
     "presets",
     "read_yaml",
     "settings",
+    "shown",
 ]

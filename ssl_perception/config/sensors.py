@@ -36,6 +36,22 @@ class TopicsConfig(Section):
     )
 
 
+class FilesConfig(Section):
+    """What a file may grow to when it is read: a small compressed file can hold gigabytes.
+
+    Checked before memory is taken, from headers, and again while unpacking, because headers lie.
+    """
+
+    max_chunk: int = Field(
+        512, ge=1, le=8192, description="a compressed chunk or message of a bag, unpacked, MiB"
+    )
+    max_unpacked: int = Field(
+        64, ge=1, le=4096, description="all files of a bag that was compressed as a whole, GiB"
+    )
+    max_picture: int = Field(100, ge=1, le=178, description="a picture, megapixels")
+    max_array: int = Field(2048, ge=1, le=65_536, description="the arrays of a file together, MiB")
+
+
 class CameraConfig(Section):
     """How images are read."""
 

@@ -30,6 +30,7 @@ from ssl_perception.config.section import Section
 from ssl_perception.config.sensors import (
     CameraConfig,
     CameraMountConfig,
+    FilesConfig,
     LidarMountConfig,
     PointsConfig,
     TopicsConfig,
@@ -40,6 +41,7 @@ class Config(Section):
     """The whole runtime."""
 
     topics: TopicsConfig = TopicsConfig()
+    files: FilesConfig = FilesConfig()
     camera: CameraConfig = CameraConfig()
     points: PointsConfig = PointsConfig()
     lidar_mount: LidarMountConfig = LidarMountConfig()

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.rosbag2 import Reader
 from scipy.spatial.transform import Rotation, Slerp
 
 from ssl_perception.config import CameraConfig
@@ -28,6 +27,7 @@ from ssl_perception.datasets.samples import (
 from ssl_perception.errors import InputError
 from ssl_perception.io import images, odometry, point_cloud2
 from ssl_perception.io.bag_log import typestore
+from ssl_perception.io.bag_reader import BagReader
 from ssl_perception.io.camera import StereoCamera
 from ssl_perception.types import PointCloud
 
@@ -58,9 +58,9 @@ class _Bag:
         if missing:
             raise InputError(f"{path}: {LAYOUT} {', '.join(missing)}")
 
-    def _reader(self) -> Reader:
+    def _reader(self) -> BagReader:
         try:
-            return Reader(self.path)
+            return BagReader(self.path)
         except Exception as error:  # rosbags raises whatever its parsers meet
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{self.path}: {EXPECTED}: {reason}") from None

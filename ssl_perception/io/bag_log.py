@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
-from ssl_perception.config import CameraConfig, PointsConfig, TopicsConfig
+from ssl_perception.config import CameraConfig, FilesConfig, PointsConfig, TopicsConfig
 from ssl_perception.errors import InputError
 from ssl_perception.io import livox, odometry, point_cloud2, sweep
+from ssl_perception.io.bag_reader import BagReader
 from ssl_perception.io.camera import StereoCamera
-from ssl_perception.io.files import reason
+from ssl_perception.io.files import LIMITS, reason
 from ssl_perception.io.log import Log, OnBad, Recorded
 from ssl_perception.io.static_transforms import StaticTransforms
 from ssl_perception.io.stereo_sync import Matched, Side, StereoSync
@@ -31,7 +31,6 @@ from ssl_perception.types import CameraImage, PointCloud, StereoPair
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 SQLITE_MAGIC = b"SQLite format 3\x00"
 TF = "tf2_msgs/msg/TFMessage"
-MAX_METADATA_BYTES = 16 << 20
 
 T = TypeVar("T")
 
@@ -50,11 +49,13 @@ class BagLog(Log):
         path: Path,
         topics: TopicsConfig,
         teacher: str = "stereo",
+        limits: FilesConfig = LIMITS,
         camera: CameraConfig | None = None,
         points: PointsConfig | None = None,
     ) -> None:
         super().__init__(path.stem if path.is_file() else path.name)
         self.path = path
+        self._limits = limits
         self._points = points or PointsConfig()
         tolerance = topics.depth_tolerance if teacher == "depth" else topics.stereo_tolerance
         self._tolerance_ns = round(tolerance * 1e9)
@@ -147,7 +148,7 @@ class BagLog(Log):
             value = self._stereo.read(found.left, found.right, left, right, stamp)
         return Recorded(found.stamp_ns, value, names.left_image)
 
-    def _mount(self, reader: Reader, kinds: dict[str, str]) -> NDArray[np.float64] | None:
+    def _mount(self, reader: BagReader, kinds: dict[str, str]) -> NDArray[np.float64] | None:
         """(4, 4) the camera's optical axes from the lidar's, by ``tf_static``; None: not said."""
         transforms = StaticTransforms()
         fixed = {t for t, kind in kinds.items() if kind == TF and t.endswith("tf_static")}
@@ -158,22 +159,22 @@ class BagLog(Log):
         lidar = self._first(reader, self.topics.points).header.frame_id
         return transforms.between(self._infos[0].header.frame_id, lidar)
 
-    def _open(self) -> Reader:
-        def opened() -> Reader:
-            reader = Reader(self.path)
+    def _open(self) -> BagReader:
+        def opened() -> BagReader:
+            reader = BagReader(self.path, self._limits)
             reader.open()
             return reader
 
         return self._reading(opened)
 
-    def _first(self, reader: Reader, topic: str) -> Any:
+    def _first(self, reader: BagReader, topic: str) -> Any:
         first = next(self._messages(reader, {topic}), None)
         if first is None:
             raise InputError(f"{self.path}: {topic} holds no message")
         connection, raw = first
         return deserialise(raw, connection.msgtype)
 
-    def _messages(self, reader: Reader, topics: set[str]) -> Iterator[tuple[Any, bytes]]:
+    def _messages(self, reader: BagReader, topics: set[str]) -> Iterator[tuple[Any, bytes]]:
         wanted = [c for c in reader.connections if c.topic in topics]
         messages = reader.messages(wanted)
         while True:
@@ -189,6 +190,8 @@ class BagLog(Log):
         try:
             return read()
         except Exception as error:
+            if isinstance(error, InputError) and str(self.path) in str(error):
+                raise
             line = f"{self.path}: not a readable rosbag2 recording: {reason(error)}"
             raise InputError(line) from None
 
@@ -221,8 +224,6 @@ def _check_files(path: Path) -> None:
     """Say in plain words what is wrong with a file that was cut or isn't a recording at all."""
     files = [path]
     if path.is_dir():
-        if (path / "metadata.yaml").stat().st_size > MAX_METADATA_BYTES:
-            raise InputError(f"{path / 'metadata.yaml'}: too large to be a recording's metadata")
         files = sorted(path.glob("*.mcap")) + sorted(path.glob("*.db3"))
     elif path.suffix not in (".mcap", ".db3"):
         raise InputError(f"{path}: not a recording: .mcap, .db3 or a folder is needed")
