@@ -95,8 +95,11 @@ def test_raw_and_compressed_images_reach_the_nodes_that_read_cameras() -> None:
     for name in cameras:
         assert nodes[name].remaps["left/image_rect"] == "/cam/left/image_raw"
         assert nodes[name].parameters["image_transport"] == "compressed"
-    teacher = by_name(node_plan.depth({**given, "teacher": "depth"}))["depth_teacher"]
-    assert teacher.parameters["image_transport"] == "compressed"
+    livox = {**given, "teacher": "lidar", "points_type": "CustomMsg"}
+    nodes = by_name(node_plan.perception(livox))
+    assert nodes["depth_teacher"].parameters["image_transport"] == "compressed"
+    for name in ("scene_flow", "depth_teacher"):
+        assert nodes[name].parameters["points_type"] == "CustomMsg"
 
 
 def test_a_recording_ends_the_launch_and_gives_the_time_when_asked_to() -> None:

@@ -24,7 +24,8 @@ ARGUMENTS = {
     "teacher": ("stereo", "the trusted range sensor: stereo, depth (a depth camera) or lidar"),
     "method": ("", "scene flow solver (empty: flow.method of config, else rigid_cluster)"),
     "store": ("", "folder of what the student learns (empty: ssl_perception in ~/.ros)"),
-    "points": ("points", "topic of the lidar's PointCloud2"),
+    "points": ("points", "topic of the lidar's sweeps"),
+    "points_type": ("PointCloud2", "message of that topic: PointCloud2, or CustomMsg of a Livox"),
     "odom": ("odom", "topic of odometry, optional"),
     "left": ("left", "prefix of the left camera's images and camera_info"),
     "right": ("right", "prefix of the right camera's images and camera_info"),
@@ -53,22 +54,23 @@ CHOICES = {
     "consumer": ("", *get_args(ConsumerName)),
     "teacher": ("stereo", "depth", "lidar"),
     "image_transport": ("raw", "compressed"),
+    "points_type": ("PointCloud2", "CustomMsg"),
 }
 SWITCHES = ("use_sim_time", "lidar", "stereo", "mono", "lockstep", "avoid")  # true or false
 
 FLOW = (
-    *("namespace", "config", "preset", "method", "use_sim_time", "points", "odom", "consumer"),
-    "bag",
+    *("namespace", "config", "preset", "method", "use_sim_time"),
+    *("points", "points_type", "odom", "consumer", "bag"),
 )
 DEPTH = (
     *("namespace", "config", "preset", "use_sim_time"),
-    *("left", "right", "image", "image_transport", "teacher", "mono", "store"),
+    *("left", "right", "image", "image_transport", "points_type", "teacher", "mono", "store"),
     *("consumer", "view", "bag"),
 )
 PERCEPTION = (
     *("namespace", "config", "preset", "use_sim_time", "lidar", "stereo", "mono"),
-    *("teacher", "method", "store", "points", "odom", "left", "right", "image"),
-    *("image_transport", "consumer", "view", "bag"),
+    *("teacher", "method", "store", "points", "points_type", "odom"),
+    *("left", "right", "image", "image_transport", "consumer", "view", "bag"),
 )
 SIM = (
     *("world", "seed", "seconds", "rate", "lockstep", "report"),
@@ -129,6 +131,8 @@ def perception(given: Arguments) -> list[NodePlan]:
     student = {**store, **images}
     left, both = _cameras(values, "left"), _cameras(values, "left", "right")
     lidar = {"points": values["points"], "odom": values["odom"]}
+    custom = values["points_type"] != "PointCloud2"
+    sweeps = {"points_type": values["points_type"]} if custom else {}
 
     def node(
         executable: str, remaps: Mapping[str, str], extra: Mapping[str, Any], respawn: bool = False
@@ -143,7 +147,7 @@ def perception(given: Arguments) -> list[NodePlan]:
     lidar_told = {"lidar_consumer": values["consumer"]} if alone else {}
     plans = []
     if on["lidar"]:
-        plans.append(node("scene_flow", lidar, {**method, **lidar_told}))
+        plans.append(node("scene_flow", lidar, {**method, **lidar_told, **sweeps}))
     if on["stereo"]:
         teacher: dict[str, Any] = {}
         if values["teacher"] == "stereo":
@@ -152,7 +156,7 @@ def perception(given: Arguments) -> list[NodePlan]:
             teacher = {"teacher.source": values["teacher"]}
             depth_image = {"left/depth": f"{values['left']}/depth"}
             heard = {**left, **depth_image, "points": values["points"]}
-            plans.append(node("depth_teacher", heard, {**teacher, **images}))
+            plans.append(node("depth_teacher", heard, {**teacher, **images, **sweeps}))
         own = {**teacher, **told, **view}
         plans.append(node("obstacle_distance", {"odom": values["odom"]}, own))
     if on["stereo"] and on["mono"]:

@@ -18,7 +18,7 @@ from std_msgs.msg import Float32
 from visualization_msgs.msg import MarkerArray
 
 from ssl_perception.errors import InputError
-from ssl_perception.io import odometry, point_cloud2
+from ssl_perception.io import odometry, point_cloud2, sweep
 from ssl_perception.io.bag_log import deserialise
 from ssl_perception.io.scan_encoding import CONSUMERS, check_sectors
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
@@ -28,13 +28,14 @@ from ssl_perception.types import ObstacleScan
 from ssl_perception.warm_up import warm_up
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.points_input import points_type
 from ssl_perception_ros.settings import SceneFlowSettings
 
 UNKNOWN_PERIOD = 0.1  # s between messages that say "unknown" while no sweep comes
 
 
 class Arrival(NamedTuple):
-    """A sweep's PointCloud2, serialised; when it came on the steady clock, and on the clock of
+    """A sweep's message, serialised; when it came on the steady clock, and on the clock of
     timeouts."""
 
     raw: bytes
@@ -44,6 +45,7 @@ class Arrival(NamedTuple):
 
 class SceneFlowNode(PerceptionNode):
     sections = (
+        "points",
         "lidar_mount",
         "ego_motion",
         "ground",
@@ -86,6 +88,7 @@ class SceneFlowNode(PerceptionNode):
         self._poses: deque[Odometry] = deque(maxlen=1000)
         self._newest: tuple[ObstacleScan, float] | None = None  # scan, and when it was made
         self._say_unknown()
+        self._points_kind, points = points_type(self.settings.points_type)
         worker = self.work_on(self._sweep, self.settings.queue)
 
         def take(raw: bytes) -> None:
@@ -95,12 +98,12 @@ class SceneFlowNode(PerceptionNode):
         def take_pose(message: Odometry) -> None:
             self._poses.append(message)
 
-        self.subscribe(PointCloud2, "points", take, max(5, self.settings.queue), raw=True)
+        self.subscribe(points, "points", take, max(5, self.settings.queue), raw=True)
         self.subscribe(Odometry, "odom", take_pose, 100)
         self.every(UNKNOWN_PERIOD, self._watch)
 
     def _sweep(self, arrival: Arrival) -> None:
-        message = deserialise(arrival.raw, "sensor_msgs/msg/PointCloud2")
+        message = deserialise(arrival.raw, self._points_kind)
         stamp_ns = point_cloud2.stamp_ns(message.header.stamp)
         try:
             while self._poses:
@@ -108,7 +111,7 @@ class SceneFlowNode(PerceptionNode):
         except InputError as error:
             self.complain(f"odom: {error}")
         perception = self._perception
-        result = perception.sweep(point_cloud2.decode(message))
+        result = perception.sweep(sweep.decode(message, self.config.points))
         if perception is not self._perception:  # stopped and started again meanwhile
             return
         if result.doubt and result.doubt != self._mounting_doubt:

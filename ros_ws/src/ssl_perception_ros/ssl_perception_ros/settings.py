@@ -42,6 +42,10 @@ RESULTS = (
 )
 
 
+PointsType = Literal["PointCloud2", "CustomMsg"]
+POINTS_TYPE = "message of the topic points; CustomMsg: Livox's own, of livox_ros_driver2"
+
+
 class LifecycleSettings(Section):
     """Of every node."""
 
@@ -77,6 +81,12 @@ class CameraNodeSettings(ProcessingSettings):
         description="compressed: read the topics of image_transport beside the images', such as "
         "left/image_rect/compressed",
     )
+
+
+class DepthTeacherSettings(CameraNodeSettings):
+    """Of ``depth_teacher``."""
+
+    points_type: PointsType = Field("PointCloud2", description=POINTS_TYPE)
 
 
 class ObstacleDistanceSettings(ProcessingSettings):
@@ -137,6 +147,7 @@ class SceneFlowSettings(ProcessingSettings):
         "rep117",
         description="who reads lidar/obstacle_distance; rep117 where obstacle_distance does",
     )
+    points_type: PointsType = Field("PointCloud2", description=POINTS_TYPE)
     flow_points: Literal["all", "moving"] = Field(
         "all", description="points of a sweep that the topic scene_flow holds"
     )
@@ -247,7 +258,7 @@ class SimWorldSettings(LifecycleSettings):
 
 ALL: tuple[type[Section], ...] = (
     SceneFlowSettings,
-    CameraNodeSettings,
+    DepthTeacherSettings,
     ObstacleDistanceSettings,
     DepthLearnerSettings,
     BagPlayerSettings,
