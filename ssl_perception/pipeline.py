@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from ssl_perception.config import Config
 from ssl_perception.depth.result import DepthResult
+from ssl_perception.depth.seen import only_seen
 from ssl_perception.depth.student.protocol import OnlineLearning, Student
 from ssl_perception.depth.teacher.lidar import LidarTeacher
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label, suspect_since
@@ -92,11 +93,12 @@ class DepthPipeline:
             InputError: a frame without what the teacher needs.
         """
         watch = Stopwatch()
-        stereo = self.teacher.depth(frame)
+        stereo = only_seen(self.teacher.depth(frame), frame.seen)
         watch.lap(self.config.teacher.source)
         mono = label = learnt = None
         if self.student is not None:
             mono = self.student.depth(frame.image, frame.camera, frame.stamp)
+            mono = only_seen(mono, frame.seen)
             watch.lap("student")
             label = pseudo_label(stereo, self.config.pseudo_label, mono.depth.shape)
         fused = self.fusion.update(stereo, mono, label, lidar)

@@ -41,6 +41,8 @@ class PointCloud:
         stamp: seconds (any epoch; float64).
         frame: name of the coordinate frame.
         origin: (3,) float32, position of the sensor in ``frame``, metres. Rays start here.
+        intensity: (N,) float32, strength of the return, in the driver's own unit; None: not read.
+        ring: (N,) uint16, which of the sensor's beams; None: not read.
 
     Raises:
         InputError: on a wrong shape.
@@ -57,12 +59,16 @@ class PointCloud:
     stamp: float = 0.0
     frame: str = ""
     origin: FloatArray = field(default_factory=lambda: np.zeros(3, np.float32))
+    intensity: FloatArray | None = None
+    ring: NDArray[np.uint16] | None = None
 
     def __post_init__(self) -> None:
         points = _array(self.points, np.float32, (None, 3), "points")
         object.__setattr__(self, "points", points)
-        if self.time is not None:
-            object.__setattr__(self, "time", _array(self.time, np.float32, (len(points),), "time"))
+        for name, kind in (("time", np.float32), ("intensity", np.float32), ("ring", np.uint16)):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _array(value, kind, (len(points),), name))
         object.__setattr__(self, "origin", _array(self.origin, np.float32, (3,), "origin"))
 
     def __len__(self) -> int:
@@ -70,8 +76,12 @@ class PointCloud:
 
     def select(self, keep: NDArray) -> PointCloud:
         """The points that ``keep`` names (boolean mask or indices), all else as it was."""
-        time = None if self.time is None else self.time[keep]
-        return PointCloud(self.points[keep], time, self.stamp, self.frame, self.origin)
+        time, intensity, ring = (
+            None if values is None else values[keep]
+            for values in (self.time, self.intensity, self.ring)
+        )
+        points = self.points[keep]
+        return PointCloud(points, time, self.stamp, self.frame, self.origin, intensity, ring)
 
     def transformed(
         self, new_from_old: NDArray[np.float64], frame: str | None = None
@@ -90,6 +100,8 @@ class PointCloud:
             self.stamp,
             self.frame if frame is None else frame,
             rotation @ self.origin + shift,
+            self.intensity,
+            self.ring,
         )
 
 
@@ -212,6 +224,11 @@ class CameraModel:
         return self.fx * x / z + self.cx, self.fy * y / z + self.cy
 
 
+def _check_seen(seen: BoolArray | None, camera: CameraModel) -> None:
+    if seen is not None:
+        _array(seen, np.bool_, (camera.height, camera.width), "seen")
+
+
 @dataclass(frozen=True, eq=False)
 class StereoPair:
     """Two rectified images taken at one instant: row r of left and right see the same rays.
@@ -223,6 +240,8 @@ class StereoPair:
         stamp: seconds.
         cx_difference: pixels, cx of the right camera minus cx of the left (Middlebury's doffs);
             depth = fx * baseline / (disparity + cx_difference).
+        seen: (H, W) bool, pixels of ``left`` that its raw image shows; None: all. A rectified image
+            can have corners that the lens never saw.
 
     Raises:
         InputError: on images of different size, or of another size than the camera's, or a
@@ -235,6 +254,7 @@ class StereoPair:
     baseline: float
     stamp: float = 0.0
     cx_difference: float = 0.0
+    seen: BoolArray | None = None
 
     def __post_init__(self) -> None:
         for side, image in (("left", self.left), ("right", self.right)):
@@ -256,6 +276,7 @@ class StereoPair:
                 f"baseline must be positive, not {self.baseline} m "
                 "(the right camera_info carries it as P[3] = -fx * baseline)"
             )
+        _check_seen(self.seen, self.camera)
 
     @property
     def image(self) -> NDArray[np.uint8]:
@@ -273,6 +294,7 @@ class CameraImage:
         stamp: seconds.
         depth: (H, W) float32, metres along the optical axis, aligned with ``image``; what isn't a
             positive number is unknown. None: there is no depth image.
+        seen: (H, W) bool, pixels that the raw image shows; None: all.
 
     Raises:
         InputError: an image or a depth image of another size than the camera's.
@@ -282,6 +304,7 @@ class CameraImage:
     camera: CameraModel
     stamp: float = 0.0
     depth: FloatArray | None = None
+    seen: BoolArray | None = None
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim not in (2, 3):
@@ -293,6 +316,7 @@ class CameraImage:
         if self.image.shape[:2] != size:
             h, w = self.image.shape[:2]
             raise InputError(f"image is {w}x{h} but camera_info says {size[1]}x{size[0]}")
+        _check_seen(self.seen, self.camera)
         if self.depth is None:
             return
         if self.depth.shape != size:

@@ -131,7 +131,11 @@ def run_bench_flow(
 
 def _back_and_forth(path: Path, config: Config) -> Iterator[PointCloud]:
     """A recording's sweeps, endlessly, backwards every second time; stamps always go forward."""
-    clouds = [r.value for r in open_log(path, config.topics) if isinstance(r.value, PointCloud)]
+    clouds = [
+        r.value
+        for r in open_log(path, config.topics, limits=config.files)
+        if isinstance(r.value, PointCloud)
+    ]
     if len(clouds) < 2:
         raise InputError(f"{path}: two sweeps at least are needed")
     period = float(np.median(np.diff([cloud.stamp for cloud in clouds])))

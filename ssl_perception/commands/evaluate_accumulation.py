@@ -83,7 +83,7 @@ def run_evaluate_accumulation(
     settings = config.accumulation
     if not settings.sweeps:
         settings = settings.model_copy(update={"sweeps": SWEEPS})
-    log = open_log(path, config.topics)
+    log = open_log(path, config.topics, limits=config.files)
     online = OnlineFlow(config)
     results: list[SweepFlow] = []
     with progress_bar(console) as bar:

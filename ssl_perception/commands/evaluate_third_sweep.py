@@ -72,7 +72,7 @@ def run_third_sweep(
         raise InputError(f"--seed {seed}: on raw sweeps (kitti-raw) every solver runs with seed 0")
     methods = list(dict.fromkeys(methods))
     configs = {method: with_method(config, method) for method in methods}
-    log = open_log(path, config.topics)
+    log = open_log(path, config.topics, limits=config.files)
     kept = KeptRows(
         resume,
         fingerprint("third sweep", str(path.resolve()), limit, config.model_dump_json()),

@@ -231,7 +231,14 @@ def run_replay(
     # the command line has done so for its options; this is for callers from code
     written = {"--out": output, "--report": report, "--json": json_file}
     check_outputs([path], written | {"--store": store if learn else None})
-    log = open_log(path, config.topics, config.teacher.source)
+    log = open_log(
+        path,
+        config.topics,
+        config.teacher.source,
+        config.files,
+        config.camera,
+        config.points,
+    )
     summary = Summary(str(path))
     if learn or store is not None:
         summary.trust = TrustTimeline(config.trust)

@@ -36,14 +36,12 @@ from ssl_perception.config.flow import (
     VehicleConfig,
 )
 from ssl_perception.config.loading import (
-    MAX_YAML_BYTES,
     RENAMED,
     from_dict,
     load,
     override,
     preset,
     presets,
-    read_yaml,
 )
 from ssl_perception.config.obstacles import (
     AvoidConfig,
@@ -52,16 +50,24 @@ from ssl_perception.config.obstacles import (
     ScanConfig,
 )
 from ssl_perception.config.section import AnySection, Section, Setting, flat, settings
-from ssl_perception.config.sensors import CameraMountConfig, LidarMountConfig, TopicsConfig
+from ssl_perception.config.sensors import (
+    CameraConfig,
+    CameraMountConfig,
+    FilesConfig,
+    LidarMountConfig,
+    PointsConfig,
+    TopicsConfig,
+)
 from ssl_perception.config.table import markdown_table
 from ssl_perception.config.tree import Config
+from ssl_perception.config.yaml_text import parse_yaml, read_yaml, shown
 
 __all__ = [
-    "MAX_YAML_BYTES",
     "RENAMED",
     "AccumulationConfig",
     "AnySection",
     "AvoidConfig",
+    "CameraConfig",
     "CameraMountConfig",
     "CollisionConfig",
     "Config",
@@ -69,6 +75,7 @@ __all__ = [
     "EgoMotionConfig",
     "EvidenceConfig",
     "FastNsfConfig",
+    "FilesConfig",
     "FlowConfig",
     "GroundConfig",
     "LearnerConfig",
@@ -78,6 +85,7 @@ __all__ = [
     "NeuralPriorConfig",
     "NsfpConfig",
     "OnlineConfig",
+    "PointsConfig",
     "PseudoLabelConfig",
     "RefinementConfig",
     "ReplayMemoryConfig",
@@ -99,8 +107,10 @@ __all__ = [
     "load",
     "markdown_table",
     "override",
+    "parse_yaml",
     "preset",
     "presets",
     "read_yaml",
     "settings",
+    "shown",
 ]

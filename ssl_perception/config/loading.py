@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from ssl_perception.config.section import AnySection
 from ssl_perception.config.tree import Config
+from ssl_perception.config.yaml_text import parse_yaml, read_yaml, shown
 from ssl_perception.errors import InputError
 
-MAX_YAML_BYTES = 1 << 20
 _PRESETS = Path(__file__).with_name("presets")
 # names that settings had before: using one is an error that says the new name
 RENAMED = {
@@ -49,31 +48,8 @@ def _validated(kind: type[AnySection], values: dict[str, Any], source: str) -> A
             new = RENAMED.get(key)
             what = f"is now called {new}" if new else "unknown key"
         else:
-            what = f"{first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
+            what = f"{first['msg'][0].lower()}{first['msg'][1:]}, not {shown(first['input'])}"
         raise InputError(f"{source}: {key}: {what}") from None
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The keys and values of a YAML file from outside; an empty file has none.
-
-    Raises:
-        InputError: file missing, larger than 1 MiB, not UTF-8, not YAML, or a list.
-    """
-    try:
-        if path.stat().st_size > MAX_YAML_BYTES:
-            raise InputError(f"{path}: larger than {MAX_YAML_BYTES} bytes; not a settings file")
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a UTF-8 text file") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: must hold keys and values, not {type(values).__name__}")
-    return values
 
 
 def load(path: Path) -> Config:
@@ -127,8 +103,5 @@ def override(config: AnySection, settings: list[str]) -> AnySection:
             new = RENAMED.get(key.strip())
             what = f"{key.strip()} is now called {new}" if new else f"unknown key {key.strip()!r}"
             raise InputError(f"--set {setting}: {what}")
-        try:
-            place[leaf] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise InputError(f"--set {setting}: not a YAML value: {text!r}") from None
+        place[leaf] = parse_yaml(text, f"--set {key.strip()}")
     return _validated(type(config), values, "--set")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from ssl_perception.config.section import Section
@@ -16,9 +18,9 @@ class TopicsConfig(Section):
     points: str = Field("", description="sensor_msgs/PointCloud2 with lidar sweeps")
     odom: str = Field("", description="nav_msgs/Odometry; used for ego motion when given")
     left_image: str = Field(
-        "", description="sensor_msgs/Image, left, rectified; without stereo the camera's"
+        "", description="sensor_msgs/Image or CompressedImage, left; without stereo the camera's"
     )
-    right_image: str = Field("", description="sensor_msgs/Image, right, rectified")
+    right_image: str = Field("", description="sensor_msgs/Image or CompressedImage, right")
     depth_image: str = Field(
         "",
         description="sensor_msgs/Image of a depth camera, aligned with the left image (16UC1 in mm "
@@ -31,6 +33,43 @@ class TopicsConfig(Section):
     )
     depth_tolerance: float = Field(
         0.016, ge=0.0, le=0.1, description="stamps of image and depth image may, s"
+    )
+
+
+class FilesConfig(Section):
+    """What a file may grow to when it is read: a small compressed file can hold gigabytes.
+
+    Checked before memory is taken, from headers, and again while unpacking, because headers lie.
+    """
+
+    max_chunk: int = Field(
+        512, ge=1, le=8192, description="a compressed chunk or message of a bag, unpacked, MiB"
+    )
+    max_unpacked: int = Field(
+        64, ge=1, le=4096, description="all files of a bag that was compressed as a whole, GiB"
+    )
+    max_picture: int = Field(100, ge=1, le=178, description="a picture, megapixels")
+    max_array: int = Field(2048, ge=1, le=65_536, description="the arrays of a file together, MiB")
+
+
+class CameraConfig(Section):
+    """How images are read."""
+
+    rectify: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="rectify images by D, K, R and P of camera_info: auto, where D isn't zero and "
+        "the topic isn't called rect; never refuses those",
+    )
+    bits: int = Field(
+        16, ge=8, le=16, description="that count in images of 16 bits: 12 for a sensor that has 12"
+    )
+
+
+class PointsConfig(Section):
+    """How sweeps are read."""
+
+    pass_on: bool = Field(
+        False, description="intensity and ring (Livox: line) of a sweep go on into scene_flow"
     )
 
 

@@ -27,13 +27,23 @@ from ssl_perception.config.obstacles import (
     ScanConfig,
 )
 from ssl_perception.config.section import Section
-from ssl_perception.config.sensors import CameraMountConfig, LidarMountConfig, TopicsConfig
+from ssl_perception.config.sensors import (
+    CameraConfig,
+    CameraMountConfig,
+    FilesConfig,
+    LidarMountConfig,
+    PointsConfig,
+    TopicsConfig,
+)
 
 
 class Config(Section):
     """The whole runtime."""
 
     topics: TopicsConfig = TopicsConfig()
+    files: FilesConfig = FilesConfig()
+    camera: CameraConfig = CameraConfig()
+    points: PointsConfig = PointsConfig()
     lidar_mount: LidarMountConfig = LidarMountConfig()
     camera_mount: CameraMountConfig = CameraMountConfig()
     ego_motion: EgoMotionConfig = EgoMotionConfig()

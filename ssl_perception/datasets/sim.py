@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.rosbag2 import Reader
 from scipy.spatial.transform import Rotation, Slerp
 
+from ssl_perception.config import CameraConfig
 from ssl_perception.datasets.samples import (
     DYNAMIC_SPEED,
     DepthDataset,
@@ -27,6 +27,8 @@ from ssl_perception.datasets.samples import (
 from ssl_perception.errors import InputError
 from ssl_perception.io import images, odometry, point_cloud2
 from ssl_perception.io.bag_log import typestore
+from ssl_perception.io.bag_reader import BagReader
+from ssl_perception.io.camera import StereoCamera
 from ssl_perception.types import PointCloud
 
 CATEGORY_NAMES = ("NONE", "", "", "", "CAR", "TRUCK", "BUS", "CYCLIST", "PEDESTRIAN")
@@ -56,9 +58,9 @@ class _Bag:
         if missing:
             raise InputError(f"{path}: {LAYOUT} {', '.join(missing)}")
 
-    def _reader(self) -> Reader:
+    def _reader(self) -> BagReader:
         try:
-            return Reader(self.path)
+            return BagReader(self.path)
         except Exception as error:  # rosbags raises whatever its parsers meet
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{self.path}: {EXPECTED}: {reason}") from None
@@ -208,6 +210,7 @@ class SimulatedDepth(DepthDataset):
 
     def __init__(self, path: Path) -> None:
         self._bag = _Bag(path, DEPTH_TOPICS)
+        self._camera = StereoCamera(*DEPTH_TOPICS[:2], CameraConfig())
         self._times = sorted(self._bag.times("/truth/depth"))
         if not self._times:
             raise InputError(f"{path}: no depth in it")
@@ -219,7 +222,7 @@ class SimulatedDepth(DepthDataset):
         found = self._bag.at(self._times[k], *DEPTH_TOPICS)
         stamp = point_cloud2.stamp_ns(found["/left/image_rect"].header.stamp) * 1e-9
         left, right, left_info, right_info, true_depth = (found[topic] for topic in DEPTH_TOPICS)
-        pair = images.stereo_pair(left, right, left_info, right_info, stamp)
+        pair = self._camera.read(left, right, left_info, right_info, stamp)
         depth = images.decode_depth(true_depth)
         disparity = np.float32(pair.camera.fx * pair.baseline) / depth
         return DepthSample(

@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
-from ssl_perception.config import TopicsConfig
+from ssl_perception.config import CameraConfig, FilesConfig, PointsConfig, TopicsConfig
 from ssl_perception.errors import InputError
-from ssl_perception.io import images, odometry, point_cloud2
-from ssl_perception.io.files import reason
+from ssl_perception.io import livox, odometry, point_cloud2, sweep
+from ssl_perception.io.bag_reader import BagReader
+from ssl_perception.io.camera import StereoCamera
+from ssl_perception.io.files import LIMITS, reason
 from ssl_perception.io.log import Log, OnBad, Recorded
 from ssl_perception.io.static_transforms import StaticTransforms
 from ssl_perception.io.stereo_sync import Matched, Side, StereoSync
@@ -30,7 +31,6 @@ from ssl_perception.types import CameraImage, PointCloud, StereoPair
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 SQLITE_MAGIC = b"SQLite format 3\x00"
 TF = "tf2_msgs/msg/TFMessage"
-MAX_METADATA_BYTES = 16 << 20
 
 T = TypeVar("T")
 
@@ -44,9 +44,19 @@ def typestore() -> Any:
 class BagLog(Log):
     """See ``Log``. The camera calibration is read once: it must not change within a bag."""
 
-    def __init__(self, path: Path, topics: TopicsConfig, teacher: str = "stereo") -> None:
+    def __init__(
+        self,
+        path: Path,
+        topics: TopicsConfig,
+        teacher: str = "stereo",
+        limits: FilesConfig = LIMITS,
+        camera: CameraConfig | None = None,
+        points: PointsConfig | None = None,
+    ) -> None:
         super().__init__(path.stem if path.is_file() else path.name)
         self.path = path
+        self._limits = limits
+        self._points = points or PointsConfig()
         tolerance = topics.depth_tolerance if teacher == "depth" else topics.stereo_tolerance
         self._tolerance_ns = round(tolerance * 1e9)
         self._infos: list[Any] = []
@@ -64,6 +74,7 @@ class BagLog(Log):
             for topic in (self.topics.left_info, self.topics.right_info):
                 if topic:
                     self._infos.append(self._first(reader, topic))
+            self._cameras(camera or CameraConfig())
             if teacher == "lidar":
                 self.camera_from_lidar = self._mount(reader, kinds)
             self._length = _length(counts, self.topics)
@@ -72,6 +83,16 @@ class BagLog(Log):
 
     def __len__(self) -> int:
         return self._length
+
+    def _cameras(self, config: CameraConfig) -> None:
+        """Make what reads the images; a calibration that can't be used ends it here."""
+        names, infos = self.topics, self._infos
+        self._stereo = StereoCamera(names.left_image, names.right_image, config)
+        try:
+            for camera, info in zip((self._stereo.left, self._stereo.right), infos, strict=False):
+                camera.rectification(info)
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from None
 
     def read(self, on_bad: OnBad | None = None) -> Iterator[Recorded]:
         self.unpaired = self.dropped_points = 0
@@ -98,17 +119,18 @@ class BagLog(Log):
             reader.close()
 
     def _frame(self, connection: Any, raw: bytes, sync: StereoSync) -> Recorded | None:
-        message = _deserialise(raw, connection.msgtype)
+        message = deserialise(raw, connection.msgtype)
         stamp_ns = point_cloud2.stamp_ns(message.header.stamp)
         topic, names = connection.topic, self.topics
         if topic == names.points:
-            cloud: PointCloud = point_cloud2.decode(message)
+            cloud: PointCloud = sweep.decode(message, self._points)
             self.dropped_points += message.height * message.width - len(cloud)
             return Recorded(stamp_ns, cloud, topic)
         if topic == names.odom:
             return Recorded(stamp_ns, odometry.decode(message), topic)
         if not (names.right_image or names.depth_image):
-            alone = images.one_image(message, self._infos[0], stamp_ns * 1e-9, None)
+            camera = self._stereo.left
+            alone = camera.with_depth(message, self._infos[0], stamp_ns * 1e-9, None)
             return Recorded(stamp_ns, alone, topic)
         side: Side = "left" if topic == names.left_image else "right"
         matched = sync.add(side, stamp_ns, message)
@@ -119,39 +141,40 @@ class BagLog(Log):
         names, stamp = self.topics, found.stamp_ns * 1e-9
         value: StereoPair | CameraImage
         if names.depth_image:
-            value = images.one_image(found.left, self._infos[0], stamp, found.right)
+            camera = self._stereo.left
+            value = camera.with_depth(found.left, self._infos[0], stamp, found.right)
         else:
             left, right = self._infos
-            value = images.stereo_pair(found.left, found.right, left, right, stamp)
+            value = self._stereo.read(found.left, found.right, left, right, stamp)
         return Recorded(found.stamp_ns, value, names.left_image)
 
-    def _mount(self, reader: Reader, kinds: dict[str, str]) -> NDArray[np.float64] | None:
+    def _mount(self, reader: BagReader, kinds: dict[str, str]) -> NDArray[np.float64] | None:
         """(4, 4) the camera's optical axes from the lidar's, by ``tf_static``; None: not said."""
         transforms = StaticTransforms()
         fixed = {t for t, kind in kinds.items() if kind == TF and t.endswith("tf_static")}
         if not fixed:
             return None
         for connection, raw in self._messages(reader, fixed):
-            transforms.add(_deserialise(raw, connection.msgtype))
+            transforms.add(deserialise(raw, connection.msgtype))
         lidar = self._first(reader, self.topics.points).header.frame_id
         return transforms.between(self._infos[0].header.frame_id, lidar)
 
-    def _open(self) -> Reader:
-        def opened() -> Reader:
-            reader = Reader(self.path)
+    def _open(self) -> BagReader:
+        def opened() -> BagReader:
+            reader = BagReader(self.path, self._limits)
             reader.open()
             return reader
 
         return self._reading(opened)
 
-    def _first(self, reader: Reader, topic: str) -> Any:
+    def _first(self, reader: BagReader, topic: str) -> Any:
         first = next(self._messages(reader, {topic}), None)
         if first is None:
             raise InputError(f"{self.path}: {topic} holds no message")
         connection, raw = first
-        return _deserialise(raw, connection.msgtype)
+        return deserialise(raw, connection.msgtype)
 
-    def _messages(self, reader: Reader, topics: set[str]) -> Iterator[tuple[Any, bytes]]:
+    def _messages(self, reader: BagReader, topics: set[str]) -> Iterator[tuple[Any, bytes]]:
         wanted = [c for c in reader.connections if c.topic in topics]
         messages = reader.messages(wanted)
         while True:
@@ -167,13 +190,26 @@ class BagLog(Log):
         try:
             return read()
         except Exception as error:
+            if isinstance(error, InputError) and str(self.path) in str(error):
+                raise
             line = f"{self.path}: not a readable rosbag2 recording: {reason(error)}"
             raise InputError(line) from None
 
 
-def _deserialise(raw: bytes, kind: str) -> Any:
+def deserialise(raw: bytes, kind: str) -> Any:
+    """A message from its bytes, as recorded or as received; long arrays are views of them.
+
+    Args:
+        kind: full name of its type.
+
+    Raises:
+        InputError: they are none of that type.
+    """
+    if kind in livox.CUSTOM_MESSAGES:
+        return livox.parse(raw)
     try:
-        return typestore().deserialize_cdr(raw, kind)
+        # a slice of bytes would be a copy
+        return typestore().deserialize_cdr(memoryview(raw), kind)
     except Exception as error:  # as above: the generated parsers check little
         raise InputError(f"corrupt {kind} message: {reason(error)}") from None
 
@@ -188,8 +224,6 @@ def _check_files(path: Path) -> None:
     """Say in plain words what is wrong with a file that was cut or isn't a recording at all."""
     files = [path]
     if path.is_dir():
-        if (path / "metadata.yaml").stat().st_size > MAX_METADATA_BYTES:
-            raise InputError(f"{path / 'metadata.yaml'}: too large to be a recording's metadata")
         files = sorted(path.glob("*.mcap")) + sorted(path.glob("*.db3"))
     elif path.suffix not in (".mcap", ".db3"):
         raise InputError(f"{path}: not a recording: .mcap, .db3 or a folder is needed")

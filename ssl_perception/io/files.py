@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+import io
+import math
+import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
+from PIL import Image
 
+from ssl_perception.config import FilesConfig
 from ssl_perception.errors import InputError
 
-MAX_ARRAY_BYTES = 2 << 30
+LIMITS = FilesConfig()
 MAX_TEXT_BYTES = 16 << 20
+PICTURES = ("PNG", "JPEG", "PPM", "TIFF", "BMP", "WEBP")
 MAX_REASON = 200  # characters; a broken file can make a library quote all of it
 
 
-def load_arrays(path: Path, required: tuple[str, ...] = ()) -> dict[str, NDArray[Any]]:
+def load_arrays(
+    path: Path, required: tuple[str, ...] = (), limits: FilesConfig = LIMITS
+) -> dict[str, NDArray[Any]]:
     """All arrays of an .npz file.
 
     Raises:
-        InputError: not there, not an .npz, pickled objects in it, larger than 2 GiB unpacked, or
-            one of ``required`` missing.
+        InputError: not there, not an .npz, pickled objects in it, larger unpacked than
+            ``limits.max_array``, an array that says it is larger than it is, or one of
+            ``required`` missing.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_ARRAY_BYTES:
-            raise InputError(f"{path}: {size} bytes unpacked are more than {MAX_ARRAY_BYTES}")
+            _check_size(path, size, limits)
+            for member in archive.infolist():
+                with archive.open(member) as stream:
+                    _check_header(path, stream, member.file_size)
         with np.load(path, allow_pickle=False) as archive:
             missing = [name for name in required if name not in archive]
             if missing:
@@ -44,15 +56,18 @@ def load_arrays(path: Path, required: tuple[str, ...] = ()) -> dict[str, NDArray
         raise InputError(f"{path}: not a readable .npz file: {reason(error)}") from None
 
 
-def load_array(path: Path) -> NDArray[Any]:
+def load_array(path: Path, limits: FilesConfig = LIMITS) -> NDArray[Any]:
     """The array of an .npy file.
 
     Raises:
-        InputError: not there, not an .npy, pickled objects in it, or larger than 2 GiB.
+        InputError: not there, not an .npy, pickled objects in it, larger than
+            ``limits.max_array``, or an array that says it is larger than it is.
     """
     try:
-        if path.stat().st_size > MAX_ARRAY_BYTES:
-            raise InputError(f"{path}: larger than {MAX_ARRAY_BYTES} bytes")
+        size = path.stat().st_size
+        _check_size(path, size, limits)
+        with path.open("rb") as stream:
+            _check_header(path, stream, size)
         return np.asarray(np.load(path, allow_pickle=False))
     except InputError:
         raise
@@ -62,14 +77,60 @@ def load_array(path: Path) -> NDArray[Any]:
         raise InputError(f"{path}: not a readable .npy file: {reason(error)}") from None
 
 
-def load_picture(path: Path, unchanged: bool = False) -> NDArray[Any]:
+def _check_size(path: Path, size: int, limits: FilesConfig) -> None:
+    if size > limits.max_array << 20:
+        raise InputError(
+            f"{path}: {size} bytes unpacked are more than {limits.max_array} MiB (files.max_array)"
+        )
+
+
+def _check_header(path: Path, stream: IO[bytes], size: int) -> None:
+    """NumPy takes the memory that an array's header asks for before it reads on: it mustn't ask for
+    more than the file holds."""
+    version = npy.read_magic(stream)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > size:
+        raise InputError(f"{path}: an array of {needed} bytes where there are {size}")
+
+
+def picture_size(content: Path | bytes) -> tuple[int, int]:
+    """Width and height that a picture's header tells; nothing is decoded.
+
+    Raises:
+        OSError: not a picture, or not in one of ``PICTURES``.
+    """
+    source = io.BytesIO(content) if isinstance(content, bytes) else content
+    try:
+        with warnings.catch_warnings():  # Pillow's own, larger limit; ours is the caller's
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(source, formats=PICTURES) as picture:
+                width, height = picture.size
+                return width, height
+    except OSError:
+        raise
+    except Exception as error:  # a broken header makes Pillow's parsers raise all sorts
+        raise OSError(reason(error)) from None
+
+
+def load_picture(path: Path, unchanged: bool = False, limits: FilesConfig = LIMITS) -> NDArray[Any]:
     """A picture as OpenCV reads it: grey or BGR uint8, or with ``unchanged`` 16-bit values too.
 
     Raises:
-        InputError: not there, or not a picture.
+        InputError: not there, not a picture, or of more than ``limits.max_picture``.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    try:
+        width, height = picture_size(path)
+    except OSError as error:
+        raise InputError(f"{path}: not a readable picture: {reason(error)}") from None
+    if width * height > limits.max_picture * 1_000_000:
+        raise InputError(
+            f"{path}: {width}x{height} pixels are more than {limits.max_picture} megapixels "
+            "(files.max_picture)"
+        )
     try:
         flags = cv2.IMREAD_UNCHANGED if unchanged else cv2.IMREAD_ANYCOLOR
         picture = cv2.imread(str(path), flags)

@@ -1,4 +1,4 @@
-"""sensor_msgs/Image and CameraInfo to arrays and cameras, and back.
+"""sensor_msgs/Image to arrays, and back; compressed ones as well.
 
 Nothing here imports ROS; messages are read by their attributes, rclpy's and rosbags' alike.
 Camera images come out as OpenCV wants them: grey (H, W) or BGR (H, W, 3) uint8.
@@ -6,24 +6,21 @@ Camera images come out as OpenCV wants them: grey (H, W) or BGR (H, W, 3) uint8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
-from ssl_perception.types import (
-    CameraImage,
-    CameraModel,
-    DepthMap,
-    FloatArray,
-    StereoPair,
-)
+from ssl_perception.io import compressed_image
+from ssl_perception.io.camera_info import MAX_SIDE
+from ssl_perception.io.compressed_image import CompressedImage
+from ssl_perception.types import DepthMap, FloatArray
 
-MAX_SIDE = 32_768  # pixels
-
+_PATTERNS = ("rggb", "bggr", "gbrg", "grbg")
 # encoding -> element type and channels
 ENCODINGS: dict[str, tuple[str, int]] = {
     "mono8": ("u1", 1),
@@ -35,12 +32,29 @@ ENCODINGS: dict[str, tuple[str, int]] = {
     "rgba8": ("u1", 4),
     "mono16": ("u2", 1),
     "16UC1": ("u2", 1),
+    "bgr16": ("u2", 3),
+    "rgb16": ("u2", 3),
     "32FC1": ("f4", 1),
+    "uyvy": ("u1", 2),
+    "yuv422": ("u1", 2),
+    "yuyv": ("u1", 2),
+    "yuv422_yuy2": ("u1", 2),
+    **{f"bayer_{pattern}8": ("u1", 1) for pattern in _PATTERNS},
+    **{f"bayer_{pattern}16": ("u2", 1) for pattern in _PATTERNS},
 }
-_GREY = ("mono8", "8UC1")
+_GREY = ("mono8", "8UC1", "mono16", "16UC1")
 _BLUE_FIRST, _RED_FIRST = slice(0, 3), slice(2, None, -1)
-_COLOUR = {"bgr8": _BLUE_FIRST, "8UC3": _BLUE_FIRST, "bgra8": _BLUE_FIRST}
-_COLOUR |= {"rgb8": _RED_FIRST, "rgba8": _RED_FIRST}
+_COLOUR = dict.fromkeys(("bgr8", "8UC3", "bgra8", "bgr16"), _BLUE_FIRST)
+_COLOUR |= dict.fromkeys(("rgb8", "rgba8", "rgb16"), _RED_FIRST)
+_YUV = dict.fromkeys(("uyvy", "yuv422"), cv2.COLOR_YUV2BGR_UYVY)
+_YUV |= dict.fromkeys(("yuyv", "yuv422_yuy2"), cv2.COLOR_YUV2BGR_YUY2)
+# ROS names a pattern by its first four pixels, OpenCV's older names by the second row's middle
+_BAYER = {
+    "bayer_rggb": cv2.COLOR_BayerBG2BGR,
+    "bayer_bggr": cv2.COLOR_BayerRG2BGR,
+    "bayer_gbrg": cv2.COLOR_BayerGR2BGR,
+    "bayer_grbg": cv2.COLOR_BayerGB2BGR,
+}
 
 
 class Image(Protocol):
@@ -65,13 +79,8 @@ class Image(Protocol):
     def data(self) -> Any: ...
 
 
-class CameraInfo(Protocol):
-    """What ``camera_model`` needs of a message (``p`` is the 3 x 4 projection, row by row)."""
-
-    header: Any
-    height: int
-    width: int
-    p: Sequence[float] | NDArray[np.float64]
+AnyImage: TypeAlias = Image | CompressedImage
+Decoded: TypeAlias = tuple[NDArray[Any], str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,20 +161,31 @@ def decode(message: Image) -> NDArray[Any]:
     return image if dtype.isnative else image.astype(dtype.newbyteorder("="))
 
 
-def camera_image(message: Image) -> NDArray[np.uint8]:
+def camera_image(message: AnyImage, bits: int = 16) -> NDArray[np.uint8]:
     """A camera's image as contiguous (H, W) grey or (H, W, 3) BGR uint8.
 
+    Args:
+        bits: that count in images of 16 bits: the highest 8 of so many are taken.
+
     Raises:
-        InputError: as ``decode``, or an encoding that isn't 8-bit grey or colour.
+        InputError: as ``decode``, or an encoding that is neither grey, colour nor a Bayer pattern.
     """
-    image = decode(message)
-    if message.encoding in _GREY:
+    image, encoding = _pixels(message, compressed_image.decode)
+    if image.dtype == np.uint16:
+        image = np.minimum(image >> (bits - 8), 255).astype(np.uint8)
+    if encoding in _GREY:
         return np.ascontiguousarray(image)
-    if message.encoding in _COLOUR:
-        return np.ascontiguousarray(image[..., _COLOUR[message.encoding]])
-    raise InputError(
-        f"camera image is {message.encoding}; {', '.join((*_GREY, *_COLOUR))} can be used"
-    )
+    if encoding in _COLOUR:
+        return np.ascontiguousarray(image[..., _COLOUR[encoding]])
+    pattern = encoding.removesuffix("16").removesuffix("8")
+    conversion = _BAYER.get(pattern, _YUV.get(encoding))
+    if conversion is None:
+        usable = (*_GREY, *_COLOUR, *_YUV, *_BAYER)
+        raise InputError(f"camera image is {encoding}; {', '.join(usable)} can be used")
+    height, width = image.shape[:2]
+    if width % 2 or (pattern in _BAYER and height % 2):
+        raise InputError(f"{encoding} image of {width}x{height} pixels: an even number is needed")
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), conversion), np.uint8)
 
 
 def encode(image: NDArray[Any], encoding: str, frame: str = "") -> PackedImage:
@@ -188,65 +208,6 @@ def encode(image: NDArray[Any], encoding: str, frame: str = "") -> PackedImage:
     return PackedImage(frame, height, width, encoding, step, packed.view(np.uint8).reshape(-1))
 
 
-def camera_model(info: CameraInfo) -> CameraModel:
-    """The rectified camera that P describes.
-
-    Raises:
-        InputError: P isn't 12 finite numbers, or the camera isn't calibrated (fx or fy is 0).
-    """
-    p = _projection(info)
-    if p[0, 0] <= 0 or p[1, 1] <= 0:
-        raise InputError("camera_info holds no calibration: fx or fy of P is not positive")
-    return CameraModel(
-        int(info.width),
-        int(info.height),
-        float(p[0, 0]),
-        float(p[1, 1]),
-        float(p[0, 2]),
-        float(p[1, 2]),
-        info.header.frame_id,
-    )
-
-
-def stereo_pair(
-    left: Image, right: Image, left_info: CameraInfo, right_info: CameraInfo, stamp: float
-) -> StereoPair:
-    """Two rectified images with what their camera_infos say.
-
-    The right one carries the baseline: P[3] = -fx * baseline.
-
-    Raises:
-        InputError: an image or camera_info that can't be used, images of different size, or
-            cameras that weren't rectified together.
-    """
-    camera = camera_model(left_info)
-    other = camera_model(right_info)
-    if abs(other.fx - camera.fx) > 1e-3 * camera.fx or abs(other.cy - camera.cy) > 0.5:
-        raise InputError(
-            f"left and right camera_info are not of one rectified pair: fx {camera.fx:g} and "
-            f"{other.fx:g}, cy {camera.cy:g} and {other.cy:g}"
-        )
-    baseline = (_projection(left_info)[0, 3] - _projection(right_info)[0, 3]) / camera.fx
-    return StereoPair(
-        camera_image(left),
-        camera_image(right),
-        camera,
-        float(baseline),
-        stamp,
-        other.cx - camera.cx,
-    )
-
-
-def one_image(image: Image, info: CameraInfo, stamp: float, depth: Image | None) -> CameraImage:
-    """A rectified image with what its camera_info says, and the depth image aligned with it.
-
-    Raises:
-        InputError: an image or camera_info that can't be used, or a depth image of another size.
-    """
-    measured = None if depth is None else decode_depth(depth)
-    return CameraImage(camera_image(image), camera_model(info), stamp, measured)
-
-
 _CONFIDENCE_STEPS = 254  # even, so that a half is exact
 
 
@@ -258,18 +219,18 @@ def encode_depth(depth: DepthMap) -> PackedImage:
     return encode(_known(depth), "32FC1", depth.camera.frame)
 
 
-def decode_depth(message: Image) -> NDArray[np.float32]:
+def decode_depth(message: AnyImage) -> NDArray[np.float32]:
     """(H, W) float32 metres, NaN unknown, from 32FC1 (metres) or 16UC1 (millimetres, 0 unknown).
 
     Raises:
         InputError: as ``decode``, or another encoding.
     """
-    image = decode(message)
-    if message.encoding == "32FC1":
+    image, encoding = _pixels(message, compressed_image.decode_depth)
+    if encoding == "32FC1":
         return np.where(np.isfinite(image) & (image > 0), image, np.float32(np.nan))
-    if message.encoding == "16UC1":
+    if encoding in ("16UC1", "mono16"):
         return np.where(image > 0, image / np.float32(1000), np.float32(np.nan))
-    raise InputError(f"depth image is {message.encoding}; 32FC1 or 16UC1 can be used")
+    raise InputError(f"depth image is {encoding}; 32FC1 or 16UC1 can be used")
 
 
 def encode_confidence(depth: DepthMap) -> PackedImage:
@@ -314,12 +275,12 @@ def encode_disparity(
     return PackedDisparity(image, depth.camera.fx, baseline, 0.0, disparities, step)
 
 
+def _pixels(message: Any, decompress: Callable[[Any], Decoded]) -> Decoded:
+    """The pixels of an Image, or of a CompressedImage, which has a format, and their encoding."""
+    if hasattr(message, "format"):
+        return decompress(message)
+    return decode(message), str(message.encoding)
+
+
 def _known(depth: DepthMap) -> FloatArray:
     return depth.depth if depth.valid else np.full_like(depth.depth, np.nan)
-
-
-def _projection(info: CameraInfo) -> NDArray[np.float64]:
-    p = np.asarray(info.p, np.float64)
-    if p.size != 12 or not np.isfinite(p).all():
-        raise InputError("camera_info: P must be 12 finite numbers")
-    return p.reshape(3, 4)

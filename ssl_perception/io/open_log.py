@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ssl_perception.config import TopicsConfig
+from ssl_perception.config import CameraConfig, FilesConfig, PointsConfig, TopicsConfig
 from ssl_perception.errors import InputError
 from ssl_perception.io.bag_log import BagLog
 from ssl_perception.io.log import Log
 from ssl_perception.io.sequences import open_sequence
 
 
-def open_log(path: Path, topics: TopicsConfig | None = None, teacher: str = "stereo") -> Log:
+def open_log(
+    path: Path,
+    topics: TopicsConfig | None = None,
+    teacher: str = "stereo",
+    limits: FilesConfig | None = None,
+    camera: CameraConfig | None = None,
+    points: PointsConfig | None = None,
+) -> Log:
     """Open a log and find its sensors.
 
     Args:
@@ -22,18 +29,22 @@ def open_log(path: Path, topics: TopicsConfig | None = None, teacher: str = "ste
         topics: which topics of a bag to use.
         teacher: ``teacher.source``: what a bag's images are read as: stereo pairs, or the images
             of one camera, with those of a depth camera or without.
+        limits: what files may unpack to; None: the defaults.
+        camera: how a bag's images are read: raw ones are rectified.
+        points: how its sweeps are read.
 
     Raises:
         InputError: nothing there, not a log, a broken or cut file, or no usable topic.
     """
     path = Path(path)
+    topics, limits = topics or TopicsConfig(), limits or FilesConfig()
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.suffix == ".bag":
         raise InputError(f"{path}: a ROS 1 bag; convert it with: rosbags-convert --src {path}")
     if path.is_file() or (path / "metadata.yaml").exists():
-        return BagLog(path, topics or TopicsConfig(), teacher)
+        return BagLog(path, topics, teacher, limits, camera, points)
     files = [*path.glob("*.mcap"), *path.glob("*.db3")]
     if len(files) == 1:  # a recording whose metadata.yaml got lost: the file is complete
-        return BagLog(files[0], topics or TopicsConfig(), teacher)
-    return open_sequence(path)
+        return BagLog(files[0], topics, teacher, limits, camera, points)
+    return open_sequence(path, limits)

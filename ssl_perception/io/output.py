@@ -10,7 +10,7 @@ import math
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -46,6 +46,7 @@ from ssl_perception.types import (
 _ARROW, _CUBE, _TEXT = 0, 1, 9  # visualization_msgs/Marker
 _ADD, _DELETE_ALL = 0, 3
 _MARKER_LIFE_NS = 500_000_000
+_NO_BYTES = np.empty(0, np.uint8)
 
 
 class Output(ABC):
@@ -60,9 +61,20 @@ class Output(ABC):
 
     # results
 
-    def scene_flow(self, stamp_ns: int, cloud: PointCloud, flow: SceneFlow) -> None:
-        """``scene_flow``: points with velocity over ground."""
-        self.cloud("scene_flow", stamp_ns, point_cloud2.encode_flow(cloud, flow))
+    def scene_flow(
+        self,
+        stamp_ns: int,
+        cloud: PointCloud,
+        flow: SceneFlow,
+        fields: Sequence[str] = point_cloud2.FLOW_FIELDS,
+        moving_only: bool = False,
+    ) -> None:
+        """``scene_flow``: points with velocity over ground; see ``point_cloud2.encode_flow``.
+        Intensity and ring go with them where they were read."""
+        packed = point_cloud2.encode_flow(cloud, flow, fields, moving_only)
+        shown = cloud.select(flow.moving) if moving_only else cloud
+        packed = point_cloud2.with_channels(packed, shown)
+        self.cloud("scene_flow", stamp_ns, packed)
 
     def moving_points(self, stamp_ns: int, cloud: PointCloud) -> None:
         """``moving_points``."""
@@ -233,7 +245,7 @@ class Output(ABC):
         upright = quaternion(0.0, 0.0, 0.0, 1.0)
         nowhere = kind("Pose")(point(0.0, 0.0, 0.0), upright)
         image = self.message(
-            "sensor_msgs/msg/CompressedImage", header=header, format="", data=np.empty(0, np.uint8)
+            "sensor_msgs/msg/CompressedImage", header=header, format="", data=_NO_BYTES
         )
 
         def marker(shape: int, space: str, identity: int, **given: Any) -> Any:
@@ -259,7 +271,7 @@ class Output(ABC):
                 texture=image,
                 uv_coordinates=[],
                 mesh_resource="",
-                mesh_file=types["visualization_msgs/msg/MeshFile"]("", np.empty(0, np.uint8)),
+                mesh_file=types["visualization_msgs/msg/MeshFile"]("", _NO_BYTES),
                 mesh_use_embedded_materials=False,
                 **fields,
             )
@@ -306,7 +318,11 @@ class Output(ABC):
     # sensors, truth, and whatever else
 
     def cloud(self, topic: str, stamp_ns: int, packed: point_cloud2.PackedCloud) -> None:
-        """A PointCloud2; ``encode_points`` and ``encode_flow`` pack one."""
+        """A PointCloud2; ``encode_points`` and ``encode_flow`` pack one.
+
+        The points' bytes, megabytes of them, are put between what is serialised before and after
+        them: one copy.
+        """
         field_type = self._types["sensor_msgs/msg/PointField"]
         message = self.message(
             "sensor_msgs/msg/PointCloud2",
@@ -317,10 +333,15 @@ class Output(ABC):
             is_bigendian=packed.is_bigendian,
             point_step=packed.point_step,
             row_step=packed.row_step,
-            data=packed.data,
+            data=_NO_BYTES,
             is_dense=packed.is_dense,
         )
-        self.write(topic, stamp_ns, message)
+        kind = message.__msgtype__
+        raw = typestore().serialize_cdr(message, kind)
+        split = len(raw) - 5  # uint32, the number of bytes, and the flag after them
+        count = len(packed.data).to_bytes(4, "little")
+        parts = (raw[:split], count, memoryview(packed.data), raw[-1:])
+        self.write_raw(topic, stamp_ns, kind, b"".join(parts))
 
     def image(self, topic: str, stamp_ns: int, packed: images.PackedImage) -> None:
         """An Image; ``images.encode`` packs one."""

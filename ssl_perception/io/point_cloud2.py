@@ -2,8 +2,7 @@
 
 Nothing here imports ROS. ``decode`` reads any object with the message's attributes: rclpy's, and
 the one that rosbags makes of a recorded message. The encoders give a ``PackedCloud`` with the
-message's fields; ``io.output_bag`` writes it, and a node copies it into rclpy's message
-(``array.array('B')`` and ``frombytes``: a NumPy array there costs a hundred times as much).
+message's fields; ``io.output`` serialises it, for bags and topics alike.
 """
 
 from __future__ import annotations
@@ -28,9 +27,14 @@ MAX_POINTS = 20_000_000  # ten times the densest lidar; a header that says more 
 MAX_POINT_STEP = 4096  # bytes
 MAX_COORDINATE = 1e6  # metres; beyond, float32 itself is coarser than 6 cm
 
+# names that drivers have for them; the first that is there counts
+INTENSITY_FIELDS = ("intensity", "reflectivity", "reflectance", "i")
+RING_FIELDS = ("ring", "line", "channel", "laser_id")  # line: Livox, channel: Autoware
+CHANNELS = (*INTENSITY_FIELDS, *RING_FIELDS)
+
 # sensor_msgs/PointField.datatype -> NumPy kind and size
 DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
-UINT8, FLOAT32 = 2, 7
+UINT8, UINT16, FLOAT32 = 2, 4, 7
 
 
 @dataclass(frozen=True)
@@ -112,22 +116,27 @@ def stamp_ns(stamp: Any) -> int:
     return seconds * 1_000_000_000 + nanoseconds
 
 
-def decode(message: PointCloud2) -> PointCloud:
+def decode(message: PointCloud2, channels: bool = False) -> PointCloud:
     """The sweep in a message, without the points that are none.
 
     Points at exactly (0, 0, 0) are what drivers write for "no return" and are dropped, as are
-    non-finite ones where ``is_dense`` is false. How many: ``height * width - len(cloud)``.
+    non-finite ones, also of drivers that say ``is_dense`` and mean it almost. How many:
+    ``height * width - len(cloud)``.
 
     Per-point time is taken from the first field of ``TIME_FIELDS`` that is there, whatever its
     unit (see ``io.point_time``).
 
+    Args:
+        channels: read intensity and ring as well, where the driver has them by one of the names
+            ``INTENSITY_FIELDS`` and ``RING_FIELDS``.
+
     Raises:
-        InputError: the message lacks x, y or z, contradicts itself (sizes, offsets, ``is_dense``
-            with NaN points, times far from its stamp), is absurdly large, or holds no point.
+        InputError: the message lacks x, y or z, contradicts itself (sizes, offsets, times far from
+            its stamp), is absurdly large, or holds no point.
     """
     if not (message.width and message.height):
         raise InputError("empty cloud: no points in the message")
-    records = _records(message)
+    records = _records(message, CHANNELS if channels else ())
     stamp = stamp_ns(message.header.stamp)
     points = _positions(records)
 
@@ -135,9 +144,6 @@ def decode(message: PointCloud2) -> PointCloud:
     keep: BoolArray | None = None
     if not finite.all():
         keep = finite[:, 0] & finite[:, 1] & finite[:, 2]  # five times as fast as all(axis=1)
-        bad = len(points) - int(np.count_nonzero(keep))
-        if message.is_dense:
-            raise InputError(f"is_dense is true but {bad} of {len(points)} points are NaN or Inf")
     none = (points[:, 0] == 0) & (points[:, 1] == 0) & (points[:, 2] == 0)
     if none.any():
         keep = ~none if keep is None else keep & ~none
@@ -154,10 +160,32 @@ def decode(message: PointCloud2) -> PointCloud:
     if name is not None:
         values = records[name].reshape(-1)
         time = seconds_from_stamp(values if keep is None else values[keep], stamp, name)
-    return PointCloud(points, time, stamp * 1e-9, message.header.frame_id)
+    intensity, ring = (
+        _channel(records, wanted, keep) if channels else None
+        for wanted in (INTENSITY_FIELDS, RING_FIELDS)
+    )
+    return PointCloud(
+        points,
+        time,
+        stamp * 1e-9,
+        message.header.frame_id,
+        intensity=None if intensity is None else intensity.astype(np.float32),
+        ring=None if ring is None or ring.dtype.kind not in "iu" else ring.astype(np.uint16),
+    )
 
 
-def _records(message: PointCloud2) -> NDArray[Any]:
+def _channel(
+    records: NDArray[Any], wanted: Sequence[str], keep: BoolArray | None
+) -> NDArray[Any] | None:
+    """(N,) values of the first of these fields that is there, of the points kept."""
+    name = next((name for name in wanted if name in (records.dtype.names or ())), None)
+    if name is None:
+        return None
+    values = records[name].reshape(-1)
+    return values if keep is None else values[keep]
+
+
+def _records(message: PointCloud2, more: Sequence[str] = ()) -> NDArray[Any]:
     """(height, width) structured view of the message's own bytes; nothing is copied."""
     data = np.frombuffer(message.data, np.uint8)
     height, width = int(message.height), int(message.width)
@@ -173,7 +201,7 @@ def _records(message: PointCloud2) -> NDArray[Any]:
             f"data holds {len(data)} bytes, but height {height} x row_step {row} is {height * row}"
         )
     order = ">" if message.is_bigendian else "<"
-    wanted = {"x", "y", "z", *TIME_FIELDS}
+    wanted = {"x", "y", "z", *TIME_FIELDS, *more}
     found: dict[str, tuple[str, int]] = {}
     for field in message.fields:
         if field.name not in wanted:
@@ -214,12 +242,20 @@ def _positions(records: NDArray[Any]) -> FloatArray:
     return points.reshape(-1, 3)
 
 
-_FLOW_FIELDS = (
-    *(PointField(name, 4 * i, FLOAT32) for i, name in enumerate(("x", "y", "z", "vx", "vy", "vz"))),
-    PointField("confidence", 24, FLOAT32),
-    PointField("moving", 28, UINT8),
-)
-_FLOW_STEP = 32  # three spare bytes keep the floats aligned
+FLOW_FIELDS = ("x", "y", "z", "vx", "vy", "vz", "confidence", "moving")
+
+
+def _flow_layout(names: Sequence[str]) -> tuple[tuple[PointField, ...], int]:
+    """The fields of a scene flow message, and the bytes of a point: floats side by side, then
+    ``moving`` in four bytes of its own, which keep the next point's floats aligned."""
+    fields = tuple(
+        PointField(name, 4 * i, UINT8 if name == "moving" else FLOAT32)
+        for i, name in enumerate(names)
+    )
+    return fields, 4 * len(names)
+
+
+_FLOW_LAYOUT, _FLOW_STEP = _flow_layout(FLOW_FIELDS)
 _FLOW_TYPE = np.dtype(
     {
         "names": ["position", "velocity", "confidence", "moving"],
@@ -230,46 +266,100 @@ _FLOW_TYPE = np.dtype(
 )
 
 
-def encode_flow(cloud: PointCloud, flow: SceneFlow) -> PackedCloud:
+def flow_fields(names: str) -> tuple[str, ...]:
+    """A choice of ``FLOW_FIELDS`` from a text such as ``"x y z vx vy vz"``, in their usual order.
+
+    Raises:
+        InputError: another name, or x, y or z left out.
+    """
+    asked = names.split()
+    unknown = [name for name in asked if name not in FLOW_FIELDS]
+    if unknown:
+        raise InputError(f"no field {unknown[0]!r}; there are {' '.join(FLOW_FIELDS)}")
+    if not {"x", "y", "z"} <= set(asked):
+        raise InputError(f"x y z must be among the fields, not {names!r} alone")
+    return tuple(name for name in FLOW_FIELDS if name in asked)
+
+
+def encode_flow(
+    cloud: PointCloud,
+    flow: SceneFlow,
+    fields: Sequence[str] = FLOW_FIELDS,
+    moving_only: bool = False,
+) -> PackedCloud:
     """Points with their velocity over ground in m/s (NaN unknown), moving flag and confidence.
 
-    Fields: x y z vx vy vz confidence float32, moving uint8; 32 bytes a point.
+    Args:
+        fields: those wanted, in the order of ``FLOW_FIELDS``: x y z vx vy vz confidence float32,
+            moving uint8. A point takes four bytes for each, 32 for all.
+        moving_only: leave out the points that don't move.
 
     Raises:
         InputError: the flow isn't for these points (their numbers differ).
     """
     if len(cloud) != len(flow.flow):
         raise InputError(f"{len(cloud)} points but flow for {len(flow.flow)}")
-    velocity = flow.velocity
-    floats = np.zeros((len(cloud), _FLOW_STEP // 4), "<f4")
-    floats[:, 0:3] = cloud.points
-    floats[:, 3:6] = velocity
-    floats[:, 6] = flow.confidence
+    at = np.flatnonzero(flow.moving) if moving_only else slice(None)
+    points, velocity, moving = cloud.points[at], flow.velocity[at], flow.moving[at]
+    columns = dict(zip(FLOW_FIELDS, (*points.T, *velocity.T, flow.confidence[at]), strict=False))
+    layout, step = _flow_layout(fields)
+    floats = np.empty((len(points), len(fields)), "<f4")
+    # column by column: a third of the time of three columns at once
+    for i, name in enumerate(fields):
+        floats[:, i] = columns.get(name, 0.0)
     data = floats.view(np.uint8)
-    data[:, 28] = flow.moving
-    dense = bool(np.isfinite(velocity).all())
-    return PackedCloud(cloud.frame, _FLOW_FIELDS, _FLOW_STEP, data.reshape(-1), len(cloud), dense)
+    if "moving" in fields:
+        data[:, 4 * fields.index("moving")] = moving
+    dense = not {"vx", "vy", "vz"} & set(fields) or bool(np.isfinite(velocity).all())
+    return PackedCloud(cloud.frame, layout, step, data.reshape(-1), len(points), dense)
 
 
 def decode_flow(message: PointCloud2 | PackedCloud) -> FlowCloud:
-    """Read back what ``encode_flow`` packed.
+    """Read back what ``encode_flow`` packed, whatever fields ``with_channels`` has put behind it.
 
     Raises:
         InputError: not a message of that layout.
     """
     layout = [(f.name, f.offset, f.datatype) for f in message.fields]
-    if layout != [(f.name, f.offset, f.datatype) for f in _FLOW_FIELDS]:
+    basis, step = [(f.name, f.offset, f.datatype) for f in _FLOW_LAYOUT], int(message.point_step)
+    if layout[: len(basis)] != basis:
         raise InputError("not a scene flow cloud: x y z vx vy vz confidence moving expected")
     data = np.frombuffer(message.data, np.uint8)
-    if message.point_step != _FLOW_STEP or len(data) != message.width * _FLOW_STEP:
+    if step < _FLOW_STEP or len(data) != message.width * step:
         raise InputError(f"scene flow cloud holds {len(data)} bytes for {message.width} points")
-    records = data.view(_FLOW_TYPE)
+    records = np.ndarray((message.width,), _FLOW_TYPE, data, strides=(step,))
     return FlowCloud(
         records["position"].copy(),
         records["velocity"].copy(),
         records["moving"] != 0,
         records["confidence"].copy(),
     )
+
+
+def with_channels(packed: PackedCloud, cloud: PointCloud) -> PackedCloud:
+    """A packed cloud with its points' ``intensity`` float32 and ``ring`` uint16 as further fields,
+    where they were read.
+
+    Args:
+        cloud: the points that were packed, in the same order.
+    """
+    channels = {"intensity": (cloud.intensity, FLOAT32), "ring": (cloud.ring, UINT16)}
+    there = {name: both for name, both in channels.items() if both[0] is not None}
+    if not there:
+        return packed
+    step = packed.point_step + 4 * len(there)
+    data = np.zeros((packed.width, step), np.uint8)
+    data[:, : packed.point_step] = packed.data.reshape(packed.width, packed.point_step)
+    fields = list(packed.fields)
+    for k, (name, (values, kind)) in enumerate(there.items()):
+        field = PointField(name, packed.point_step + 4 * k, kind)
+        dtype = np.dtype("<" + DATATYPES[kind])
+        end = field.offset + dtype.itemsize
+        column = np.ascontiguousarray(values, dtype).view(np.uint8)
+        data[:, field.offset : end] = column.reshape(-1, dtype.itemsize)
+        fields.append(field)
+    dense = packed.is_dense
+    return PackedCloud(packed.frame, tuple(fields), step, data.reshape(-1), packed.width, dense)
 
 
 _POINT_FIELDS = tuple(PointField(name, 4 * i, FLOAT32) for i, name in enumerate("xyz"))

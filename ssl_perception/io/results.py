@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.rosbag2 import Reader
 
 from ssl_perception.errors import InputError
 from ssl_perception.io import images, laser_scan, point_cloud2
 from ssl_perception.io.bag_log import typestore
+from ssl_perception.io.bag_reader import BagReader
 from ssl_perception.io.point_cloud2 import FlowCloud, stamp_ns
 from ssl_perception.types import ObstacleScan
 
@@ -42,7 +42,7 @@ def read_scans(bag: Path, topic: str = "/obstacle_distance") -> Iterator[tuple[i
 def _messages(bag: Path, topic: str) -> Iterator[Any]:
     types = typestore()
     try:
-        with Reader(bag) as reader:
+        with BagReader(bag) as reader:
             wanted = [c for c in reader.connections if c.topic == topic]
             if not wanted:
                 raise InputError(f"{bag}: no topic {topic}")

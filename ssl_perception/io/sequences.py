@@ -21,8 +21,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_perception.config import FilesConfig
 from ssl_perception.errors import InputError
 from ssl_perception.io.files import (
+    LIMITS,
     load_arrays,
     load_picture,
     load_text,
@@ -88,8 +90,11 @@ class SequenceLog(Log):
             yield frame
 
 
-def open_sequence(path: Path) -> SequenceLog:
+def open_sequence(path: Path, limits: FilesConfig = LIMITS) -> SequenceLog:
     """Find out which layout a folder has.
+
+    Args:
+        limits: what a sweep or a picture may unpack to.
 
     Raises:
         InputError: none of them; the message says what they are.
@@ -98,29 +103,29 @@ def open_sequence(path: Path) -> SequenceLog:
         raise InputError(f"{path}: not a folder")
     for folder in (path, path / "half", path / "full"):
         if (folder / "left").is_dir() and (folder / "right").is_dir():
-            return _stereo(folder)
+            return _stereo(folder, limits)
     for folder in (path / "velodyne_points" / "data", path / "velodyne", path / "data", path):
         files = sorted(folder.glob("*.bin"))
         if files:
             times = _kitti_times(folder.parent, len(files))
-            return _lidar(path.name, files, times, read_bin)
+            return _lidar(path.name, files, times, read_bin, limits)
     files = sorted(path.glob("[0-9]*.npz"))
     if files:
-        return _lidar(path.name, files, _regular(len(files)), read_packed)
+        return _lidar(path.name, files, _regular(len(files)), read_packed, limits)
     files = sorted(path.glob("sweep*.npz"), key=lambda f: (len(f.name), f.name))
     if files:
-        stamps = [_sweep_stamp(file) for file in files]
-        return _lidar(path.name, files, stamps, read_timed)
+        stamps = [_sweep_stamp(file, limits) for file in files]
+        return _lidar(path.name, files, stamps, read_timed, limits)
     raise InputError(f"{path}: {EXPECTED}")
 
 
-def read_packed(file: Path, stamp: float) -> tuple[PointCloud, int]:
+def read_packed(file: Path, stamp: float, limits: FilesConfig = LIMITS) -> tuple[PointCloud, int]:
     """A sweep of ``x y z`` arrays: int16 counts of 4 mm, or floating-point metres.
 
     Returns:
         The sweep, and how many points were dropped because they were no return (at the origin).
     """
-    arrays = load_arrays(file, ("x", "y", "z"))
+    arrays = load_arrays(file, ("x", "y", "z"), limits)
     axes = [arrays[name] for name in "xyz"]
     if any(axis.ndim != 1 or axis.shape != axes[0].shape for axis in axes):
         raise InputError(f"{file}: x, y and z must be one-dimensional and of one length")
@@ -133,9 +138,9 @@ def read_packed(file: Path, stamp: float) -> tuple[PointCloud, int]:
     return _returns(points, None, stamp, file)
 
 
-def read_timed(file: Path, stamp: float) -> tuple[PointCloud, int]:
+def read_timed(file: Path, stamp: float, limits: FilesConfig = LIMITS) -> tuple[PointCloud, int]:
     """A sweep of ``xyz`` (N, 3) metres and, where known, ``t_s`` (N,) seconds after its stamp."""
-    arrays = load_arrays(file, ("xyz",))
+    arrays = load_arrays(file, ("xyz",), limits)
     time = arrays.get("t_s")
     require_finite(arrays["xyz"], file, "xyz")
     if time is not None:
@@ -145,9 +150,11 @@ def read_timed(file: Path, stamp: float) -> tuple[PointCloud, int]:
     return _returns(arrays["xyz"], time, stamp, file)
 
 
-def read_bin(file: Path, stamp: float) -> tuple[PointCloud, int]:
+def read_bin(file: Path, stamp: float, limits: FilesConfig = LIMITS) -> tuple[PointCloud, int]:
     """A KITTI sweep: float32 x y z reflectance, metres."""
     try:
+        if file.stat().st_size > limits.max_array << 20:
+            raise InputError(f"{file}: larger than {limits.max_array} MiB (files.max_array)")
         values = np.fromfile(file, "<f4")
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or error}") from None
@@ -173,12 +180,13 @@ def _lidar(
     name: str,
     files: list[Path],
     stamps: list[int],
-    read: Callable[[Path, float], tuple[PointCloud, int]],
+    read: Callable[[Path, float, FilesConfig], tuple[PointCloud, int]],
+    limits: FilesConfig,
 ) -> SequenceLog:
-    return SequenceLog(name, "points", stamps, lambda k: read(files[k], stamps[k] * 1e-9))
+    return SequenceLog(name, "points", stamps, lambda k: read(files[k], stamps[k] * 1e-9, limits))
 
 
-def _stereo(folder: Path) -> SequenceLog:
+def _stereo(folder: Path, limits: FilesConfig) -> SequenceLog:
     top = folder if (folder / "calib.json").exists() else folder.parent
     left = {file.name: file for file in sorted((folder / "left").glob("*.png"))}
     right = {file.name: file for file in sorted((folder / "right").glob("*.png"))}
@@ -196,7 +204,7 @@ def _stereo(folder: Path) -> SequenceLog:
     kept = [stamps[order[name]] for name in names]
 
     def read(k: int) -> tuple[StereoPair, int]:
-        a, b = load_picture(left[names[k]]), load_picture(right[names[k]])
+        a, b = (load_picture(side[names[k]], limits=limits) for side in (left, right))
         try:
             return StereoPair(a, b, camera, baseline, kept[k] * 1e-9), 0
         except InputError as error:
@@ -227,8 +235,8 @@ def _regular(count: int) -> list[int]:
     return [k * PERIOD_NS for k in range(count)]
 
 
-def _sweep_stamp(file: Path) -> int:
-    stamp = load_arrays(file, ("xyz", "stamp"))["stamp"]
+def _sweep_stamp(file: Path, limits: FilesConfig) -> int:
+    stamp = load_arrays(file, ("xyz", "stamp"), limits)["stamp"]
     if stamp.size != 1 or stamp.dtype.kind not in "fiu" or not 0 <= stamp.item() < LATEST:
         raise InputError(f"{file}: stamp must be one number of seconds, 0 to {LATEST:g}")
     return round(float(stamp.item()) * 1e9)

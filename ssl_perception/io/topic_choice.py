@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 from ssl_perception.config import TopicsConfig
 from ssl_perception.errors import InputError
+from ssl_perception.io.camera import image_topic, says_rectified
+from ssl_perception.io.livox import CUSTOM_MESSAGES
 
 POINT_CLOUD2 = "sensor_msgs/msg/PointCloud2"
 IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 ODOMETRY = "nav_msgs/msg/Odometry"
+
+ALTERNATIVES = {IMAGE: (COMPRESSED,), POINT_CLOUD2: CUSTOM_MESSAGES}  # read as well
 
 NONE = "-"  # in the settings: don't use this sensor
 # What this software itself writes beside the sensors' topics; never taken for a sensor.
@@ -46,9 +51,10 @@ def choose_topics(
 ) -> Chosen:
     """The topics to read, from the settings and, where they are empty, from names and types.
 
-    Points: the only PointCloud2 that isn't this software's own output or truth. Stereo: the only
-    two images whose names differ by left/right, ``image_rect`` before others. camera_info: the
-    one beside each image. Odometry: the only one.
+    Points: the only PointCloud2, or Livox CustomMsg, that isn't this software's own output or
+    truth. Stereo: the only two images whose names differ by left/right, ``image_rect`` before
+    others; compressed ones where they weren't recorded as they were. camera_info: the one beside
+    each image. Odometry: the only one.
 
     With another teacher than stereo there is one camera: the left one of a stereo pair, or the only
     image that isn't depth; a depth camera's depth image is the only one with "depth" in its name.
@@ -66,7 +72,7 @@ def choose_topics(
     points = odom = left = right = ""
     if wanted.points != NONE:
         points = choice.named(wanted.points, POINT_CLOUD2, "points")
-        points = points or choice.only(POINT_CLOUD2, "points")
+        points = points or choice.only_points()
     if wanted.odom != NONE:
         odoms = choice.of_type(ODOMETRY)
         odom = choice.named(wanted.odom, ODOMETRY, "odom")
@@ -103,6 +109,12 @@ class _Choice:
             if have == kind and not _parts(topic) & {*OUR_OUTPUTS, "truth"}
         )
 
+    def images(self) -> list[str]:
+        """Topics of images; of one that was recorded twice, the one that isn't compressed."""
+        whole = self.of_type(IMAGE)
+        compressed = [t for t in self.of_type(COMPRESSED) if image_topic(t) not in whole]
+        return sorted(whole + compressed)
+
     def named(self, topic: str, kind: str, setting: str) -> str:
         """The topic that the setting names, checked; empty when it names none."""
         if not topic:
@@ -113,16 +125,17 @@ class _Choice:
             raise InputError(
                 f"{self.bag}: topics.{setting} is {topic!r}, but there is {self.listing()}"
             )
-        if have != kind:
+        if have != kind and have not in ALTERNATIVES.get(kind, ()):
             raise InputError(f"{self.bag}: topics.{setting} {topic!r} is {have}, not {kind}")
         return name
 
-    def only(self, kind: str, setting: str) -> str:
-        candidates = self.of_type(kind)
+    def only_points(self) -> str:
+        kinds = (POINT_CLOUD2, *ALTERNATIVES[POINT_CLOUD2])
+        candidates = [topic for kind in kinds for topic in self.of_type(kind)]
         if len(candidates) > 1:
             raise InputError(
-                f"{self.bag}: {len(candidates)} topics are {kind}: {', '.join(candidates)}; "
-                f"set topics.{setting}"
+                f"{self.bag}: {len(candidates)} topics are {POINT_CLOUD2}: "
+                f"{', '.join(candidates)}; set topics.points"
             )
         return candidates[0] if candidates else ""
 
@@ -130,7 +143,7 @@ class _Choice:
         """One camera beside the sensor that teaches: a lidar, or a depth camera."""
         if teacher == "lidar" and not points:
             raise InputError(f"{self.bag}: teacher.source is lidar, but there is no {POINT_CLOUD2}")
-        images = self.of_type(IMAGE)
+        images = self.images()
         deep = [topic for topic in images if "depth" in topic and _parts(topic).isdisjoint(CUES)]
         depth = ""
         if teacher == "depth":
@@ -161,7 +174,7 @@ class _Choice:
         right = self.named(wanted.right_image, IMAGE, "right_image")
         if left and right:
             return left, right
-        images = self.of_type(IMAGE)
+        images = self.images()
         pairs = [
             (a, b)
             for a in images
@@ -170,9 +183,9 @@ class _Choice:
             if a != b and one in a and a.replace(one, other) == b
         ]
         pairs = [(a, b) for a, b in pairs if left in ("", a) and right in ("", b)]
-        rectified = [(a, b) for a, b in pairs if a.rsplit("/", 1)[-1].startswith("image_rect")]
+        rectified = [(a, b) for a, b in pairs if says_rectified(a)]
         # image_rect (grey) and image_rect_color of one camera: matching needs the grey one
-        exact = [(a, b) for a, b in rectified if a.endswith("/image_rect")]
+        exact = [(a, b) for a, b in rectified if image_topic(a).endswith("/image_rect")]
         for candidates in (exact, rectified, pairs):
             if len(candidates) == 1:
                 return candidates[0]
@@ -190,7 +203,7 @@ class _Choice:
         return "", ""
 
     def info(self, topic: str, setting: str, image: str) -> str:
-        beside = image.rsplit("/", 1)[0] + "/camera_info"
+        beside = image_topic(image).rsplit("/", 1)[0] + "/camera_info"
         named = self.named(topic, CAMERA_INFO, setting)
         if named or self.available.get(beside) == CAMERA_INFO:
             return named or beside

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ssl_perception.config import CollisionConfig
 from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.runtime.numba_kernel import kernel
-from ssl_perception.types import BoolArray, FloatArray, transformed
+from ssl_perception.types import BoolArray, FloatArray
 
 NO_FOOTPRINT = (
     "time to collision is unknown: footprint not set "
@@ -53,22 +53,20 @@ def time_to_collision(result: SweepFlow, options: CollisionConfig) -> float:
     if not result.flow.confidence.any():
         return math.nan
     interval = -result.flow.interval
-    points, velocity, origin = result.cloud.points, result.flow.velocity, result.cloud.origin
     if result.level is not None:  # the box stands upright
         turn = np.eye(4)
         turn[:3, :3] = result.level
-        points, velocity = transformed(points, turn), transformed(velocity, turn)
-        origin = (result.level @ origin).astype(np.float32)
         motion = turn @ motion @ turn.T
     # the sensor came from where its last origin is now, and turned against that frame's turning
     time = first_contact(
-        points,
-        velocity,
+        result.cloud.points,
+        result.flow.velocity,
         -motion[:3, 3] / interval,
         -math.atan2(motion[1, 0], motion[0, 0]) / interval,
         options,
-        origin,
+        result.cloud.origin,
         result.ground if result.own is None else result.ground | result.own,
+        result.level,
     )
     return math.nan if time == math.inf and not result.flow.converged else time
 
@@ -81,16 +79,18 @@ def first_contact(
     options: CollisionConfig,
     origin: NDArray[np.floating] | None = None,
     ground: BoolArray | None = None,
+    level: NDArray[np.floating] | None = None,
 ) -> float:
     """Time at which the ``options.min_points``-th point has entered the robot's box, s.
 
     Args:
-        points: (N, 3) m, in the robot's axes (x ahead, y left, z up).
-        velocity: (N, 3) m/s over ground, in the same axes; NaN, unknown, is taken for zero.
-        robot_velocity: (3,) m/s over ground, in the same axes.
+        points: (N, 3) m.
+        velocity: (N, 3) m/s over ground; NaN, unknown, is taken for zero.
+        robot_velocity: (3,) m/s over ground, in the robot's axes (x ahead, y left, z up).
         yaw_rate: rad/s, counter-clockwise.
-        origin: (3,) m, what the box is placed about; None: (0, 0, 0).
+        origin: (3,) m, what the box is placed about, in the points' axes; None: (0, 0, 0).
         ground: (N,) points that are no obstacles; None: all are.
+        level: (3, 3) turns the points' axes to the robot's; None: they are the same.
 
     Returns:
         0 when that many are within ``options.margin`` already and come nearer. +Inf when fewer
@@ -102,6 +102,7 @@ def first_contact(
         np.ascontiguousarray(velocity, np.float32),
         np.zeros(len(points), np.bool_) if ground is None else ground,
         np.zeros(3) if origin is None else np.asarray(origin, np.float64),
+        np.eye(3) if level is None else np.ascontiguousarray(level, np.float64),
         np.asarray(robot_velocity, np.float64),
         float(yaw_rate),
         np.array([-options.rear, -options.width / 2, -options.below]),
@@ -122,6 +123,7 @@ def _entries(
     velocity: FloatArray,
     ground: BoolArray,
     origin: NDArray[np.float64],
+    level: NDArray[np.float64],
     robot: NDArray[np.float64],
     yaw_rate: float,
     low: NDArray[np.float64],
@@ -144,29 +146,39 @@ def _entries(
     centre_x = -robot[1] / yaw_rate if turns else 0.0
     centre_y = robot[0] / yaw_rate if turns else 0.0
     inner = _gap(centre_x, centre_y, low, high, margin) - AROUND
+    inner = max(inner, 0.0) ** 2
     outer = AROUND + math.hypot(
         max(abs(low[0] - margin - centre_x), abs(high[0] + margin - centre_x)),
         max(abs(low[1] - margin - centre_y), abs(high[1] + margin - centre_y)),
     )
+    outer = outer**2
+    near = (reach + bend) ** 2
     for n in range(len(points)):
         if ground[n]:
             continue
-        x, y = points[n, 0] - origin[0], points[n, 1] - origin[1]
-        z = points[n, 2] - origin[2]
-        vx, vy, vz = velocity[n, 0], velocity[n, 1], velocity[n, 2]
-        if math.isnan(vx):
-            vx = vy = vz = np.float32(0.0)
-        vz = vz - robot[2]
+        east, north = points[n, 0] - origin[0], points[n, 1] - origin[1]
+        up = points[n, 2] - origin[2]
+        x = level[0, 0] * east + level[0, 1] * north + level[0, 2] * up
+        y = level[1, 0] * east + level[1, 1] * north + level[1, 2] * up
+        z = level[2, 0] * east + level[2, 1] * north + level[2, 2] * up
+        east, north, up = velocity[n, 0], velocity[n, 1], velocity[n, 2]
+        vx = vy = vz = 0.0
+        still = math.isnan(east) or (east == 0.0 and north == 0.0 and up == 0.0)
+        if not still:
+            vx = level[0, 0] * east + level[0, 1] * north + level[0, 2] * up
+            vy = level[1, 0] * east + level[1, 1] * north + level[1, 2] * up
+            vz = level[2, 0] * east + level[2, 1] * north + level[2, 2] * up
+        vz -= robot[2]
         if min(z, z + vz * horizon) > high[2] or max(z, z + vz * horizon) < low[2]:
             continue
         # the straight relative path, and how far the arc may be off it
         ux, uy = vx - robot[0], vy - robot[1]
         square = ux * ux + uy * uy
         when = min(max(-(x * ux + y * uy) / square, 0.0), horizon) if square > 0.0 else 0.0
-        if math.hypot(x + ux * when, y + uy * when) > reach + bend:
+        if (x + ux * when) ** 2 + (y + uy * when) ** 2 > near:
             continue
-        if turns and vx == 0.0 and vy == 0.0:
-            away = math.hypot(x - centre_x, y - centre_y)
+        if turns and still:
+            away = (x - centre_x) ** 2 + (y - centre_y) ** 2
             if away < inner or away > outer:
                 continue
         if low[0] <= x <= high[0] and low[1] - own <= y <= high[1] + own:

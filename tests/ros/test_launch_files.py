@@ -87,6 +87,21 @@ def test_topics_and_namespace_reach_the_nodes() -> None:
     assert nodes["stereo_depth"].remaps == eye | right
 
 
+def test_raw_and_compressed_images_reach_the_nodes_that_read_cameras() -> None:
+    given = {"left": "/cam/left", "image": "image_raw", "image_transport": "compressed"}
+    nodes = by_name(node_plan.perception(given))
+    cameras = [name for name, plan in nodes.items() if "left/image_rect" in plan.remaps]
+    assert cameras == ["stereo_depth", "mono_depth", "depth_learner"]
+    for name in cameras:
+        assert nodes[name].remaps["left/image_rect"] == "/cam/left/image_raw"
+        assert nodes[name].parameters["image_transport"] == "compressed"
+    livox = {**given, "teacher": "lidar", "points_type": "CustomMsg"}
+    nodes = by_name(node_plan.perception(livox))
+    assert nodes["depth_teacher"].parameters["image_transport"] == "compressed"
+    for name in ("scene_flow", "depth_teacher"):
+        assert nodes[name].parameters["points_type"] == "CustomMsg"
+
+
 def test_a_recording_ends_the_launch_and_gives_the_time_when_asked_to() -> None:
     assert not any(plan.ends_launch for plan in node_plan.perception({}))
     (player,) = (p for p in node_plan.flow({"bag": "7"}) if p.ends_launch)

@@ -17,10 +17,13 @@ from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
 from stereo_msgs.msg import DisparityImage
 
+from ssl_perception.config import CameraConfig
 from ssl_perception.depth.trust.state import Trust
 from ssl_perception.errors import InputError
 from ssl_perception.io import images, laser_scan, odometry, point_cloud2
 from ssl_perception.io.bag_log import typestore
+from ssl_perception.io.camera import StereoCamera
+from ssl_perception.io.camera_info import camera_model
 from ssl_perception.io.output import Output, OutputBag
 from ssl_perception.io.scan_encoding import CONSUMERS, ConsumerName
 from ssl_perception.types import (
@@ -83,7 +86,9 @@ def test_real_images_and_cameras_are_decoded() -> None:
     left.p = [50.0, 0, 2.0, 0, 0, 50.0, 1.5, 0, 0, 0, 1, 0]
     right.p = [50.0, 0, 2.0, -10.0, 0, 50.0, 1.5, 0, 0, 0, 1, 0]
     left.header.frame_id = "optical"
-    pair = images.stereo_pair(image, image, left, right, 1.0)
+    pair = StereoCamera("left/image_rect", "right/image_rect", CameraConfig()).read(
+        image, image, left, right, 1.0
+    )
     assert pair.camera == CAMERA
     assert pair.baseline == pytest.approx(0.2)
 
@@ -128,7 +133,7 @@ def test_ros_reads_what_the_output_bag_writes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(images.decode_depth(messages["/stereo/depth"]), depth.depth)
     assert messages["/stereo/disparity"].t == pytest.approx(0.2)
     assert len(messages["/obstacle_distance"].ranges) == 72
-    assert images.camera_model(messages["/left/camera_info"]) == CAMERA
+    assert camera_model(messages["/left/camera_info"]) == CAMERA
     assert odometry.decode(messages["/odom"]).world_from_body[0, 3] == 3.0
 
 

@@ -32,6 +32,8 @@ LAYERS = (
     "ssl_perception.io.write, ssl_perception.io.files, ssl_perception.io.output_paths, "
     "ssl_perception.io.model_store",  # files
     "ssl_perception.io.point_time, ssl_perception.io.point_cloud2, ssl_perception.io.images, "
+    "ssl_perception.io.livox, ssl_perception.io.sweep, ssl_perception.io.compressed_image, "
+    "ssl_perception.io.camera_info, ssl_perception.io.camera, "
     "ssl_perception.io.odometry, ssl_perception.io.laser_scan, ssl_perception.io.cue_status, "
     "ssl_perception.io.scan_encoding, ssl_perception.io.stamp_sync, "
     "ssl_perception.io.stereo_sync, ssl_perception.io.static_transforms",  # messages

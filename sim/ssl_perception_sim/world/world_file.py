@@ -15,11 +15,11 @@ that names the key.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
-from ssl_perception.config import Section, read_yaml
+from ssl_perception.config import Section, read_yaml, shown
 from ssl_perception.errors import InputError
 from ssl_perception_sim.sensors.camera import Light, StereoRig
 from ssl_perception_sim.sensors.faults import FAULTS, Fault
@@ -27,15 +27,20 @@ from ssl_perception_sim.sensors.lidar import Lidar
 from ssl_perception_sim.world.road import StreetPlan
 from ssl_perception_sim.world.room import RoomPlan
 
+Length = Annotated[float, Field(gt=0, le=1000)]  # m
+Coordinate = Annotated[float, Field(ge=-10_000, le=10_000)]  # m
+
 
 class Thing(Section):
     """Something that stands there."""
 
     shape: Literal["box", "cylinder"] = Field("box", description="of it")
-    size: tuple[float, float, float] = Field(
+    size: tuple[Length, Length, Length] = Field(
         (1.0, 1.0, 1.0), description="length, width, height, m"
     )
-    position: tuple[float, float, float] = Field((2.0, 0.0, 0.0), description="of its foot, m")
+    position: tuple[Coordinate, Coordinate, Coordinate] = Field(
+        (2.0, 0.0, 0.0), description="of its foot, m"
+    )
     yaw: float = Field(0.0, ge=-360, le=360, description="degrees")
     material: str = Field("brick", description="a name of materials.MATERIALS")
 
@@ -46,7 +51,9 @@ class Mover(Section):
     what: Literal["car", "truck", "bus", "cyclist", "pedestrian"] = Field(
         "car", description="it is"
     )
-    position: tuple[float, float, float] = Field((10.0, 3.0, 0.0), description="at t = 0, m")
+    position: tuple[Coordinate, Coordinate, Coordinate] = Field(
+        (10.0, 3.0, 0.0), description="at t = 0, m"
+    )
     yaw: float = Field(0.0, ge=-360, le=360, description="heading at t = 0, degrees")
     speed: float = Field(5.0, ge=0, le=60, description="m/s")
     yaw_rate: float = Field(0.0, ge=-360, le=360, description="degrees/s")
@@ -123,7 +130,7 @@ def _first(error: ValidationError) -> str:
     if first["type"].startswith("union_tag"):
         return f"{key}: fault must be one of {', '.join(sorted(_FAULT_NAMES))}"
     message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{key or '(top level)'}: {message}, not {first['input']!r}"
+    return f"{key or '(top level)'}: {message}, not {shown(first['input'])}"
 
 
 _FAULT_NAMES = {name for kind in FAULTS for name in get_args(kind.model_fields["fault"].annotation)}

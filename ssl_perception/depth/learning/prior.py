@@ -21,6 +21,7 @@ from ssl_perception.depth.learning.replay_memory import Frames
 from ssl_perception.depth.student.architecture import NANO, SIZES, Architecture
 from ssl_perception.depth.student.network import StudentNetwork
 from ssl_perception.errors import InputError
+from ssl_perception.io.files import picture_size
 from ssl_perception.io.write import write_output
 from ssl_perception.runtime.shipped import shipped
 
@@ -135,8 +136,19 @@ def _decode(
         raise InputError(f"{path}: {_IMAGES} and {_LENGTHS} don't fit")
     images = np.zeros((count, size.height, size.width, 3), np.uint8)
     for k, (end, length) in enumerate(zip(ends, lengths, strict=True)):
-        image = cv2.imdecode(coded[end - length : end], cv2.IMREAD_COLOR)
-        if image is None or image.shape != images.shape[1:]:
+        image = _picture(coded[end - length : end], size)
+        if image is None:
             raise InputError(f"{path}: image {k} is not a picture of {size.width}x{size.height}")
         images[k] = image
     return images
+
+
+def _picture(coded: NDArray[np.uint8], size: Architecture) -> NDArray[np.uint8] | None:
+    """None: not a picture of that size. The header is asked before anything is decoded."""
+    try:
+        if picture_size(coded.tobytes()) != (size.width, size.height):
+            return None
+    except OSError:
+        return None
+    image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    return None if image is None or image.shape[:2] != (size.height, size.width) else image

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
-from ssl_perception.config import TopicsConfig
+from ssl_perception.config import CameraConfig, TopicsConfig
 from ssl_perception.errors import InputError
 from ssl_perception.io import images
+from ssl_perception.io.camera_info import Rectification
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.output import OutputBag
 from ssl_perception.io.point_cloud2 import decode_flow, encode_points, stamp_ns
@@ -27,9 +28,11 @@ from ssl_perception.types import (
     SceneFlow,
     StereoPair,
 )
+from tests.unit.io.camera_messages import info_message
 
 START = 1_700_000_000_123_456_789  # no float64 holds this
 CAMERA = CameraModel(32, 24, 50.0, 50.0, 16.0, 12.0, "optical")
+DISTORTION = np.array([-0.3, 0.1, 0.0, 0.0, 0.0])
 RNG = np.random.default_rng(0)
 LEFT, RIGHT = (RNG.integers(0, 256, (24, 32), np.uint8) for _ in range(2))
 
@@ -76,6 +79,40 @@ def test_sensor_log_round_trip(tmp_path: Path) -> None:
     assert poses[2].world_from_body[0, 3] == 2.0
     assert poses[2].child_frame == "base_link"
     assert [r.stamp_ns for r in log] == [r.stamp_ns for r in recorded], "can be read again"
+
+
+def write_raw_stereo(path: Path, compressed: bool) -> None:
+    """What a driver publishes: raw images, and the camera_infos of a calibrated stereo camera."""
+    with OutputBag(path) as bag:
+        for side, pixels in (("left", LEFT), ("right", RIGHT)):
+            given = vars(info_message(CAMERA, -10.0 if side == "right" else 0.0, d=DISTORTION))
+            header, roi = bag._header(START, "optical"), bag._whole_image()
+            info = bag.message(
+                "sensor_msgs/msg/CameraInfo", **{**given, "header": header, "roi": roi}
+            )
+            bag.write(f"cam/{side}/camera_info", START, info)
+            if not compressed:
+                bag.image(f"cam/{side}/image_raw", START, images.encode(pixels, "mono8", "optical"))
+                continue
+            data = cv2.imencode(".png", pixels)[1].reshape(-1)
+            image = bag.message(
+                "sensor_msgs/msg/CompressedImage", header=header, format="mono8; png", data=data
+            )
+            bag.write(f"cam/{side}/image_raw/compressed", START, image)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_raw_images_are_rectified_or_refused_at_once(tmp_path: Path, compressed: bool) -> None:
+    path = tmp_path / "raw.mcap"
+    write_raw_stereo(path, compressed)
+    (pair,) = [recorded.value for recorded in open_log(path)]
+    assert isinstance(pair, StereoPair)
+    expected = Rectification(info_message(CAMERA, d=DISTORTION)).image(LEFT)
+    np.testing.assert_array_equal(pair.left, expected)
+    assert np.abs(pair.left.astype(int) - LEFT).max() > 50
+    assert pair.camera == CAMERA and pair.baseline == pytest.approx(0.2)
+    with pytest.raises(InputError, match=r"raw\.mcap: /cam/left/image_raw.* is not rectified"):
+        open_log(path, camera=CameraConfig(rectify="never"))
 
 
 def test_results_open_with_rosbags_and_carry_the_source_stamp(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
-"""Images and cameras: every encoding, padded rows, both byte orders, and their lies."""
+"""Images: every encoding, padded rows, both byte orders, and their lies."""
 
 from __future__ import annotations
 
 from array import array
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,12 +39,6 @@ def message(pixels: np.ndarray, encoding: str, padding: int = 0, big_endian: boo
         step=len(rows[0]),
         data=array("B", b"".join(rows)),
     )
-
-
-def info(camera: CameraModel = CAMERA, shift: float = 0.0) -> Any:
-    p = [camera.fx, 0, camera.cx, shift, 0, camera.fy, camera.cy, 0, 0, 0, 1, 0]
-    header = SimpleNamespace(frame_id=camera.frame)
-    return SimpleNamespace(header=header, width=camera.width, height=camera.height, p=p)
 
 
 @given(
@@ -104,7 +97,7 @@ def test_camera_images_come_out_grey_or_bgr() -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"encoding": "yuv422"}, "'yuv422' is not one of"),
+        ({"encoding": "nv21"}, "'nv21' is not one of"),
         ({"encoding": "bgr8"}, "step 5 is less than the 15 bytes"),
         ({"step": 4}, "step 4 is less than the 5 bytes"),
         ({"height": 5}, "data holds 20 bytes, but height 5"),
@@ -122,9 +115,55 @@ def test_lying_images(change: dict[str, Any], line: str) -> None:
         images.decode(sent)
 
 
-def test_deep_grey_is_no_camera_image() -> None:
-    with pytest.raises(InputError, match="camera image is mono16"):
-        images.camera_image(message(picture("mono16", 4, 5), "mono16"))
+def test_deep_images_give_their_highest_bits() -> None:
+    grey = np.array([[0, 255, 256, 65535]], np.uint16)
+    got = images.camera_image(message(grey, "mono16"))
+    assert got.dtype == np.uint8 and got.tolist() == [[0, 0, 1, 255]]
+    twelve = np.array([[0, 16, 4095, 4096]], np.uint16)
+    for encoding in ("mono16", "16UC1"):
+        got = images.camera_image(message(twelve, encoding, big_endian=True), bits=12)
+        assert got.tolist() == [[0, 1, 255, 255]]
+    colour = picture("rgb16", 4, 5)
+    np.testing.assert_array_equal(
+        images.camera_image(message(colour, "rgb16")), (colour >> 8)[..., ::-1]
+    )
+
+
+COLOUR = (200, 120, 40)  # blue, green, red
+# Y, U and V of ITU-R BT.601 in video's range
+BT601 = np.array([[0.098, 0.504, 0.257], [0.439, -0.291, -0.148], [-0.071, -0.368, 0.439]])
+
+
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_bayer_pattern_gives_the_colour_back(pattern: str, bits: int) -> None:
+    mosaic = np.zeros((8, 12), f"u{bits // 8}")
+    for k, letter in enumerate(pattern):
+        mosaic[k // 2 :: 2, k % 2 :: 2] = COLOUR["bgr".index(letter)] << (bits - 8)
+    got = images.camera_image(message(mosaic, f"bayer_{pattern}{bits}"))
+    assert got.shape == (8, 12, 3)
+    assert (got[2:-2, 2:-2] == COLOUR).all()
+
+
+def test_yuv_gives_the_colour_back() -> None:
+    y, u, v = BT601 @ COLOUR + (16, 128, 128)
+    first = np.array([[u, y], [v, y]], np.uint8)  # UYVY: two pixels share U and V
+    uyvy = np.tile(first, (4, 3, 1)).reshape(4, 6, 2)
+    for encoding, sent in {
+        "uyvy": uyvy,
+        "yuv422": uyvy,
+        "yuyv": uyvy[..., ::-1],
+        "yuv422_yuy2": uyvy[..., ::-1],
+    }.items():
+        got = images.camera_image(message(np.ascontiguousarray(sent), encoding, 2))
+        assert np.abs(got.astype(int) - COLOUR).max() <= 3, encoding
+
+
+def test_what_is_no_camera_image() -> None:
+    with pytest.raises(InputError, match="camera image is 32FC1"):
+        images.camera_image(message(picture("32FC1", 4, 6), "32FC1"))
+    with pytest.raises(InputError, match="5x4 pixels: an even number"):
+        images.camera_image(message(picture("bayer_rggb8", 4, 5), "bayer_rggb8"))
 
 
 def test_encode_wants_the_right_array() -> None:
@@ -134,60 +173,6 @@ def test_encode_wants_the_right_array() -> None:
         images.encode(np.zeros((2, 2), np.uint8), "bgr8")
     with pytest.raises(InputError, match="not one of"):
         images.encode(np.zeros((2, 2), np.uint8), "grey")
-
-
-def test_camera_model_is_what_p_says() -> None:
-    assert images.camera_model(info()) == CAMERA
-
-
-def test_stereo_pair_takes_its_baseline_from_the_right_camera() -> None:
-    grey = message(picture("mono8", 6, 8), "mono8")
-    right = info(replace(CAMERA, cx=5.5), shift=-100.0 * 0.25)
-    pair = images.stereo_pair(grey, grey, info(), right, 12.5)
-    assert pair.baseline == pytest.approx(0.25)
-    assert pair.cx_difference == pytest.approx(1.5)
-    assert pair.stamp == 12.5
-    # KITTI gives both cameras' shift from a third one
-    pair = images.stereo_pair(grey, grey, info(shift=10.0), info(shift=-15.0), 0.0)
-    assert pair.baseline == pytest.approx(0.25)
-
-
-@pytest.mark.parametrize(
-    ("right", "line"),
-    [
-        (info(), "baseline must be positive"),
-        (info(shift=25.0), "baseline must be positive"),
-        (info(replace(CAMERA, fx=90.0), shift=-25.0), "not of one rectified pair"),
-        (info(replace(CAMERA, cy=9.0), shift=-25.0), "not of one rectified pair"),
-    ],
-)
-def test_cameras_that_are_no_pair(right: Any, line: str) -> None:
-    grey = message(picture("mono8", 6, 8), "mono8")
-    with pytest.raises(InputError, match=line):
-        images.stereo_pair(grey, grey, info(), right, 0.0)
-
-
-def test_uncalibrated_or_broken_camera_info() -> None:
-    empty = info()
-    empty.p = [0.0] * 12
-    with pytest.raises(InputError, match="holds no calibration"):
-        images.camera_model(empty)
-    for p in ([np.nan] * 12, [1.0] * 9):
-        empty.p = p
-        with pytest.raises(InputError, match="P must be 12 finite numbers"):
-            images.camera_model(empty)
-
-
-def test_images_of_different_size() -> None:
-    left, right = picture("mono8", 6, 8), picture("mono8", 5, 8)
-    with pytest.raises(InputError, match="left image is 8x6 but right image is 8x5"):
-        images.stereo_pair(
-            message(left, "mono8"), message(right, "mono8"), info(), info(shift=-25.0), 0.0
-        )
-    with pytest.raises(InputError, match="images are 8x5 but camera_info says 8x6"):
-        images.stereo_pair(
-            message(right, "mono8"), message(right, "mono8"), info(), info(shift=-25.0), 0.0
-        )
 
 
 def test_depth_round_trip_and_millimetres() -> None:

@@ -8,6 +8,7 @@ from ssl_perception.config import TopicsConfig
 from ssl_perception.errors import InputError
 from ssl_perception.io.topic_choice import (
     CAMERA_INFO,
+    COMPRESSED,
     IMAGE,
     ODOMETRY,
     POINT_CLOUD2,
@@ -129,3 +130,32 @@ def test_a_lidar_beside_one_camera_or_the_left_one_of_two() -> None:
     assert (chosen.left_image, chosen.right_image) == ("/stereo/left/image_rect", "")
     with pytest.raises(InputError, match=r"teacher\.source is lidar, but there is no"):
         choose_topics(CAMERA, TopicsConfig(), "log.mcap", "lidar")
+
+
+RAW = {
+    f"/cam/{side}/{name}": kind
+    for side in ("left", "right")
+    for name, kind in (
+        ("image_raw", IMAGE),
+        ("image_raw/compressed", COMPRESSED),
+        ("camera_info", CAMERA_INFO),
+    )
+}
+
+
+def test_raw_and_compressed_images_where_there_are_no_others() -> None:
+    chosen = choose(RAW)
+    assert (chosen.left_image, chosen.right_image) == (
+        "/cam/left/image_raw",
+        "/cam/right/image_raw",
+    )
+    compressed = {name: kind for name, kind in RAW.items() if kind != IMAGE}
+    chosen = choose(compressed)
+    assert chosen.right_image == "/cam/right/image_raw/compressed"
+    assert chosen.right_info == "/cam/right/camera_info"
+    rectified = {"/cam/left/image_rect/compressed": COMPRESSED}
+    rectified |= {"/cam/right/image_rect/compressed": COMPRESSED}
+    assert choose(RAW | rectified).left_image == "/cam/left/image_rect/compressed"
+    named = "cam/left/image_raw/compressed"
+    chosen = choose(RAW, left_image=named, right_image=named.replace("left", "right"))
+    assert chosen.left_image == "/" + named

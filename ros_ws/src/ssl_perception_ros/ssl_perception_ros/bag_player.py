@@ -16,10 +16,10 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import Publisher
 from rclpy.node import NodeNameNonExistentError
 from rosbags.interfaces import Connection, QosDurability
-from rosbags.rosbag2 import Reader
 from rosgraph_msgs.msg import Clock
 
 from ssl_perception.errors import InputError
+from ssl_perception.io.bag_reader import BagReader
 from ssl_perception_ros import messages
 from ssl_perception_ros.node import PerceptionNode, run
 from ssl_perception_ros.settings import BagPlayerSettings
@@ -37,7 +37,7 @@ class BagPlayerNode(PerceptionNode):
 
     def __init__(self) -> None:
         super().__init__("bag_player")
-        self._reader: Reader | None = None
+        self._reader: BagReader | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
@@ -188,11 +188,11 @@ def _is_latched(connections: list[Connection]) -> bool:
     )
 
 
-def _open(path: Path) -> Reader:
+def _open(path: Path) -> BagReader:
     if not path.exists():
         raise InputError(f"{path}: no such recording")
     try:
-        reader = Reader(path)
+        reader = BagReader(path)
         reader.open()
     except Exception as error:  # see _play
         line = " ".join(str(error).split()) or type(error).__name__

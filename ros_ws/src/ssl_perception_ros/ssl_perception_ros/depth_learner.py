@@ -11,8 +11,10 @@ import time
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from sensor_msgs.msg import Image
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import UInt64
 from std_srvs.srv import Trigger
 
@@ -20,11 +22,11 @@ from ssl_perception.depth.learning.learner_process import LearnerProcess, Learnt
 from ssl_perception.depth.student.architecture import SIZES
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label, suspect_since
 from ssl_perception.errors import InputError
-from ssl_perception.io import images
 from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stamp_sync import Group, StampSync
 from ssl_perception.types import Cue
+from ssl_perception_ros.camera_input import subscribe_images
 from ssl_perception_ros.depth_parts import depth_map, teacher_suspect
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
@@ -47,7 +49,7 @@ class Arrival(NamedTuple):
 
 
 class DepthLearnerNode(PerceptionNode):
-    sections = ("pseudo_label", "student", "learner")
+    sections = ("camera", "pseudo_label", "student", "learner")
     own = DepthLearnerSettings
 
     def __init__(self) -> None:
@@ -84,7 +86,10 @@ class DepthLearnerNode(PerceptionNode):
             self.create_service(Trigger, "~/reset", self._reset),
         ]
         depth = max(5, self.settings.queue)
-        for topic, kind in {IMAGE: Image, "stereo/depth": Image, **COMPANIONS}.items():
+        self._info: CameraInfo | None = None
+        self.subscribe(CameraInfo, "left/camera_info", self._take_info, depth)
+        self._camera = subscribe_images(self, IMAGE, partial(self._take, IMAGE), depth)
+        for topic, kind in {"stereo/depth": Image, **COMPANIONS}.items():
             self.subscribe(kind, topic, partial(self._take, topic), depth)
 
     def end(self) -> None:
@@ -94,6 +99,9 @@ class DepthLearnerNode(PerceptionNode):
             self.destroy_service(service)
         self._learner.stop()  # it saves what it has learnt
         self._learner = None
+
+    def _take_info(self, message: CameraInfo) -> None:
+        self._info = message
 
     def _take(self, topic: str, message: Any) -> None:
         now = time.perf_counter()
@@ -126,7 +134,7 @@ class DepthLearnerNode(PerceptionNode):
         taken = (
             label is not None
             and not suspect
-            and learner.offer(images.camera_image(parts[IMAGE]), label, stereo.stamp)
+            and learner.offer(self._image(parts[IMAGE]), label, stereo.stamp)
         )
         objection = "stereo and mono disagree in a known place" if disagrees else stereo.reason
         learnt = learner.learnt
@@ -142,6 +150,11 @@ class DepthLearnerNode(PerceptionNode):
             },
             f"nothing to learn from: {objection}" if objection else "",
         )
+
+    def _image(self, message: Any) -> NDArray[np.uint8]:
+        if self._info is None:  # the image may be raw
+            raise InputError("no left/camera_info")
+        return self._camera.read(message, self._info).image
 
     def _watch(self) -> None:
         """Start the learner anew if it died or hangs; announce each new model and frame learnt."""

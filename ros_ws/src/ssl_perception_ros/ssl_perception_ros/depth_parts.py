@@ -9,6 +9,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from ssl_perception.io import images
+from ssl_perception.io.camera_info import camera_model
 from ssl_perception.io.cue_status import CueStatus
 from ssl_perception.types import CameraModel, Cue, DepthMap
 
@@ -41,7 +42,7 @@ def depth_map(
     values = images.decode_depth(message)
     height, width = values.shape
     unknown_camera = CameraModel(width, height, 1.0, 1.0, 0.0, 0.0, message.header.frame_id)
-    camera = unknown_camera if info is None else images.camera_model(info)
+    camera = unknown_camera if info is None else camera_model(info)
     known = bool(np.isfinite(values).any())
     confidence = parts.get(f"{name}/confidence")
     depth = DepthMap(

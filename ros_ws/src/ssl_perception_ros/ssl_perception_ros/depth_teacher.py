@@ -11,37 +11,44 @@ from typing import NamedTuple
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from ssl_perception.config import PointsConfig
+from ssl_perception.depth.seen import only_seen
 from ssl_perception.depth.teacher.lidar import LidarTeacher
 from ssl_perception.depth.teacher.source import make_teacher
 from ssl_perception.errors import InputError
 from ssl_perception.flow.online.ego_motion import SensorVelocity
 from ssl_perception.flow.online.own_vehicle import own_points
-from ssl_perception.io import images, point_cloud2
-from ssl_perception.io.point_cloud2 import stamp_ns
+from ssl_perception.io import sweep
+from ssl_perception.io.bag_log import deserialise
+from ssl_perception.io.camera import Camera
+from ssl_perception.io.livox import CustomMessage
+from ssl_perception.io.point_cloud2 import PointCloud2, stamp_ns
 from ssl_perception.io.static_transforms import StaticTransforms
 from ssl_perception.io.stereo_sync import Side, StereoSync
+from ssl_perception_ros.camera_input import subscribe_images
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.messages import message_type
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import ProcessingSettings
+from ssl_perception_ros.points_input import points_type
+from ssl_perception_ros.settings import DepthTeacherSettings
 
 
 class Arrival(NamedTuple):
     """A sweep, or an image, and its depth image if there is one; when it came, steady clock."""
 
-    message: Image | PointCloud2
-    depth: Image | None
+    message: Image | CompressedImage | PointCloud2 | CustomMessage
+    depth: Image | CompressedImage | None
     seconds: float
 
 
 class DepthTeacherNode(PerceptionNode):
     sections = (
-        *("topics", "teacher", "camera_mount", "lidar_mount"),
+        *("topics", "camera", "teacher", "camera_mount", "lidar_mount"),
         *("ego_motion", "flow", "online"),
     )
-    own = ProcessingSettings
+    own = DepthTeacherSettings
 
     def __init__(self) -> None:
         super().__init__("depth_teacher")
@@ -71,33 +78,41 @@ class DepthTeacherNode(PerceptionNode):
             kind = message_type("tf2_msgs/msg/TFMessage")
             if kind is not None:  # else camera_mount has to say where the camera sits
                 self.subscribe(kind, "tf_static", self._transforms.add, 100, latched=True)
-            self.subscribe(PointCloud2, "points", self._take, depth)
-            self.subscribe(Image, "left/image_rect", self._take, depth)
+            self._points_kind, points = points_type(self.settings.points_type)
+            self.subscribe(points, "points", self._take_sweep, depth, raw=True)
+            self._camera = subscribe_images(self, "left/image_rect", self._take, depth)
         else:
             tolerance = round(self.config.topics.depth_tolerance * 1e9)
             self._sync = StereoSync(tolerance, max(10, queue))
-            self._listen("left", "left/image_rect", depth)
-            self._listen("right", "left/depth", depth)
+            self._camera = self._listen("left", "left/image_rect", depth)
+            self._listen("right", "left/depth", depth, "compressedDepth")
         self.subscribe(CameraInfo, "left/camera_info", self._take_info, depth)
 
-    def _listen(self, side: Side, topic: str, depth: int) -> None:
+    def _listen(self, side: Side, topic: str, depth: int, transport: str = "compressed") -> Camera:
         def image(message: Image) -> None:
             pair = self._sync.add(side, stamp_ns(message.header.stamp), message)
             if pair is not None:
                 self._take(pair.left, pair.right)
 
-        self.subscribe(Image, topic, image, depth)
+        return subscribe_images(self, topic, image, depth, transport)
+
+    def _take_sweep(self, raw: bytes) -> None:
+        message = deserialise(raw, self._points_kind)
+        self._work.offer(Arrival(message, None, time.perf_counter()))
 
     def _take_info(self, message: CameraInfo) -> None:
         self._info = message
 
-    def _take(self, message: Image | PointCloud2, depth: Image | None = None) -> None:
-        if isinstance(message, Image):
-            self.health.input()
+    def _take(
+        self,
+        message: Image | CompressedImage,
+        depth: Image | CompressedImage | None = None,
+    ) -> None:
+        self.health.input()
         self._work.offer(Arrival(message, depth, time.perf_counter()))
 
     def _answer(self, arrival: Arrival) -> None:
-        if isinstance(arrival.message, PointCloud2):
+        if not isinstance(arrival.message, Image | CompressedImage):
             self._add(arrival.message)
         elif self._info is None:
             self.health.refuse("no left/camera_info")
@@ -105,22 +120,23 @@ class DepthTeacherNode(PerceptionNode):
         else:
             self._publish(arrival, self._info)
 
-    def _add(self, message: PointCloud2) -> None:
+    def _add(self, message: PointCloud2 | CustomMessage) -> None:
         """Show the sweep to the teacher, and where its sensor sits, if only ``tf_static`` says."""
         assert isinstance(self._teacher, LidarTeacher)
-        sweep = point_cloud2.decode(message)
-        own = own_points(sweep, self.config.online.vehicle)
+        cloud = sweep.decode(message, PointsConfig())
+        own = own_points(cloud, self.config.online.vehicle)
         if own is not None:
-            sweep = sweep.select(~own)
-        self._teacher.add(sweep, self._velocity.update(sweep))
+            cloud = cloud.select(~own)
+        self._teacher.add(cloud, self._velocity.update(cloud))
         if self._teacher.camera_from_lidar is None and self._info is not None:
             camera, lidar = self._info.header.frame_id, message.header.frame_id
             self._teacher.camera_from_lidar = self._transforms.between(camera, lidar)
 
     def _publish(self, arrival: Arrival, info: CameraInfo) -> None:
         stamp = stamp_ns(arrival.message.header.stamp)
-        frame = images.one_image(arrival.message, info, stamp * 1e-9, arrival.depth)
-        depth = self._teacher.depth(frame)
+        assert isinstance(arrival.message, Image | CompressedImage)
+        frame = self._camera.with_depth(arrival.message, info, stamp * 1e-9, arrival.depth)
+        depth = only_seen(self._teacher.depth(frame), frame.seen)
         self.output.status(stamp, depth)
         self.output.confidence(stamp, depth)
         self.output.camera_info("stereo/camera_info", stamp, depth.camera)

@@ -14,12 +14,13 @@ from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import UInt64
 
+from ssl_perception.depth.seen import only_seen
 from ssl_perception.depth.student.inference import StudentInference
 from ssl_perception.depth.student.stored import FEATURES_FILE, STUDENT_FILE, load_into
 from ssl_perception.errors import InputError
-from ssl_perception.io import images
 from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.point_cloud2 import stamp_ns
+from ssl_perception_ros.camera_input import subscribe_images
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
 from ssl_perception_ros.settings import MonoDepthSettings, store_folder
@@ -34,7 +35,7 @@ class Arrival(NamedTuple):
 
 
 class MonoDepthNode(PerceptionNode):
-    sections = ("student",)
+    sections = ("camera", "student")
     own = MonoDepthSettings
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class MonoDepthNode(PerceptionNode):
         self._load()
         self.subscribe(UInt64, "model_ready", self._load, 10, latched=True)
         self.subscribe(CameraInfo, "left/camera_info", self._take_info, max(5, queue))
-        self.subscribe(Image, "left/image_rect", self._take, max(5, queue))
+        self._camera = subscribe_images(self, "left/image_rect", self._take, max(5, queue))
 
     def _load(self, message: UInt64 | None = None) -> None:
         """Take the newest good model; images under way finish on the one before."""
@@ -90,8 +91,9 @@ class MonoDepthNode(PerceptionNode):
 
     def _predict(self, arrival: Arrival) -> None:
         stamp = stamp_ns(arrival.message.header.stamp)
-        camera = images.camera_model(arrival.info)
-        depth = self._student.depth(images.camera_image(arrival.message), camera, stamp * 1e-9)
+        found = self._camera.read(arrival.message, arrival.info)
+        depth = self._student.depth(found.image, found.camera, stamp * 1e-9)
+        depth = only_seen(depth, found.seen)
         self.output.status(stamp, depth)
         self.output.camera_info("mono/camera_info", stamp, depth.camera)
         self.output.depth(stamp, depth)

@@ -138,11 +138,14 @@ class PerceptionNode(LifecycleNode):
         callback: Callable[[Any], None],
         depth: int = 5,
         latched: bool = False,
+        raw: bool = False,
     ) -> None:
         """A best-effort subscription (sensor data), so that writers of both kinds match.
 
         Args:
             latched: reliable, and with what was said before we came.
+            raw: give the callback the serialised bytes. Large messages are then read by whoever
+                works on them, without a copy, and not at all if they are skipped.
         """
         best_effort, reliable = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
         latch, volatile = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
@@ -152,7 +155,8 @@ class PerceptionNode(LifecycleNode):
             reliability=reliable if latched else best_effort,
             durability=latch if latched else volatile,
         )
-        self._inputs.append(self.create_subscription(kind, topic, self.guarded(callback), qos))
+        guarded = self.guarded(callback)
+        self._inputs.append(self.create_subscription(kind, topic, guarded, qos, raw=raw))
 
     def seconds(self) -> float:
         """The clock of timeouts: simulated time once it runs, for a slow world isn't a silent one;

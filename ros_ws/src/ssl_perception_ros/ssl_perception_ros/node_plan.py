@@ -24,10 +24,13 @@ ARGUMENTS = {
     "teacher": ("stereo", "the trusted range sensor: stereo, depth (a depth camera) or lidar"),
     "method": ("", "scene flow solver (empty: flow.method of config, else rigid_cluster)"),
     "store": ("", "folder of what the student learns (empty: ssl_perception in ~/.ros)"),
-    "points": ("points", "topic of the lidar's PointCloud2"),
+    "points": ("points", "topic of the lidar's sweeps"),
+    "points_type": ("PointCloud2", "message of that topic: PointCloud2, or CustomMsg of a Livox"),
     "odom": ("odom", "topic of odometry, optional"),
-    "left": ("left", "prefix of the left camera's image_rect and camera_info"),
-    "right": ("right", "prefix of the right camera's image_rect and camera_info"),
+    "left": ("left", "prefix of the left camera's images and camera_info"),
+    "right": ("right", "prefix of the right camera's images and camera_info"),
+    "image": ("image_rect", "name of the images below it; image_raw is rectified on the way"),
+    "image_transport": ("raw", "raw, or compressed: the topics .../compressed of image_transport"),
     "consumer": (
         "",
         "who reads the obstacle distances: rep117, nav2, mavros, px4 (empty: as config says, "
@@ -47,20 +50,27 @@ ARGUMENTS = {
     "report": ("", ".json file with the figures of the flight, written at its end"),
     "avoid": ("", "run avoid, which steers the vehicle (empty: in a room alone)"),
 }
-CHOICES = {"consumer": ("", *get_args(ConsumerName)), "teacher": ("stereo", "depth", "lidar")}
+CHOICES = {
+    "consumer": ("", *get_args(ConsumerName)),
+    "teacher": ("stereo", "depth", "lidar"),
+    "image_transport": ("raw", "compressed"),
+    "points_type": ("PointCloud2", "CustomMsg"),
+}
 SWITCHES = ("use_sim_time", "lidar", "stereo", "mono", "lockstep", "avoid")  # true or false
 
 FLOW = (
-    *("namespace", "config", "preset", "method", "use_sim_time", "points", "odom", "consumer"),
-    "bag",
+    *("namespace", "config", "preset", "method", "use_sim_time"),
+    *("points", "points_type", "odom", "consumer", "bag"),
 )
 DEPTH = (
     *("namespace", "config", "preset", "use_sim_time"),
-    *("left", "right", "teacher", "mono", "store", "consumer", "view", "bag"),
+    *("left", "right", "image", "image_transport", "points_type", "teacher", "mono", "store"),
+    *("consumer", "view", "bag"),
 )
 PERCEPTION = (
     *("namespace", "config", "preset", "use_sim_time", "lidar", "stereo", "mono"),
-    *("teacher", "method", "store", "points", "odom", "left", "right", "consumer", "view", "bag"),
+    *("teacher", "method", "store", "points", "points_type", "odom"),
+    *("left", "right", "image", "image_transport", "consumer", "view", "bag"),
 )
 SIM = (
     *("world", "seed", "seconds", "rate", "lockstep", "report"),
@@ -115,9 +125,14 @@ def perception(given: Arguments) -> list[NodePlan]:
     on = {name: is_true(values[name]) for name in ("lidar", "stereo", "mono", "use_sim_time")}
     shared = {"use_sim_time": on["use_sim_time"], **preset_parameter(values)}
     method = {"flow.method": values["method"]} if values["method"] else {}
+    compressed = values["image_transport"] != "raw"
+    images = {"image_transport": values["image_transport"]} if compressed else {}
     store = {"store": values["store"]} if values["store"] else {}
+    student = {**store, **images}
     left, both = _cameras(values, "left"), _cameras(values, "left", "right")
     lidar = {"points": values["points"], "odom": values["odom"]}
+    custom = values["points_type"] != "PointCloud2"
+    sweeps = {"points_type": values["points_type"]} if custom else {}
 
     def node(
         executable: str, remaps: Mapping[str, str], extra: Mapping[str, Any], respawn: bool = False
@@ -132,21 +147,21 @@ def perception(given: Arguments) -> list[NodePlan]:
     lidar_told = {"lidar_consumer": values["consumer"]} if alone else {}
     plans = []
     if on["lidar"]:
-        plans.append(node("scene_flow", lidar, {**method, **lidar_told}))
+        plans.append(node("scene_flow", lidar, {**method, **lidar_told, **sweeps}))
     if on["stereo"]:
         teacher: dict[str, Any] = {}
         if values["teacher"] == "stereo":
-            plans.append(node("stereo_depth", both, {}))
+            plans.append(node("stereo_depth", both, images))
         else:
             teacher = {"teacher.source": values["teacher"]}
             depth_image = {"left/depth": f"{values['left']}/depth"}
             heard = {**left, **depth_image, "points": values["points"]}
-            plans.append(node("depth_teacher", heard, teacher))
+            plans.append(node("depth_teacher", heard, {**teacher, **images, **sweeps}))
         own = {**teacher, **told, **view}
         plans.append(node("obstacle_distance", {"odom": values["odom"]}, own))
     if on["stereo"] and on["mono"]:
-        plans.append(node("mono_depth", left, store))
-        plans.append(node("depth_learner", left, store, respawn=True))
+        plans.append(node("mono_depth", left, student))
+        plans.append(node("depth_learner", left, student, respawn=True))
     if values["bag"]:
         clock = 100.0 if on["use_sim_time"] else 0.0
         # an RViz that listens isn't who the recording is for, and not each topic has a reader
@@ -236,5 +251,9 @@ def preset_parameter(values: Arguments) -> dict[str, str]:
 
 
 def _cameras(values: Arguments, *sides: str) -> dict[str, str]:
-    topics = ("image_rect", "camera_info")
-    return {f"{side}/{topic}": f"{values[side]}/{topic}" for side in sides for topic in topics}
+    topics = {"image_rect": values["image"], "camera_info": "camera_info"}
+    return {
+        f"{side}/{ours}": f"{values[side]}/{theirs}"
+        for side in sides
+        for ours, theirs in topics.items()
+    }

@@ -18,7 +18,8 @@ from std_msgs.msg import Float32
 from visualization_msgs.msg import MarkerArray
 
 from ssl_perception.errors import InputError
-from ssl_perception.io import odometry, point_cloud2
+from ssl_perception.io import odometry, point_cloud2, sweep
+from ssl_perception.io.bag_log import deserialise
 from ssl_perception.io.scan_encoding import CONSUMERS, check_sectors
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.obstacles.scan import unknown_scan
@@ -27,21 +28,24 @@ from ssl_perception.types import ObstacleScan
 from ssl_perception.warm_up import warm_up
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.points_input import points_type
 from ssl_perception_ros.settings import SceneFlowSettings
 
 UNKNOWN_PERIOD = 0.1  # s between messages that say "unknown" while no sweep comes
 
 
 class Arrival(NamedTuple):
-    """A sweep; when it came on the steady clock, and on the clock of timeouts."""
+    """A sweep's message, serialised; when it came on the steady clock, and on the clock of
+    timeouts."""
 
-    message: PointCloud2
+    raw: bytes
     seconds: float
     came: float
 
 
 class SceneFlowNode(PerceptionNode):
     sections = (
+        "points",
         "lidar_mount",
         "ego_motion",
         "ground",
@@ -62,6 +66,7 @@ class SceneFlowNode(PerceptionNode):
     def prepare(self) -> None:
         self.health = Health("sweeps", self.settings.timeout, self.seconds)
         check_sectors(self.settings.lidar_consumer, self.config.scan.sectors)
+        self._flow_fields = point_cloud2.flow_fields(self.settings.flow_fields)
         self._lidar_encoding = CONSUMERS[self.settings.lidar_consumer].scan
         self._doubt = "" if self.config.collision.has_footprint else NO_FOOTPRINT
         if self._doubt:
@@ -83,21 +88,22 @@ class SceneFlowNode(PerceptionNode):
         self._poses: deque[Odometry] = deque(maxlen=1000)
         self._newest: tuple[ObstacleScan, float] | None = None  # scan, and when it was made
         self._say_unknown()
+        self._points_kind, points = points_type(self.settings.points_type)
         worker = self.work_on(self._sweep, self.settings.queue)
 
-        def take(message: PointCloud2) -> None:
+        def take(raw: bytes) -> None:
             self.health.input()
-            worker.offer(Arrival(message, time.perf_counter(), self.seconds()))
+            worker.offer(Arrival(raw, time.perf_counter(), self.seconds()))
 
         def take_pose(message: Odometry) -> None:
             self._poses.append(message)
 
-        self.subscribe(PointCloud2, "points", take, max(5, self.settings.queue))
+        self.subscribe(points, "points", take, max(5, self.settings.queue), raw=True)
         self.subscribe(Odometry, "odom", take_pose, 100)
         self.every(UNKNOWN_PERIOD, self._watch)
 
     def _sweep(self, arrival: Arrival) -> None:
-        message = arrival.message
+        message = deserialise(arrival.raw, self._points_kind)
         stamp_ns = point_cloud2.stamp_ns(message.header.stamp)
         try:
             while self._poses:
@@ -105,16 +111,18 @@ class SceneFlowNode(PerceptionNode):
         except InputError as error:
             self.complain(f"odom: {error}")
         perception = self._perception
-        result = perception.sweep(point_cloud2.decode(message))
+        result = perception.sweep(sweep.decode(message, self.config.points))
         if perception is not self._perception:  # stopped and started again meanwhile
             return
         if result.doubt and result.doubt != self._mounting_doubt:
             self.complain(result.doubt)
         self._mounting_doubt = result.doubt
         flow = result.flow
-        moving = result.cloud.select(flow.moving)
-        self.output.scene_flow(stamp_ns, result.cloud, flow)
-        self.output.moving_points(stamp_ns, moving)
+        if self.output.wanted("scene_flow"):
+            moving_only = self.settings.flow_points == "moving"
+            self.output.scene_flow(stamp_ns, result.cloud, flow, self._flow_fields, moving_only)
+        if self.output.wanted("moving_points"):
+            self.output.moving_points(stamp_ns, result.cloud.select(flow.moving))
         self.output.moving_objects(stamp_ns, message.header.frame_id, result.objects)
         collision = perception.time_to_collision(result)
         self.output.time_to_collision(stamp_ns, collision)
@@ -122,7 +130,7 @@ class SceneFlowNode(PerceptionNode):
         assert scan is not None, "the pipeline makes one of every sweep"
         self.output.lidar_obstacle_distance(stamp_ns, scan, self._lidar_encoding)
         self._newest = scan, arrival.came
-        if perception.accumulated is not None:
+        if perception.accumulated is not None and self.output.wanted("points_accumulated"):
             self.output.points_accumulated(stamp_ns, perception.accumulated.cloud())
         age = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9
         self.health.publish(
@@ -130,7 +138,7 @@ class SceneFlowNode(PerceptionNode):
             {
                 "age_s": f"{age:.3f}",
                 "points": len(result.cloud),
-                "moving_points": len(moving),
+                "moving_points": int(np.count_nonzero(flow.moving)),
                 "moving_objects": len(result.objects),
                 "time_to_collision_s": f"{collision:.2f}",
                 "footprint": self._doubt or "set",

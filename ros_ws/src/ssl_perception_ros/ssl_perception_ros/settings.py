@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ssl_perception.config import Section
 from ssl_perception.errors import InputError
+from ssl_perception.io.point_cloud2 import FLOW_FIELDS, flow_fields
 from ssl_perception.io.scan_encoding import (
     CONSUMERS,
     Consumer,
@@ -39,6 +40,10 @@ RESULTS = (
     "obstacle_distance",
     "obstacle_range",
 )
+
+
+PointsType = Literal["PointCloud2", "CustomMsg"]
+POINTS_TYPE = "message of the topic points; CustomMsg: Livox's own, of livox_ros_driver2"
 
 
 class LifecycleSettings(Section):
@@ -66,6 +71,22 @@ class ProcessingSettings(LifecycleSettings):
     timeout: float = Field(
         0.5, gt=0.0, le=3600.0, description="s without input before it counts as lost"
     )
+
+
+class CameraNodeSettings(ProcessingSettings):
+    """Of nodes that read a camera."""
+
+    image_transport: Literal["raw", "compressed"] = Field(
+        "raw",
+        description="compressed: read the topics of image_transport beside the images', such as "
+        "left/image_rect/compressed",
+    )
+
+
+class DepthTeacherSettings(CameraNodeSettings):
+    """Of ``depth_teacher``."""
+
+    points_type: PointsType = Field("PointCloud2", description=POINTS_TYPE)
 
 
 class ObstacleDistanceSettings(ProcessingSettings):
@@ -126,9 +147,27 @@ class SceneFlowSettings(ProcessingSettings):
         "rep117",
         description="who reads lidar/obstacle_distance; rep117 where obstacle_distance does",
     )
+    points_type: PointsType = Field("PointCloud2", description=POINTS_TYPE)
+    flow_points: Literal["all", "moving"] = Field(
+        "all", description="points of a sweep that the topic scene_flow holds"
+    )
+    flow_fields: str = Field(
+        " ".join(FLOW_FIELDS),
+        description="fields of the topic scene_flow, separated by spaces: x y z and any of the "
+        "others; each takes 4 bytes a point",
+    )
+
+    @field_validator("flow_fields")
+    @classmethod
+    def _are_fields(cls, names: str) -> str:
+        try:
+            flow_fields(names)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return names
 
 
-class MonoDepthSettings(ProcessingSettings):
+class MonoDepthSettings(CameraNodeSettings):
     """Of ``mono_depth``."""
 
     store: str = Field(
@@ -219,6 +258,7 @@ class SimWorldSettings(LifecycleSettings):
 
 ALL: tuple[type[Section], ...] = (
     SceneFlowSettings,
+    DepthTeacherSettings,
     ObstacleDistanceSettings,
     DepthLearnerSettings,
     BagPlayerSettings,

@@ -11,13 +11,15 @@ from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image
 from stereo_msgs.msg import DisparityImage
 
+from ssl_perception.depth.seen import only_seen
 from ssl_perception.depth.teacher.stereo import StereoMatcher
-from ssl_perception.io import images
+from ssl_perception.io.camera import StereoCamera
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stereo_sync import Matched, Side, StereoSync
+from ssl_perception_ros.camera_input import subscribe_images
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.node import PerceptionNode, run
-from ssl_perception_ros.settings import ProcessingSettings
+from ssl_perception_ros.settings import CameraNodeSettings
 
 
 class Arrival(NamedTuple):
@@ -30,8 +32,8 @@ class Arrival(NamedTuple):
 
 
 class StereoDepthNode(PerceptionNode):
-    sections = ("topics", "stereo")
-    own = ProcessingSettings
+    sections = ("topics", "camera", "stereo")
+    own = CameraNodeSettings
 
     def __init__(self) -> None:
         super().__init__("stereo_depth")
@@ -55,6 +57,8 @@ class StereoDepthNode(PerceptionNode):
         self._infos: dict[Side, CameraInfo] = {}
         # the very first pair may be complete before its cameras are known
         self._without_info: deque[tuple[Matched, float]] = deque(maxlen=queue)
+        left, right = (self.resolve_topic_name(f"{side}/image_rect") for side in ("left", "right"))
+        self._camera = StereoCamera(left, right, self.config.camera)
         self._work = self.work_on(self._match, queue)
         for side in ("left", "right"):
             self._listen(side, depth)
@@ -73,7 +77,7 @@ class StereoDepthNode(PerceptionNode):
                     self._take(*self._without_info.popleft())
 
         self.subscribe(CameraInfo, f"{side}/camera_info", info, depth)
-        self.subscribe(Image, f"{side}/image_rect", image, depth)
+        subscribe_images(self, f"{side}/image_rect", image, depth)
 
     def _take(self, pair: Matched, seconds: float) -> None:
         if len(self._infos) == 2:
@@ -87,7 +91,7 @@ class StereoDepthNode(PerceptionNode):
 
     def _match(self, arrival: Arrival) -> None:
         matched = arrival.pair
-        pair = images.stereo_pair(
+        pair = self._camera.read(
             matched.left,
             matched.right,
             arrival.left_info,
@@ -95,7 +99,7 @@ class StereoDepthNode(PerceptionNode):
             matched.stamp_ns * 1e-9,
         )
         match = self._matcher.match(pair)
-        depth = self._matcher.to_depth(pair, match)
+        depth = only_seen(self._matcher.to_depth(pair, match), pair.seen)
         stamp_ns = matched.stamp_ns
         self.output.status(stamp_ns, depth)
         self.output.confidence(stamp_ns, depth)

@@ -18,6 +18,11 @@ class TopicOutput(Output):
         super().__init__()
         self.publishers: dict[str, Publisher] = {}
 
+    def wanted(self, topic: str) -> bool:
+        """Somebody listens to this topic now: if not, its message needn't be made."""
+        publisher = self.publishers.get(topic.lstrip("/"))
+        return publisher is not None and publisher.get_subscription_count() > 0
+
     def write_raw(self, topic: str, stamp_ns: int, kind: str, raw: bytes | memoryview) -> None:
         """Publish a message that is serialised already."""
         publisher = self.publishers.get(topic.lstrip("/"))
