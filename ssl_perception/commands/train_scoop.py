@@ -19,7 +19,7 @@ from ssl_perception.flow.scoop.training import (
     Training,
     held_out,
 )
-from ssl_perception.io.write import write_output
+from ssl_perception.io.write import make_folder, write_output
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.runtime.interrupts import Interrupts
 from ssl_perception.runtime.torch_device import choose_device
@@ -56,7 +56,7 @@ def run_train_scoop(
         InputError: a dataset that can't be read or isn't ego-compensated, or a checkpoint that
             isn't of this run.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     training = Training(seed, points, choose_device(device))
     checkpoint, weights = folder / "checkpoint.safetensors", folder / "scoop.safetensors"
     if checkpoint.exists():

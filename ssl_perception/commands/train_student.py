@@ -20,6 +20,7 @@ from ssl_perception.depth.learning.replay_memory import Frames
 from ssl_perception.depth.student.architecture import NANO, SIZES, Architecture
 from ssl_perception.errors import InputError
 from ssl_perception.io.files import load_arrays
+from ssl_perception.io.write import make_folder
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.runtime.interrupts import Interrupts
 
@@ -54,7 +55,7 @@ def run_train_student(
     Raises:
         InputError: what lies in the folder is of another run.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     shift = 10_000 * seed
     frames = _frames(folder / "frames.npz", places, FIRST_PLACE + shift, processes, out, size)
     others = {kind: math.ceil(HELD_OUT_SHARE * count) for kind, count in places.items()}
