@@ -12,8 +12,10 @@ line on stderr says which); 70 a bug (one line; ``--debug`` shows where).
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -36,11 +38,12 @@ from ssl_perception.commands.simulate import simulate
 from ssl_perception.commands.store import store
 from ssl_perception.commands.train import train
 from ssl_perception.errors import InputError
-from ssl_perception.io.output_paths import check_inputs, check_outputs
+from ssl_perception.io.output_paths import check_inputs, check_outputs, replace_anything
 from ssl_perception.runtime.console import printable
 from ssl_perception.version import __version__
 
-DEBUG = "--debug"  # anywhere in the command
+DEBUG = "--debug"  # these two anywhere in the command
+FORCE = "--force"
 FAULT = 70  # EX_SOFTWARE of sysexits.h
 MAX_LINE = 1000  # characters; a name can have thousands
 
@@ -74,6 +77,9 @@ def common(
     ] = False,
     debug: Annotated[
         bool, typer.Option(DEBUG, help="Show where in the code an error came up.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option(FORCE, help="Replace files of another kind than what is written.")
     ] = False,
 ) -> None:
     pass
@@ -169,6 +175,7 @@ def doctor(json_file: JsonFile = None) -> None:
     """Say what this installation can do, and what it lacks."""
     from ssl_perception.commands.doctor import run_doctor
 
+    check_outputs([], {"--json": json_file})
     run_doctor(json_file, out)
 
 
@@ -176,7 +183,11 @@ def main(arguments: list[str] | None = None) -> Any:
     """Entry point of the console script."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     debug = DEBUG in words
-    words = [word for word in words if word != DEBUG]
+    if FORCE in words:
+        replace_anything()
+    words = [word for word in words if word not in (DEBUG, FORCE)]
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)  # what is half written is removed on the way out
     try:
         app(words)
     except InputError as error:
@@ -198,6 +209,10 @@ def main(arguments: list[str] | None = None) -> Any:
             f"{__version__}; please report it with what the command says with {DEBUG}",
             FAULT,
         )
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _fail(message: str, code: int) -> None:

@@ -19,6 +19,7 @@ from ssl_perception.flow.scoop.training import (
     Training,
     held_out,
 )
+from ssl_perception.io.lock import lock_file
 from ssl_perception.io.write import make_folder, write_output
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.runtime.interrupts import Interrupts
@@ -68,6 +69,7 @@ def run_train_scoop(
     started = time.perf_counter()
     recent: list[list[float]] = []
     with (
+        lock_file(folder / "lock", f"{folder}: another training runs here"),
         Interrupts() as interrupts,
         progress_bar(out) as bar,
         (folder / "log.jsonl").open("a", encoding="utf-8") as log,

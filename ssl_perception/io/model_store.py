@@ -23,11 +23,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from ssl_perception.errors import InputError
+from ssl_perception.io.lock import lock_file
 from ssl_perception.io.sealed import seal, unseal
-from ssl_perception.io.store_folder import lock_folder, prepare_folder, read_regular
+from ssl_perception.io.store_folder import prepare_folder, read_regular
 from ssl_perception.io.write import sweep, sync_folder, write_durably
 
 SCHEMA = 1
@@ -89,7 +90,7 @@ class ModelStore:
         self.path = Path(path)
         self._generations = self.path / "generations"
         self._blobs = self.path / "blobs"
-        self._lock: int | None = None
+        self._lock: IO[bytes] | None = None
         self._damaged: set[int] = set()  # generations that `load` found wanting
 
     def __enter__(self) -> ModelStore:
@@ -101,7 +102,10 @@ class ModelStore:
         """
         try:
             prepare_folder(self.path, (self._generations, self._blobs))
-            self._lock = lock_folder(self.path)
+            held = f"{self.path}: another learner writes here already"
+            self._lock = lock_file(self.path / "lock", held)
+            for folder in (self.path, self._generations, self._blobs):
+                sweep(folder, others=True)  # whoever writes holds the lock: they were killed
         except OSError as error:
             raise InputError(f"{self.path}: {error.strerror or error}") from None
         return self
@@ -113,7 +117,7 @@ class ModelStore:
         trace: TracebackType | None,
     ) -> None:
         if self._lock is not None:
-            os.close(self._lock)  # and the lock goes with it
+            self._lock.close()  # and the lock goes with it
             self._lock = None
 
     def put(self, content: bytes) -> str:
@@ -207,6 +211,8 @@ class ModelStore:
         spent = self._last_number()
         write_durably(self.path / "spent", str(spent).encode(), PRIVATE)
         self._remove_all_but(set(), set())
+        sync_folder(self._generations)
+        sync_folder(self._blobs)
 
     def check(self) -> Health:
         """What is wrong with it; reads all of it, changes nothing.
@@ -251,8 +257,6 @@ class ModelStore:
         if not found.usable:
             raise InputError(f"{self.path}: no undamaged generation; nothing was changed")
         self._forget()
-        for folder in (self.path, self._generations, self._blobs):
-            sweep(folder)
         return found
 
     def _is_whole(self, digest: str) -> bool:
@@ -345,7 +349,6 @@ class ModelStore:
         ):
             for name in set(_own(folder, pattern)) - keep:
                 (folder / name).unlink(missing_ok=True)
-            sync_folder(folder)
 
 
 def _name(number: int) -> str:

@@ -1,15 +1,14 @@
-"""The folder of a model store: its own, locked by one writer, and read without surprises."""
+"""The folder of a model store: its own, and read without surprises."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from ssl_perception.errors import InputError
-from ssl_perception.io.write import sweep, write_durably
+from ssl_perception.io.write import write_durably
 
 MARK = "model_store"  # a file of this name and content says whose folder it is
 _MARK_TEXT = b"ssl_perception model store 1\n"
@@ -37,7 +36,6 @@ def prepare_folder(path: Path, folders: Iterable[Path]) -> None:
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise InputError(f"{folder}: must be a folder, not a link or a file")
         folder.mkdir(mode=0o700, exist_ok=True)
-        sweep(folder)
     if not _is_marked(path):
         write_durably(path / MARK, _MARK_TEXT, 0o600)
 
@@ -52,30 +50,6 @@ def _is_marked(path: Path) -> bool:
     if text != _MARK_TEXT:
         raise InputError(f"{path / MARK}: not this version's mark of a model store")
     return True
-
-
-def lock_folder(path: Path) -> int:
-    """The descriptor that holds the lock; closing it, or the process's end, lets go.
-
-    Raises:
-        InputError: somebody else holds it.
-        OSError: the lock's file can't be made.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    while True:
-        lock = os.open(path / "lock", flags, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise InputError(f"{path}: another learner writes here already") from None
-        try:
-            # removed between opening and locking, it would lock nobody out
-            if os.path.samestat(os.fstat(lock), (path / "lock").lstat()):
-                return lock
-        except FileNotFoundError:
-            pass
-        os.close(lock)
 
 
 def read_regular(path: Path, limit: int) -> bytes:

@@ -35,10 +35,7 @@ def write_durably(target: Path, content: bytes, mode: int = 0o666, sync: bool = 
     Raises:
         OSError: disk full or gone; what was there before still is.
     """
-    # a name per process: two that write the same file must not share the unfinished one; and one
-    # that nobody can guess, to plant a link or a folder there
-    name = f".{target.name[:SHORT]}.{os.getpid()}.{secrets.token_hex(4)}.part"
-    temporary = target.with_name(name)
+    temporary = unfinished(target, "part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
@@ -55,6 +52,19 @@ def write_durably(target: Path, content: bytes, mode: int = 0o666, sync: bool = 
         sync_folder(target.parent)
 
 
+def unfinished(target: Path, kind: str) -> Path:
+    """What a file is called while it is being written, beside its place.
+
+    A name per process: two that write the same file must not share the unfinished one. And one that
+    nobody can guess, to plant a link or a folder there.
+
+    Args:
+        kind: part for a file, bag for a folder.
+    """
+    name = f".{target.name[:SHORT]}.{os.getpid()}.{secrets.token_hex(4)}.{kind}"
+    return target.with_name(name)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in it durable.
 
@@ -68,7 +78,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def sweep(folder: Path, name: str = "") -> list[Path]:
+def sweep(folder: Path, name: str = "", others: bool = False) -> list[Path]:
     """Remove what killed runs left unfinished: ``write_durably``'s files, and ``OutputBag``'s
     folders; returns what went.
 
@@ -77,10 +87,11 @@ def sweep(folder: Path, name: str = "") -> list[Path]:
 
     Args:
         name: only what was to become this file; empty: any.
+        others: of processes that still run, too, but this one.
     """
     removed: list[Path] = []
     with os.scandir(folder) as entries:
-        found = [entry for entry in entries if _is_left_over(entry, name)]
+        found = [entry for entry in entries if _is_left_over(entry, name, others)]
     for entry in found:
         try:
             if entry.is_dir(follow_symlinks=False):
@@ -93,7 +104,7 @@ def sweep(folder: Path, name: str = "") -> list[Path]:
     return removed
 
 
-def _is_left_over(entry: os.DirEntry[str], name: str) -> bool:
+def _is_left_over(entry: os.DirEntry[str], name: str, others: bool) -> bool:
     match = _UNFINISHED.fullmatch(entry.name)
     if match is None or (name and match["name"] != name[:SHORT]):
         return False
@@ -102,7 +113,8 @@ def _is_left_over(entry: os.DirEntry[str], name: str) -> bool:
         return False
     if is_folder != (match["kind"] == "bag"):
         return False
-    return not _runs(int(match["process"]))
+    process = int(match["process"])
+    return process != os.getpid() if others else not _runs(process)
 
 
 def _runs(process: int) -> bool:
@@ -144,6 +156,7 @@ def write_output(path: Path, content: bytes) -> None:
             path.write_bytes(content)
             return
         target = Path(os.path.realpath(path))
+        sweep(target.parent, target.name)
         if target.is_file() and not os.access(target, os.W_OK):
             raise InputError(f"{path}: is write-protected")
         write_durably(target, content)

@@ -196,12 +196,12 @@ def test_what_a_killed_writer_left_is_swept(store: ModelStore) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     left = store.path / "blobs" / f".{'a' * 50}.{ended.pid}.0123abcd.part"
-    alive = left.with_name(f".{'a' * 50}.{os.getpid()}.0123abcd.part")
-    for file in (left, alive):
+    mine = store.path / "blobs" / ".mine.part"
+    for file in (left, mine):
         file.write_bytes(b"half")
     with store:
         store.commit({"weights": b"new"})
-    assert not left.exists() and alive.exists()
+    assert not left.exists() and mine.exists()
 
 
 def test_only_its_owner_reads_it(store: ModelStore) -> None:

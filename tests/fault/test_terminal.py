@@ -106,7 +106,14 @@ def test_a_student_that_is_a_file(
     file = tmp_path / "file"
     file.write_text("mine")
     line = refused(
-        capsys, "evaluate", "depth", "--dataset", "kitti-stereo", str(data), "--student", str(file)
+        capsys,
+        "evaluate",
+        "depth",
+        "--dataset",
+        "kitti-stereo",
+        str(data / "stereo_gt_kitti2012"),
+        "--student",
+        str(file),
     )
     assert "no undamaged model" in line or "no model store" in line
 

@@ -31,7 +31,7 @@ LAYERS = (
     "ssl_perception.runtime",  # kernels, threads, deadlines, sessions, console, processes
     "ssl_perception.io.write, ssl_perception.io.files, ssl_perception.io.output_paths, "
     "ssl_perception.io.model_store, ssl_perception.io.sealed, "
-    "ssl_perception.io.store_folder",  # files
+    "ssl_perception.io.store_folder, ssl_perception.io.lock",  # files
     "ssl_perception.io.point_time, ssl_perception.io.point_cloud2, ssl_perception.io.images, "
     "ssl_perception.io.odometry, ssl_perception.io.laser_scan, ssl_perception.io.cue_status, "
     "ssl_perception.io.scan_encoding, ssl_perception.io.stamp_sync, "
