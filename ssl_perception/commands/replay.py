@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from ssl_perception.config import Config
 from ssl_perception.depth.result import DepthResult
@@ -33,7 +33,13 @@ from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.obstacles.scan import nearest_ahead
 from ssl_perception.pipeline import Perception
-from ssl_perception.runtime.console import PREPARING, meanwhile, print_table, progress_bar
+from ssl_perception.runtime.console import (
+    PREPARING,
+    meanwhile,
+    print_table,
+    printable,
+    progress_bar,
+)
 from ssl_perception.types import CameraImage, Odometry, PointCloud, StereoPair
 from ssl_perception.warm_up import time_to_warm, warm_up
 
@@ -313,7 +319,7 @@ def _print(summary: Summary, console: Console) -> None:
     if summary.trust is not None:
         _print_trust(summary.trust, console)
     for line in summary.skipped:
-        console.print(f"[yellow]skipped[/] {escape(line)}", highlight=False)
+        console.print(Text.assemble(("skipped", "yellow"), " ", printable(line)))
 
 
 def _print_trust(timeline: TrustTimeline, console: Console) -> None:
