@@ -24,7 +24,8 @@ from ssl_perception.io.static_transforms import StaticTransforms
 from ssl_perception.io.stereo_sync import Side, StereoSync
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.messages import message_type
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import ProcessingSettings
 
 

@@ -1,21 +1,16 @@
-"""What all nodes share: lifecycle, parameters, diagnostics, a worker, and a clean end."""
+"""What all nodes share: lifecycle, parameters, diagnostics and a worker."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, ROSClock
-from rclpy.exceptions import NameValidationException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, Publisher, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -24,8 +19,9 @@ from rclpy.timer import Timer
 
 from ssl_perception.config import Config
 from ssl_perception.errors import InputError
-from ssl_perception_ros import parameters, transport
+from ssl_perception_ros import parameters
 from ssl_perception_ros.diagnostics import Health
+from ssl_perception_ros.exchange import Reader
 from ssl_perception_ros.settings import LifecycleSettings
 from ssl_perception_ros.topic_output import TopicOutput
 from ssl_perception_ros.worker import SlowWork, Worker
@@ -68,6 +64,7 @@ class PerceptionNode(LifecycleNode):
         self.output = TopicOutput()
         self._outputs: list[Publisher] = []
         self._inputs: list[Any] = []
+        self._readers: list[Reader] = []
         self._clockwork: list[Timer] = []
         self._complaints: dict[str, float] = {}
         self._begun = False
@@ -128,6 +125,8 @@ class PerceptionNode(LifecycleNode):
             kind, topic, QoSProfile(depth=depth, durability=durability)
         )
         self._outputs.append(publisher)
+        if self.output.exchange is not None:
+            self.output.exchange.offer(publisher.topic_name)
         self.output.publishers[topic.lstrip("/")] = publisher
         return publisher
 
@@ -147,6 +146,13 @@ class PerceptionNode(LifecycleNode):
             raw: give the callback the serialised bytes. Large messages are then read by whoever
                 works on them, without a copy, and not at all if they are skipped.
         """
+        exchange, full_name = self.output.exchange, self.resolve_topic_name(topic)
+        if exchange is not None and not raw and not latched and exchange.offers(full_name):
+            assert self.executor is not None, "who has an exchange shares an executor"
+            reader = Reader(self.guarded(callback), depth, self.executor)
+            self._readers.append(reader)
+            exchange.read(full_name, reader)
+            return
         best_effort, reliable = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
         latch, volatile = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
         qos = QoSProfile(
@@ -296,15 +302,19 @@ class PerceptionNode(LifecycleNode):
         self._drop_outputs()
         return super().on_error(state)
 
-    def start(self) -> bool:
-        """Configure and activate, unless told to wait for transitions; False when that failed."""
+    def configure(self) -> bool:
+        """Configure, unless told to wait for transitions; False when that failed."""
         if not self.settings.autostart:
             return True
         self._configures_itself = True
         try:
-            return self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
+            return bool(self.trigger_configure() == SUCCESS)
         finally:
             self._configures_itself = False
+
+    def activate(self) -> bool:
+        """Activate, unless told to wait for transitions; False when that failed."""
+        return not self.settings.autostart or bool(self.trigger_activate() == SUCCESS)
 
     def close(self) -> None:
         """Stop working, for the end of the process."""
@@ -317,6 +327,10 @@ class PerceptionNode(LifecycleNode):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs.clear()
+        for reader in self._readers:
+            assert self.output.exchange is not None
+            self.output.exchange.leave(reader)
+        self._readers.clear()
         if self._worker is not None:
             # nobody can interrupt a solver; what it answers later is dropped (publishers are off)
             self.unfinished = not self._worker.stop(PATIENCE) or self.unfinished
@@ -327,6 +341,8 @@ class PerceptionNode(LifecycleNode):
 
     def _drop_outputs(self) -> None:
         for publisher in self._outputs:
+            if self.output.exchange is not None:
+                self.output.exchange.withdraw(publisher.topic_name)
             self.destroy_lifecycle_publisher(publisher)
         self._outputs.clear()
         self.output.publishers.clear()
@@ -352,47 +368,3 @@ class PerceptionNode(LifecycleNode):
         array = DiagnosticArray(status=[self._health.status(name, self.active)])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
-
-
-def run(factory: Callable[[], PerceptionNode], arguments: list[str] | None = None) -> int:
-    """Live as this node until SIGINT, SIGTERM or its own end.
-
-    Returns:
-        0; or 2 when parameters or input can't be used, after one line on stderr.
-    """
-    transport.use_shared_memory()
-    node: PerceptionNode | None = None
-    code, initialised = 0, False
-    try:
-        rclpy.init(args=arguments)
-        initialised = True
-        node = factory()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        if node.start():
-            executor.spin_until_future_complete(node.done)
-            if node.done.result() is False:
-                code = 2
-        elif rclpy.ok():
-            code = 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ValueError, RuntimeError, NameValidationException) as error:
-        ending = initialised and not rclpy.ok()  # whatever publishes then fails without a context
-        if node is None and not ending:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            code = 2
-        elif not ending:
-            raise
-    # Ctrl-C under `ros2 launch` can come twice; the second must not cut the first one's end short
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if node is not None:
-        node.close()
-    rclpy.try_shutdown()
-    if node is not None and node.unfinished:
-        # A solver still runs in native code. Waiting for it could take minutes, and Python's own
-        # end could crash under it. Everything is closed: leave.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code

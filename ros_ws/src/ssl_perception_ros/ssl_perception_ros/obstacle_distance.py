@@ -35,7 +35,8 @@ from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
 from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
 from ssl_perception_ros.depth_parts import depth_map
 from ssl_perception_ros.diagnostics import Health
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import ObstacleDistanceSettings, consumer_of
 
 BLIND_PERIOD = 0.1  # s between scans that say "unknown" while no depth comes
@@ -79,7 +80,7 @@ class ObstacleDistanceNode(PerceptionNode):
         self.publish_on(LaserScan, "obstacle_distance", depth)
         self.publish_on(Range, "obstacle_range", depth)
         self.publish_on(DiagnosticArray, "trust", depth)
-        self._depth = self.publish_on(Image, "depth", depth)
+        self.publish_on(Image, "depth", depth)
         trust = Trust()
         if self.settings.trust_file:
             path = Path(self.settings.trust_file)
@@ -209,7 +210,7 @@ class ObstacleDistanceNode(PerceptionNode):
         mono_active = trust.active_cue in (ActiveCue.GUARDED, ActiveCue.MONO)
         used = Cue.MONO if mono_active and not trust.overriding else Cue.STEREO
         if trust.active_cue is not ActiveCue.NONE and f"{used.value}/depth" in messages:
-            self._depth.publish(messages[f"{used.value}/depth"])
+            self.output.forward("depth", messages[f"{used.value}/depth"])
         self._frame = fused.scan.frame
         self.output.trust(stamp, trust)
         self._publish(fused.scan, stamp)

@@ -27,7 +27,8 @@ from ssl_perception.pipeline import Perception
 from ssl_perception.types import ObstacleScan
 from ssl_perception.warm_up import warm_up
 from ssl_perception_ros.diagnostics import Health
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import SceneFlowSettings
 
 UNKNOWN_PERIOD = 0.1  # s between messages that say "unknown" while no sweep comes
