@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 from collections import defaultdict
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from rclpy.executors import Executor
 from rosbags.rosbag2 import Reader as BagReader
 
 from ssl_perception.io import images
@@ -19,6 +19,7 @@ from ssl_perception.types import CameraModel
 from ssl_perception_ros import node_plan
 from ssl_perception_ros.exchange import Exchange, Reader
 from ssl_perception_ros.topic_output import TopicOutput
+from tests.ros.in_process import listened_to
 
 pytestmark = pytest.mark.ros
 
@@ -44,20 +45,10 @@ class Tasks:
             self.waiting.pop(0)()
 
 
-def publisher(topic: str, subscribers: int, active: bool = True) -> Any:
-    sent: list[bytes] = []
-    return SimpleNamespace(
-        topic_name=topic,
-        is_activated=active,
-        get_subscription_count=lambda: subscribers,
-        publish=sent.append,
-        sent=sent,
-    )
-
-
 def test_a_reader_gets_the_message_itself_later_and_the_newest_when_there_are_too_many() -> None:
-    exchange, tasks, taken = Exchange(), Tasks(), []
-    reader = Reader(taken.append, 2, tasks)  # type: ignore[arg-type]
+    exchange, tasks = Exchange(), Tasks()
+    taken: list[Any] = []
+    reader = Reader(taken.append, 2, cast(Executor, tasks))
     exchange.offer("/depth")
     exchange.read("/depth", reader)
     assert exchange.offers("/depth") and not exchange.offers("/other")
@@ -76,11 +67,12 @@ def test_a_reader_gets_the_message_itself_later_and_the_newest_when_there_are_to
 
 @pytest.mark.parametrize(("subscribers", "active"), [(0, True), (1, True), (1, False)])
 def test_what_stays_in_the_process_is_not_serialised(subscribers: int, active: bool) -> None:
-    exchange, tasks, taken = Exchange(), Tasks(), []
-    exchange.read("/robot/depth", Reader(taken.append, 5, tasks))  # type: ignore[arg-type]
+    exchange, tasks = Exchange(), Tasks()
+    taken: list[Any] = []
+    exchange.read("/robot/depth", Reader(taken.append, 5, cast(Executor, tasks)))
     output = TopicOutput()
     output.exchange = exchange
-    one = publisher("/robot/depth", subscribers, active)
+    one = listened_to("/robot/depth", subscribers, active)
     output.publishers["depth"] = one
     output.image("depth", STAMP, images.encode(np.ones((3, 4), np.float32), "32FC1", "optical"))
     tasks.run()

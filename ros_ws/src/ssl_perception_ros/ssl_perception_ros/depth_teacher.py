@@ -7,10 +7,13 @@ stereo, or an honest nothing. ``stereo/status`` says which sensor it is.
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections import deque
+from typing import Any, NamedTuple
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from ssl_perception.depth.teacher.lidar import LidarTeacher
@@ -18,21 +21,23 @@ from ssl_perception.depth.teacher.source import make_teacher
 from ssl_perception.errors import InputError
 from ssl_perception.flow.online.ego_motion import SensorVelocity
 from ssl_perception.flow.online.own_vehicle import own_points
-from ssl_perception.io import images, point_cloud2
+from ssl_perception.flow.online.pose_buffer import PoseBuffer
+from ssl_perception.io import images, odometry, point_cloud2
+from ssl_perception.io.bag_log import deserialise
 from ssl_perception.io.point_cloud2 import stamp_ns
-from ssl_perception.io.static_transforms import StaticTransforms
 from ssl_perception.io.stereo_sync import Side, StereoSync
 from ssl_perception_ros.diagnostics import Health
-from ssl_perception_ros.messages import message_type
 from ssl_perception_ros.node import PerceptionNode
 from ssl_perception_ros.process import run
-from ssl_perception_ros.settings import ProcessingSettings
+from ssl_perception_ros.settings import PlacedSettings
+from ssl_perception_ros.transforms import Transforms
 
 
 class Arrival(NamedTuple):
-    """A sweep, or an image, and its depth image if there is one; when it came, steady clock."""
+    """A sweep's PointCloud2, serialised, or an image, and its depth image if there is one; when it
+    came, steady clock."""
 
-    message: Image | PointCloud2
+    message: Image | bytes
     depth: Image | None
     seconds: float
 
@@ -42,7 +47,7 @@ class DepthTeacherNode(PerceptionNode):
         *("topics", "teacher", "camera_mount", "lidar_mount"),
         *("ego_motion", "flow", "online"),
     )
-    own = ProcessingSettings
+    own = PlacedSettings
 
     def __init__(self) -> None:
         super().__init__("depth_teacher")
@@ -52,7 +57,7 @@ class DepthTeacherNode(PerceptionNode):
             raise InputError(
                 "teacher.source is stereo: run stereo_depth, or set it to lidar, depth"
             )
-        self.health = Health("images", self.settings.timeout)
+        self.health = Health("images", self.settings.timeout, self.seconds)
         depth = max(5, self.settings.queue)
         self.publish_on(DiagnosticArray, "stereo/status", depth)
         self.publish_on(Image, "stereo/confidence", depth)
@@ -68,11 +73,12 @@ class DepthTeacherNode(PerceptionNode):
         self._work = self.work_on(self._answer, 2 * queue + 2)
         if isinstance(self._teacher, LidarTeacher):
             self._velocity = SensorVelocity(self.config.ego_motion, self.config.flow.max_gap)
-            self._transforms = StaticTransforms()
-            kind = message_type("tf2_msgs/msg/TFMessage")
-            if kind is not None:  # else camera_mount has to say where the camera sits
-                self.subscribe(kind, "tf_static", self._transforms.add, 100, latched=True)
-            self.subscribe(PointCloud2, "points", self._take, depth)
+            self._transforms = Transforms(self, self.settings.base_frame)
+            self._mount = self.config.lidar_mount
+            self._pose_buffer = PoseBuffer(self._mount)
+            self._poses: deque[Odometry] = deque(maxlen=1000)
+            self.subscribe(Odometry, "odom", self._poses.append, 100)
+            self.subscribe(PointCloud2, "points", self._take, depth, raw=True)
             self.subscribe(Image, "left/image_rect", self._take, depth)
         else:
             tolerance = round(self.config.topics.depth_tolerance * 1e9)
@@ -92,33 +98,48 @@ class DepthTeacherNode(PerceptionNode):
     def _take_info(self, message: CameraInfo) -> None:
         self._info = message
 
-    def _take(self, message: Image | PointCloud2, depth: Image | None = None) -> None:
-        if isinstance(message, Image):
+    def _take(self, message: Image | bytes, depth: Image | None = None) -> None:
+        if not isinstance(message, bytes):
             self.health.input()
         self._work.offer(Arrival(message, depth, time.perf_counter()))
 
     def _answer(self, arrival: Arrival) -> None:
-        if isinstance(arrival.message, PointCloud2):
-            self._add(arrival.message)
+        if isinstance(arrival.message, bytes):
+            self._add(deserialise(arrival.message, "sensor_msgs/msg/PointCloud2"))
         elif self._info is None:
             self.health.refuse("no left/camera_info")
             self.complain(self.health.last_problem)
         else:
             self._publish(arrival, self._info)
 
-    def _add(self, message: PointCloud2) -> None:
+    def _add(self, message: Any) -> None:
         """Show the sweep to the teacher, and where its sensor sits, if only ``tf_static`` says."""
         assert isinstance(self._teacher, LidarTeacher)
         sweep = point_cloud2.decode(message)
         own = own_points(sweep, self.config.online.vehicle)
         if own is not None:
             sweep = sweep.select(~own)
-        self._teacher.add(sweep, self._velocity.update(sweep))
+        pose = self._pose(message.header.frame_id, sweep.stamp)
+        self._teacher.add(sweep, self._velocity.update(sweep, pose))
         if self._teacher.camera_from_lidar is None and self._info is not None:
             camera, lidar = self._info.header.frame_id, message.header.frame_id
-            self._teacher.camera_from_lidar = self._transforms.between(camera, lidar)
+            self._teacher.camera_from_lidar = self._transforms.tree.between(camera, lidar)
+
+    def _pose(self, lidar: str, stamp: float) -> NDArray[np.float64] | None:
+        """(4, 4) of the lidar in the odometry's frame; None: there is no odometry of this stamp."""
+        mount = self._transforms.complete(self.config, lidar).lidar_mount
+        if mount is not self._mount:
+            self._mount = mount
+            self._pose_buffer = PoseBuffer(mount)
+        try:
+            while self._poses:
+                self._pose_buffer.add(odometry.decode(self._poses.popleft()))
+        except InputError as error:
+            self.complain(f"odom: {error}")
+        return self._pose_buffer.pose(stamp)
 
     def _publish(self, arrival: Arrival, info: CameraInfo) -> None:
+        assert not isinstance(arrival.message, bytes)
         stamp = stamp_ns(arrival.message.header.stamp)
         frame = images.one_image(arrival.message, info, stamp * 1e-9, arrival.depth)
         depth = self._teacher.depth(frame)

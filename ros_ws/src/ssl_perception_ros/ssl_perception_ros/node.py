@@ -13,13 +13,12 @@ from rclpy.clock import Clock, ClockType, ROSClock
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, Publisher, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from rclpy.timer import Timer
 
 from ssl_perception.config import Config
 from ssl_perception.errors import InputError
-from ssl_perception_ros import parameters
+from ssl_perception_ros import parameters, qos
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.exchange import Reader
 from ssl_perception_ros.settings import LifecycleSettings
@@ -29,6 +28,7 @@ from ssl_perception_ros.worker import SlowWork, Worker
 DIAGNOSTICS_PERIOD = 1.0  # s
 PATIENCE = 2.0  # s that stopping waits for the item in hand
 UNNOTICED = 2.0  # s of slow work that needs no word in the log
+OF_ROS = ("use_sim_time", "qos_overrides.")  # parameters that rclpy looks after
 SAME_COMPLAINT = 5.0  # s before the same line is logged again
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 class PerceptionNode(LifecycleNode):
     """A lifecycle node with parameters out of the settings and a voice on /diagnostics.
 
-    Subclasses say what they use (``sections``, ``own``) and fill in ``prepare`` (configure:
+    Subclasses say what they use (``sections``, ``own``, ``live``), fill in ``prepare`` (configure:
     build, ``publish_on``), ``begin`` (activate: ``subscribe``, ``work_on``) and, when they hold
     more than that, ``end`` and ``release``. Publishers live from configure to cleanup;
     subscriptions, timers and the worker only while active, so that a node that isn't active costs
@@ -55,6 +55,7 @@ class PerceptionNode(LifecycleNode):
 
     sections: ClassVar[tuple[str, ...]] = ()
     own: ClassVar[type[LifecycleSettings]] = LifecycleSettings
+    live: ClassVar[tuple[str, ...]] = ("timeout",)  # how names begin that may change any time
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -91,6 +92,9 @@ class PerceptionNode(LifecycleNode):
     def begin(self) -> None:
         """Activate: start listening."""
 
+    def adapt(self) -> None:
+        """Settings among ``live`` have changed, while configured; in the executor's thread."""
+
     def end(self) -> None:
         """Deactivate, once after ``begin``: subscriptions, timers and worker are gone already."""
 
@@ -115,15 +119,21 @@ class PerceptionNode(LifecycleNode):
     def publish_on(
         self, kind: type, topic: str, depth: int = 10, latched: bool = False
     ) -> Publisher:
-        """A reliable publisher, so that readers of both kinds match.
+        """A reliable publisher, so that readers of both kinds match; ``qos_overrides`` count.
 
         Args:
             latched: who comes later gets the last ``depth`` messages too.
+
+        Raises:
+            InputError: ``qos_overrides`` that make no sense.
         """
-        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
-        publisher = self.create_lifecycle_publisher(
-            kind, topic, QoSProfile(depth=depth, durability=durability)
-        )
+        with qos.overrides():
+            publisher = self.create_lifecycle_publisher(
+                kind,
+                topic,
+                qos.of_publisher(depth, latched),
+                qos_overriding_options=qos.OVERRIDABLE,
+            )
         self._outputs.append(publisher)
         if self.output.exchange is not None:
             self.output.exchange.offer(publisher.topic_name)
@@ -139,12 +149,16 @@ class PerceptionNode(LifecycleNode):
         latched: bool = False,
         raw: bool = False,
     ) -> None:
-        """A best-effort subscription (sensor data), so that writers of both kinds match.
+        """A best-effort subscription (sensor data), so that writers of both kinds match;
+        ``qos_overrides`` count, but not for what a node of the same process publishes.
 
         Args:
             latched: reliable, and with what was said before we came.
             raw: give the callback the serialised bytes. Large messages are then read by whoever
                 works on them, without a copy, and not at all if they are skipped.
+
+        Raises:
+            InputError: ``qos_overrides`` that make no sense.
         """
         exchange, full_name = self.output.exchange, self.resolve_topic_name(topic)
         if exchange is not None and not raw and not latched and exchange.offers(full_name):
@@ -153,16 +167,16 @@ class PerceptionNode(LifecycleNode):
             self._readers.append(reader)
             exchange.read(full_name, reader)
             return
-        best_effort, reliable = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
-        latch, volatile = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
-        qos = QoSProfile(
-            depth=depth,
-            history=HistoryPolicy.KEEP_LAST,
-            reliability=reliable if latched else best_effort,
-            durability=latch if latched else volatile,
-        )
-        guarded = self.guarded(callback)
-        self._inputs.append(self.create_subscription(kind, topic, guarded, qos, raw=raw))
+        with qos.overrides():
+            subscription = self.create_subscription(
+                kind,
+                topic,
+                self.guarded(callback),
+                qos.of_subscription(depth, latched),
+                raw=raw,
+                qos_overriding_options=qos.OVERRIDABLE,
+            )
+        self._inputs.append(subscription)
 
     def seconds(self) -> float:
         """The clock of timeouts: simulated time once it runs, for a slow world isn't a silent one;
@@ -355,11 +369,22 @@ class PerceptionNode(LifecycleNode):
         self.settings: Any = parameters.own_settings(self, self.own)
 
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
-        ours = [change for change in changes if not change.name.startswith("use_sim_time")]
-        reason = parameters.why_refuse(self, self.own, self.sections, ours)
-        if ours and not reason and self._state_machine.current_state[1] != "unconfigured":
-            reason = f"{ours[0].name} is read on configure: deactivate and clean up first"
-        return SetParametersResult(successful=not reason, reason=reason)
+        ours = [change for change in changes if not change.name.startswith(OF_ROS)]
+        try:
+            config, own = parameters.changed(self, self.own, self.sections, ours)
+            if ours and self._state_machine.current_state[1] != "unconfigured":
+                for change in ours:
+                    if not change.name.startswith(self.live):
+                        raise InputError(
+                            f"{change.name} is read on configure: deactivate and clean up first"
+                        )
+                self.config, self.settings = config, own
+                if self._health is not None:
+                    self._health.timeout = self.settings.timeout
+                self.adapt()
+        except InputError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
 
     def _tell_health(self) -> None:
         if self._health is None:

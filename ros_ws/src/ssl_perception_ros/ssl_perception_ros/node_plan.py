@@ -152,7 +152,7 @@ def perception(given: Arguments) -> list[NodePlan]:
         else:
             teacher = {"teacher.source": values["teacher"]}
             depth_image = {"left/depth": f"{values['left']}/depth"}
-            heard = {**left, **depth_image, "points": values["points"]}
+            heard = {**left, **depth_image, **lidar}
             plans.append(node("depth_teacher", heard, teacher))
         own = {**teacher, **told, **view}
         plans.append(node("obstacle_distance", {"odom": values["odom"]}, own))

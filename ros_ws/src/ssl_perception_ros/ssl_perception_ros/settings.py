@@ -69,7 +69,17 @@ class ProcessingSettings(LifecycleSettings):
     )
 
 
-class ObstacleDistanceSettings(ProcessingSettings):
+class PlacedSettings(ProcessingSettings):
+    """Of nodes that want to know where the sensors sit."""
+
+    base_frame: str = Field(
+        "base_link",
+        description="the robot's frame: where settings leave open how sensors are mounted on it, "
+        "/tf_static says it",
+    )
+
+
+class ObstacleDistanceSettings(PlacedSettings):
     """Of ``obstacle_distance``."""
 
     ahead: float = Field(
@@ -120,8 +130,14 @@ class ObstacleDistanceSettings(ProcessingSettings):
     )
 
 
-class SceneFlowSettings(ProcessingSettings):
+class SceneFlowSettings(PlacedSettings):
     """Of ``scene_flow``."""
+
+    camera_frame: str = Field(
+        "",
+        description="optical frame of the left camera, for lidar_scan.camera_x, _y and _yaw from "
+        "/tf_static (empty: as set)",
+    )
 
     lidar_consumer: ConsumerName = Field(
         "rep117",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rclpy.lifecycle import Publisher
+from rclpy.qos import DurabilityPolicy
 
 from ssl_perception.io.output import Output
 from ssl_perception.io.point_cloud2 import stamp_ns
@@ -34,7 +35,8 @@ class TopicOutput(Output):
         publisher = self.publishers.get(topic.lstrip("/"))
         if self.exchange is not None and publisher is not None and publisher.is_activated:
             self.exchange.publish(publisher.topic_name, message)
-        if self.exchange is None or self.wanted(topic):
+        latched = publisher is not None and _is_latched(publisher)
+        if self.exchange is None or latched or self.wanted(topic):
             super().write(topic, stamp_ns, message)
 
     def forward(self, topic: str, message: Any) -> None:
@@ -49,3 +51,8 @@ class TopicOutput(Output):
         publisher = self.publishers.get(topic.lstrip("/"))
         if publisher is not None:
             publisher.publish(bytes(raw))
+
+
+def _is_latched(publisher: Publisher) -> bool:
+    """Who comes later gets its last messages too."""
+    return bool(publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL)
