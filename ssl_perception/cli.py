@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -33,6 +33,7 @@ from ssl_perception.commands.simulate import simulate
 from ssl_perception.commands.train import train
 from ssl_perception.errors import InputError
 from ssl_perception.io.output_paths import check_inputs, check_outputs
+from ssl_perception.runtime.extras import missing_extra
 from ssl_perception.version import __version__
 
 app = typer.Typer(
@@ -161,9 +162,19 @@ def main(arguments: list[str] | None = None) -> Any:
     """Entry point of the console script."""
     try:
         app(arguments)
+    except ModuleNotFoundError as error:
+        refusal = missing_extra(error, "this command")
+        if refusal is error:
+            raise
+        _refuse(refusal)
     except InputError as error:
-        err.print(f"[bold red]error:[/] {_one_line(error)}", markup=True)
-        sys.exit(2)
+        _refuse(error)
+
+
+def _refuse(error: Exception) -> NoReturn:
+    """Print one line and end."""
+    err.print(f"[bold red]error:[/] {_one_line(error)}", markup=True)
+    sys.exit(2)
 
 
 def _one_line(error: Exception) -> str:

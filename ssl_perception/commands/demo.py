@@ -23,6 +23,7 @@ from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.results import read_depth, read_flow, read_scans
 from ssl_perception.io.write import write_json, write_output
 from ssl_perception.runtime.console import print_table
+from ssl_perception.runtime.extras import needs_extra
 from ssl_perception.types import (
     Cue,
     DepthMap,
@@ -114,12 +115,8 @@ def run_demo(
     Raises:
         InputError: the folder can't be written, or a part that the demo needs is missing.
     """
-    try:
+    with needs_extra("demo"):
         from ssl_perception_sim.recording.record import run_simulate
-    except ImportError as error:
-        raise InputError(
-            f"demo needs the simulator ({error.name} is missing): pip install 'ssl-perception[sim]'"
-        ) from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
