@@ -99,7 +99,9 @@ def demo(
 @app.command()
 def replay(
     log: Annotated[Path, typer.Argument(help="Bag (.mcap, .db3, folder) or sequence folder.")],
-    output: Annotated[Path, typer.Option("--out", help="Bag to write.")],
+    output: Annotated[
+        Path | None, typer.Option("--out", help="Bag to write; none: results are shown only.")
+    ] = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     report: Annotated[Path | None, typer.Option(help="HTML report to write.")] = None,
@@ -117,25 +119,48 @@ def replay(
         typer.Option(help="Model store of the student; made, and written to, only with --learn."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of a fresh student.")] = 0,
+    trajectory: Annotated[
+        Path | None,
+        typer.Option(help="Path of the lidar to write: TUM, or KITTI if called *.kitti."),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Run the pipeline over a recorded log."""
     check_inputs(log)
-    from ssl_perception.commands.replay import run_replay, viewer_file
-
     if viewer not in (None, "rerun"):
         raise InputError(f"--viewer {viewer}: only 'rerun' is known")
     config = load_config(config_file, settings)
+    from ssl_perception.commands.replay import run_replay, viewer_file
+
     outputs = {"--out": output, "--report": report, "--json": json_file}
+    outputs["--trajectory"] = trajectory
     if viewer:
-        outputs["--viewer"] = viewer_file(output)
+        outputs["--viewer"] = viewer_file(log, output)
     inputs = [log, *input_files(config_file, config)]
     if learn:
         outputs["--store"] = store
     else:
         inputs.append(store)
     check_outputs(inputs, outputs)
-    run_replay(log, output, config, report, viewer, skip_bad, json_file, out, learn, store, seed)
+    learning = (learn, store, seed)
+    kept = (report, viewer, skip_bad, json_file, out)
+    run_replay(log, output, config, *kept, *learning, trajectory)
+
+
+@app.command()
+def view(
+    file: Annotated[Path, typer.Argument(help="Results of replay, a log, or a PCD or PLY file.")],
+    sweep: Annotated[int, typer.Option(min=0, help="Which sweep, from 0.")] = 1,
+    save: Annotated[
+        Path | None, typer.Option(help="PCD file to write in place of opening a window.")
+    ] = None,
+) -> None:
+    """Look at a sweep in Open3D: static points grey, moving ones by their speed."""
+    check_inputs(file)
+    check_outputs([file], {"--save": save})
+    from ssl_perception.commands.view import run_view
+
+    run_view(file, sweep, save, out)
 
 
 @app.command("warm-up")

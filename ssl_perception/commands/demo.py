@@ -15,6 +15,7 @@ from ssl_perception.commands.replay import run_replay
 from ssl_perception.config import Config, preset
 from ssl_perception.datasets.samples import DYNAMIC_SPEED
 from ssl_perception.errors import InputError
+from ssl_perception.evaluation.drive import Drive
 from ssl_perception.evaluation.provenance import provenance
 from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.evaluation.run_report import PICTURES, RunReport
@@ -128,7 +129,7 @@ def run_demo(
     log, output, report, *_ = files_written(folder).values()
     console.print(f"[bold]1[/] simulate {seconds:g} s of a street, seed {seed}")
     run_simulate("street", log, seconds, seed, None, console)
-    times = RunReport()
+    times, drive = RunReport(), Drive()
     if ros:
         from ssl_perception.runtime.ros_processes import through_nodes
 
@@ -136,7 +137,8 @@ def run_demo(
         through_nodes(log, output, config, console)
     else:
         console.print("[bold]2[/] run the pipeline over it")
-        times = run_replay(log, output, config, None, None, False, None, console).report
+        summary = run_replay(log, output, config, None, None, False, None, console)
+        times, drive = summary.report, summary.drive
     console.print("[bold]3[/] compare with the truth")
     score, collected = Score(), times.only_times()
     compare(log, output, score, collected)
@@ -151,7 +153,8 @@ def run_demo(
     lead += f"{len(score.depth)} stereo pairs compared with the truth."
     lead += "" if drone is None else " Below: a drone that loses stereo in flight."
     street_rows = _rows(figures)
-    sections = [Section("Against the truth", _LEGEND, _HEADER, street_rows), *collected.sections()]
+    sections = [Section("Against the truth", _LEGEND, _HEADER, street_rows), *drive.sections()]
+    sections += collected.sections()
     sections += [] if drone is None else drone.sections
     sections.append(provenance(config))
     write_html(report, "ssl_perception demo", lead, sections)

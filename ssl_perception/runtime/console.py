@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,11 +22,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
+COMPILING = "compiling kernels, once after an installation: about a minute ..."
 PREPARING = "preparing kernels (compiled once, about a minute)"
 
 
 def progress_bar(console: Console) -> Progress:
-    """What every long command shows."""
+    """What every long command shows. Where kernels must be compiled, a line says so."""
+    announce_compilation(console)
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -33,6 +38,33 @@ def progress_bar(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
     )
+
+
+def announce_compilation(console: Console) -> None:
+    """Print one line when the first kernel is compiled that isn't in the cache on disk."""
+    if "numba" in sys.modules:  # else it is a command without kernels
+        _announcement().console = console
+
+
+@cache
+def _announcement() -> Any:
+    """Numba's listener; one for the process."""
+    from numba.core import event
+
+    class Announcement(event.Listener):
+        console: Console | None = None
+
+        def on_start(self, event: Any) -> None:
+            if self.console is not None:
+                self.console.print(COMPILING, style="dim")
+            self.console = None
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    listener = Announcement()
+    event.register("numba:compile", listener)
+    return listener
 
 
 @contextmanager

@@ -87,8 +87,15 @@ def test_nodes_import(tmp_path: Path) -> None:
     ("arguments", "module", "extra"),
     [
         (
-            ["evaluate", "flow", "DATA/lidar_flow_av2_7fab2350", "--dataset", "pair"]
-            + ["--method", "fast_nsf"],
+            [
+                "evaluate",
+                "flow",
+                "DATA/lidar_flow_av2_7fab2350",
+                "--dataset",
+                "pair",
+                "--method",
+                "fast_nsf",
+            ],
             "flow method fast_nsf needs torch",
             "learning",
         ),
