@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from ssl_perception.commands.batch import batch, merge
 from ssl_perception.commands.bench import bench
 from ssl_perception.commands.evaluate import evaluate
 from ssl_perception.commands.experiment import experiment
@@ -47,6 +48,8 @@ app.add_typer(train, name="train")
 app.add_typer(experiment, name="experiment")
 app.add_typer(bench, name="bench")
 app.command()(simulate)
+app.command()(batch)
+app.command()(merge)
 
 
 def _print_version(wanted: bool) -> None:

@@ -49,6 +49,14 @@ def _ros() -> str | None:
     return os.environ.get("ROS_DISTRO", "from wheels")
 
 
+def _gpu() -> str | None:
+    try:
+        torch = import_module("torch")
+    except ImportError:  # installed, and broken
+        return None
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
 def machine() -> dict[str, Any]:
     """What figures were measured on: kept with every JSON that holds some."""
     return {
@@ -71,10 +79,6 @@ def _processor() -> str:
 def examine() -> dict[str, Any]:
     """All findings, ready for JSON; a part that is missing is None."""
     parts = {part: _installed(names) for part, (names, _) in PARTS.items()}
-    gpu = None
-    if parts[LEARNING]:
-        torch = import_module("torch")
-        gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     providers = None
     if parts["mono depth inference (ONNX Runtime)"]:
         providers = import_module("onnxruntime").get_available_providers()
@@ -82,7 +86,7 @@ def examine() -> dict[str, Any]:
         "ssl_perception": __version__,
         "machine": machine(),
         "parts": parts,
-        "cuda_device": gpu,
+        "cuda_device": _gpu() if parts[LEARNING] else None,
         "onnxruntime_providers": providers,
         "ros2": _ros(),
     }
