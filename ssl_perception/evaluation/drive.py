@@ -24,6 +24,7 @@ MAX_FRAMES = 48  # in the scrubber
 MAX_POINTS = 3000  # of a frame
 MAX_TIMES = 4000  # inputs in the plot of times: a longer run shows every second, every fourth, ...
 WORST = 5
+_EYE = {"x": -0.6, "y": -0.6, "z": 0.6}  # of the camera, in sizes of the scene
 _GREY = "#8a94a0"
 _EDGES = (0, 1, 2, 3, 0, 4, 5, 6, 7, 4)  # of a box, drawn in one line
 
@@ -134,15 +135,24 @@ class Drive:
             }
             for k, frame in enumerate(self._frames)
         ]
-        figure = go.Figure([trail, *every[0]], frames=frames)
+        first = int(np.argmax([len(frame.speed) for frame in self._frames]))
+        figure = go.Figure([trail, *every[first]], frames=frames)
         play = {"label": "Play", "method": "animate", "args": [None, {"frame": {"duration": 150}}]}
         axes = {f"{axis}axis": {"title": f"{axis} m"} for axis in "xyz"}
         figure.update_layout(
             height=560,
             margin={"l": 0, "r": 0, "t": 10, "b": 10},
-            legend={"orientation": "h", "y": 1.0},
-            scene={"aspectmode": "data", **axes},
-            sliders=[{"currentvalue": {"prefix": "s: "}, "steps": steps, "x": 0.12, "len": 0.86}],
+            legend={"orientation": "h", "y": 1.0, "itemsizing": "constant"},
+            scene={"aspectmode": "data", "camera": {"eye": _EYE}, **axes},
+            sliders=[
+                {
+                    "currentvalue": {"prefix": "s: "},
+                    "steps": steps,
+                    "active": first,
+                    "x": 0.12,
+                    "len": 0.86,
+                }
+            ],
             updatemenus=[{"type": "buttons", "buttons": [play], "x": 0.1, "y": -0.02}],
         )
         return figure
