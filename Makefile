@@ -12,7 +12,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTHONS := 3.10 3.11 3.12 3.13
 # pip evaluates markers for the Python that it runs on, whatever --python-version says; uv does not
 RESOLVE = $(BIN)/uv pip compile --quiet --constraints constraints.txt
-EXTRAS := $(addprefix --extra ,cpu sim datasets dev train viewer)
+EXTRAS := $(addprefix --extra ,cpu learning sim datasets dev train viewer cluster)
 
 WARM_UP := $(BIN)/python -c 'from ssl_perception.config import Config; from ssl_perception.warm_up import warm_up; warm_up(Config())'
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
@@ -59,7 +59,7 @@ clean:
 $(VENV)/ready: pyproject.toml constraints.txt
 	@echo "Making the environment in $(VENV) (a few minutes, once) ..."
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -e '.[cpu,sim,datasets,dev]'
+	$(PIP) -e '.[cpu,learning,sim,datasets,dev]'
 	@touch $@
 
 $(VENV)/ros-ready: $(VENV)/ready requirements-ros.txt

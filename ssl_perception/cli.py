@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from ssl_perception.commands.batch import batch, merge
 from ssl_perception.commands.bench import bench
 from ssl_perception.commands.evaluate import evaluate
 from ssl_perception.commands.experiment import experiment
@@ -40,6 +41,7 @@ from ssl_perception.commands.train import train
 from ssl_perception.errors import InputError
 from ssl_perception.io.output_paths import check_inputs, check_outputs, replace_anything
 from ssl_perception.runtime.console import printable
+from ssl_perception.runtime.extras import missing_extra
 from ssl_perception.version import __version__
 
 DEBUG = "--debug"  # these two anywhere in the command
@@ -59,6 +61,8 @@ app.add_typer(experiment, name="experiment")
 app.add_typer(bench, name="bench")
 app.add_typer(store, name="store")
 app.command()(simulate)
+app.command()(batch)
+app.command()(merge)
 
 
 def _print_version(wanted: bool) -> None:
@@ -117,7 +121,9 @@ def demo(
 @app.command()
 def replay(
     log: Annotated[Path, typer.Argument(help="Bag (.mcap, .db3, folder) or sequence folder.")],
-    output: Annotated[Path, typer.Option("--out", help="Bag to write.")],
+    output: Annotated[
+        Path | None, typer.Option("--out", help="Bag to write; none: results are shown only.")
+    ] = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     report: Annotated[Path | None, typer.Option(help="HTML report to write.")] = None,
@@ -137,25 +143,48 @@ def replay(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of a fresh student.")] = 0,
+    trajectory: Annotated[
+        Path | None,
+        typer.Option(help="Path of the lidar to write: TUM, or KITTI if called *.kitti."),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Run the pipeline over a recorded log."""
     check_inputs(log)
-    from ssl_perception.commands.replay import run_replay, viewer_file
-
     if viewer not in (None, "rerun"):
         raise InputError(f"--viewer {viewer}: only 'rerun' is known")
     config = load_config(config_file, settings)
+    from ssl_perception.commands.replay import run_replay, viewer_file
+
     outputs = {"--out": output, "--report": report, "--json": json_file}
+    outputs["--trajectory"] = trajectory
     if viewer:
-        outputs["--viewer"] = viewer_file(output)
+        outputs["--viewer"] = viewer_file(log, output)
     inputs = [log, *input_files(config_file, config)]
     if learn:
         outputs["--store"] = student
     else:
         inputs.append(student)
     check_outputs(inputs, outputs)
-    run_replay(log, output, config, report, viewer, skip_bad, json_file, out, learn, student, seed)
+    learning = (learn, student, seed)
+    kept = (report, viewer, skip_bad, json_file, out)
+    run_replay(log, output, config, *kept, *learning, trajectory)
+
+
+@app.command()
+def view(
+    file: Annotated[Path, typer.Argument(help="Results of replay, a log, or a PCD or PLY file.")],
+    sweep: Annotated[int, typer.Option(min=0, help="Which sweep, from 0.")] = 1,
+    save: Annotated[
+        Path | None, typer.Option(help="PCD file to write in place of opening a window.")
+    ] = None,
+) -> None:
+    """Look at a sweep in Open3D: static points grey, moving ones by their speed."""
+    check_inputs(file)
+    check_outputs([file], {"--save": save})
+    from ssl_perception.commands.view import run_view
+
+    run_view(file, sweep, save, out)
 
 
 @app.command("warm-up")
@@ -204,6 +233,10 @@ def main(arguments: list[str] | None = None) -> Any:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, ModuleNotFoundError):
+            refusal = missing_extra(error, "this command")
+            if refusal is not error:
+                _fail(str(refusal), 2)
         _fail(
             f"unexpected {type(error).__name__}: {error}. This is a bug of ssl-perception "
             f"{__version__}; please report it with what the command says with {DEBUG}",

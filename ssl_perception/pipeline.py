@@ -39,6 +39,7 @@ from ssl_perception.flow.online.pose_buffer import PoseBuffer
 from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.obstacles.collision import time_to_collision
 from ssl_perception.obstacles.lidar_scan import with_lidar_scan
+from ssl_perception.runtime.extras import needs_extra
 from ssl_perception.runtime.stopwatch import Stopwatch
 from ssl_perception.types import (
     CameraImage,
@@ -177,7 +178,8 @@ class Perception:
             self.depth = DepthPipeline(self.config, camera_from_lidar=camera_from_lidar)
         else:
             # here, not above: without a student neither PyTorch nor ONNX Runtime is needed
-            from ssl_perception.depth.learning.session import StudentSession
+            with needs_extra("a student"):
+                from ssl_perception.depth.learning.session import StudentSession
 
             self._session = StudentSession(self.config, store, learn, seed)
             session = self._session

@@ -15,6 +15,7 @@ from ssl_perception.commands.replay import run_replay
 from ssl_perception.config import Config, preset
 from ssl_perception.datasets.samples import DYNAMIC_SPEED
 from ssl_perception.errors import InputError
+from ssl_perception.evaluation.drive import Drive
 from ssl_perception.evaluation.provenance import provenance
 from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.evaluation.run_report import PICTURES, RunReport
@@ -23,6 +24,7 @@ from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.results import read_depth, read_flow, read_scans
 from ssl_perception.io.write import make_folder, write_json, write_output
 from ssl_perception.runtime.console import print_table
+from ssl_perception.runtime.extras import needs_extra
 from ssl_perception.types import (
     Cue,
     DepthMap,
@@ -114,12 +116,8 @@ def run_demo(
     Raises:
         InputError: the folder can't be written, or a part that the demo needs is missing.
     """
-    try:
+    with needs_extra("demo"):
         from ssl_perception_sim.recording.record import run_simulate
-    except ImportError as error:
-        raise InputError(
-            f"demo needs the simulator ({error.name} is missing): pip install 'ssl-perception[sim]'"
-        ) from None
     try:
         make_folder(folder)
     except OSError as error:
@@ -131,7 +129,7 @@ def run_demo(
     log, output, report, *_ = files_written(folder).values()
     console.print(f"[bold]1[/] simulate {seconds:g} s of a street, seed {seed}", markup=True)
     run_simulate("street", log, seconds, seed, None, console)
-    times = RunReport()
+    times, drive = RunReport(), Drive()
     if ros:
         from ssl_perception.runtime.ros_processes import through_nodes
 
@@ -139,7 +137,8 @@ def run_demo(
         through_nodes(log, output, config, console)
     else:
         console.print("[bold]2[/] run the pipeline over it", markup=True)
-        times = run_replay(log, output, config, None, None, False, None, console).report
+        summary = run_replay(log, output, config, None, None, False, None, console)
+        times, drive = summary.report, summary.drive
     console.print("[bold]3[/] compare with the truth", markup=True)
     score, collected = Score(), times.only_times()
     compare(log, output, score, collected)
@@ -156,7 +155,8 @@ def run_demo(
     lead += f"{len(score.depth)} stereo pairs compared with the truth."
     lead += "" if drone is None else " Below: a drone that loses stereo in flight."
     street_rows = _rows(figures)
-    sections = [Section("Against the truth", _LEGEND, _HEADER, street_rows), *collected.sections()]
+    sections = [Section("Against the truth", _LEGEND, _HEADER, street_rows), *drive.sections()]
+    sections += collected.sections()
     sections += [] if drone is None else drone.sections
     sections.append(provenance(config))
     write_html(report, "ssl_perception demo", lead, sections)

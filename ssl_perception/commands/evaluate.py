@@ -52,9 +52,9 @@ def evaluate_flow(
     Without (kitti-raw): each detected mover is checked on a third sweep.
     """
     check_inputs(path)
+    config = load_config(config_file, settings)
     from ssl_perception.commands.evaluate_flow import run_evaluate_flow
 
-    config = load_config(config_file, settings)
     outputs = {"--json": json_file, "--csv": csv_file, "--html": html_file, "--resume": resume}
     check_outputs([path, *input_files(config_file, config)], outputs)
     run_evaluate_flow(
@@ -82,9 +82,9 @@ def evaluate_accumulation(
 ) -> None:
     """The last sweeps as one dense cloud: how sharp moving things are in it, and a picture."""
     check_inputs(path)
+    config = load_config(config_file, settings)
     from ssl_perception.commands.evaluate_accumulation import run_evaluate_accumulation
 
-    config = load_config(config_file, settings)
     outputs = {"--picture": picture, "--json": json_file}
     check_outputs([path, *input_files(config_file, config)], outputs)
     run_evaluate_accumulation(path, config, picture, json_file, out)
@@ -103,9 +103,9 @@ def evaluate_depth(
 ) -> None:
     """Depth against ground truth: stereo, a student, and the best constant."""
     check_inputs(path, student)
+    config = load_config(config_file, settings)
     from ssl_perception.commands.evaluate_depth import run_evaluate_depth
 
-    config = load_config(config_file, settings)
     check_outputs([path, student, *input_files(config_file, config)], {"--json": json_file})
     run_evaluate_depth(dataset, path, config, json_file, out, student)
 

@@ -18,6 +18,7 @@ from ssl_perception.depth.result import DepthResult
 from ssl_perception.depth.teacher.stereo import StereoMatcher
 from ssl_perception.depth.trust.state import ActiveCue
 from ssl_perception.errors import InputError
+from ssl_perception.evaluation.drive import Drive
 from ssl_perception.evaluation.provenance import provenance
 from ssl_perception.evaluation.report import write_html
 from ssl_perception.evaluation.run_report import RunReport, latency_rows
@@ -29,6 +30,7 @@ from ssl_perception.io.open_log import open_log
 from ssl_perception.io.output import OutputBag
 from ssl_perception.io.output_paths import check_outputs
 from ssl_perception.io.point_cloud2 import FlowCloud
+from ssl_perception.io.trajectory import WORLD, Trajectory, write_path
 from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.obstacles.scan import nearest_ahead
@@ -44,6 +46,7 @@ from ssl_perception.types import CameraImage, Odometry, PointCloud, StereoPair
 from ssl_perception.warm_up import time_to_warm, warm_up
 
 Result = SweepFlow | DepthResult
+CAMERA = "left_camera_optical"
 AHEAD = 0.35  # rad, width of what obstacle_range calls ahead
 
 
@@ -62,6 +65,8 @@ class Summary:
     moving_points: int = 0
     valid_depth: list[float] = field(default_factory=list)
     report: RunReport = field(default_factory=RunReport)
+    drive: Drive = field(default_factory=Drive)
+    trajectory: Trajectory = field(default_factory=Trajectory)
     trust: TrustTimeline | None = None
 
     def add(self, recorded: Recorded, result: Result) -> None:
@@ -70,10 +75,13 @@ class Summary:
             self.sweeps += 1
             self.mounting_doubt = result.doubt
             self.moving_points += int(result.flow.moving.sum())
+            step = result.current_from_previous
+            pose = self.trajectory.add(recorded.stamp_ns, result.cloud.frame, step)
+            self.drive.sweep(result, pose)
             if result.current_from_previous is not None:
-                pose = result.current_from_previous.tolist()
+                motion = result.current_from_previous.tolist()
                 self.ego_motion.append(
-                    {"stamp_ns": recorded.stamp_ns, "current_from_previous": pose}
+                    {"stamp_ns": recorded.stamp_ns, "current_from_previous": motion}
                 )
         else:
             assert isinstance(recorded.value, StereoPair | CameraImage)
@@ -81,6 +89,7 @@ class Summary:
                 self.stereo_pairs += 1
             else:
                 self.images += 1
+            self.drive.depth(result, _frame_kind(recorded))
             # an invalid depth map has no known pixel, whatever the matcher found
             self.valid_depth.append(result.stereo.valid_fraction if result.stereo.valid else 0.0)
             if self.trust is not None:
@@ -106,6 +115,8 @@ class Summary:
             "latency_ms": self.latency,
             "moving_points_per_sweep": self.moving_points / self.sweeps if self.sweeps else None,
             "valid_depth_fraction": float(np.mean(self.valid_depth)) if self.valid_depth else None,
+            "trajectory_m": self.trajectory.metres if self.sweeps else None,
+            "ego_motion_unknown": self.trajectory.unknown,
             "ego_motion": self.ego_motion,
             **({} if self.trust is None else {"trust": self.trust.figures()}),
         }
@@ -209,14 +220,28 @@ def write_result(
         bag.obstacle_range(stamp_ns, result.scan, ahead, AHEAD)
 
 
-def viewer_file(output: Path) -> Path:
-    """What the viewer writes when there is no screen, beside the bag of results."""
-    return output.parent / f"{output.stem}.rrd"
+def write_frames(
+    bag: OutputBag, recorded: Recorded, result: Result, trajectory: Trajectory, log: Log
+) -> None:
+    """``/tf``: where the lidar is in the axes of the first sweep; before the first one
+    ``/tf_static``: where the camera sits, if the log says so."""
+    if not isinstance(result, SweepFlow) or not result.cloud.frame:
+        return
+    first, last = len(trajectory.poses) == 1, trajectory.poses[-1]
+    bag.mounts("tf", recorded.stamp_ns, WORLD, {result.cloud.frame: last})
+    if first and log.camera_from_lidar is not None:
+        camera = {CAMERA: np.linalg.inv(log.camera_from_lidar).astype(np.float64)}
+        bag.mounts("tf_static", recorded.stamp_ns, result.cloud.frame, camera)
+
+
+def viewer_file(log: Path, output: Path | None) -> Path:
+    """What the viewer writes when there is no screen: beside the bag of results, else here."""
+    return Path(f"{log.stem}.rrd") if output is None else output.with_suffix(".rrd")
 
 
 def run_replay(
     path: Path,
-    output: Path,
+    output: Path | None,
     config: Config,
     report: Path | None,
     viewer: str | None,
@@ -226,16 +251,18 @@ def run_replay(
     learn: bool = False,
     store: Path | None = None,
     seed: int = 0,
+    trajectory: Path | None = None,
 ) -> Summary:
     """``ssl-perception replay``: read, run, write, and say what happened.
 
-    Nothing is left at ``output`` when the run fails.
+    Nothing is left at ``output`` when the run fails. None: results are shown, and not kept.
 
     Raises:
         InputError: the log or the settings can't be used.
     """
     # the command line has done so for its options; this is for callers from code
     written = {"--out": output, "--report": report, "--json": json_file}
+    written["--trajectory"] = trajectory
     check_outputs([path], written | {"--store": store if learn else None})
     log = open_log(
         path,
@@ -253,10 +280,10 @@ def run_replay(
     if viewer is not None:
         from ssl_perception.commands.viewer import Viewer
 
-        live = Viewer(viewer_file(output))
+        live = Viewer(viewer_file(path, output))
     on_bad = (lambda error: summary.skipped.append(str(error))) if skip_bad else None
     with (
-        OutputBag(output) as bag,
+        nullcontext() if output is None else OutputBag(output) as bag,
         Perception(config, store, learn, seed, log.camera_from_lidar) as perception,
         progress_bar(console) as bar,
     ):
@@ -264,13 +291,17 @@ def run_replay(
         task = bar.add_task(log.name, total=len(log))
         preparing = partial(meanwhile, bar, task, PREPARING)
         for recorded, result in replay(log, perception, on_bad, preparing):
-            write_result(bag, recorded, result, perception)
             summary.add(recorded, result)
+            if bag is not None:
+                write_result(bag, recorded, result, perception)
+                write_frames(bag, recorded, result, summary.trajectory, log)
             collect(collected, recorded, result)
             if live is not None:
                 live.show(recorded, result)
             bar.advance(task)
         bar.update(task, total=summary.sweeps + summary.depths)
+        if bag is not None:
+            write_path(bag, summary.trajectory)
         if not summary.sweeps and not summary.depths:
             raise InputError(f"{path}: not one usable sweep or stereo pair")
         if summary.trust is not None and not summary.depths:
@@ -281,7 +312,11 @@ def run_replay(
     for line in (unknown, summary.mounting_doubt):
         if line:
             console.print(line, soft_wrap=True)
-    console.print(f"results  {output}")
+    if trajectory is not None:
+        summary.trajectory.save(trajectory)
+        console.print(f"path     {trajectory}")
+    kept = output if output is not None else "not kept; --out FILE.mcap keeps them"
+    console.print(f"results  {kept}")
     if learn and store is not None:
         console.print(f"student  {store}")
     if live is not None and live.recording is not None:
@@ -297,7 +332,7 @@ def run_replay(
         for line in (unknown, summary.mounting_doubt):
             lead += f" {line[0].upper()}{line[1:]}." if line else ""
         this_run = provenance(config, summary.skipped)
-        sections = [*collected.sections(), *timeline, this_run]
+        sections = [*summary.drive.sections(), *collected.sections(), *timeline, this_run]
         write_html(report, f"Replay of {log.name}", lead, sections)
         console.print(f"report   {report}")
     if json_file is not None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib import colormaps
 
-from ssl_perception.errors import InputError
 from ssl_perception.evaluation.pictures import FULL_SPEED, SPEED_MAP
 from ssl_perception.flow.online.sweep_flow import SweepFlow
+from ssl_perception.runtime.extras import needs_extra
 from ssl_perception.types import CameraImage, StereoPair
 
 if TYPE_CHECKING:
@@ -37,12 +37,8 @@ class Viewer:
     """
 
     def __init__(self, recording: Path) -> None:
-        try:
+        with needs_extra("--viewer rerun"):
             import rerun
-        except ImportError:
-            raise InputError(
-                "--viewer rerun: not installed; pip install 'ssl-perception[viewer]'"
-            ) from None
         self._rerun = rerun
         screen = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
         rerun.init("ssl_perception", spawn=screen)

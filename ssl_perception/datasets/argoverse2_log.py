@@ -20,6 +20,7 @@ from ssl_perception.io.files import (
     require_finite,
 )
 from ssl_perception.io.odometry import rigid_transform
+from ssl_perception.runtime.extras import needs_extra
 from ssl_perception.types import BoolArray, FloatArray, PointCloud
 
 MAX_FEATHER_BYTES = 1 << 30
@@ -175,12 +176,8 @@ def read_feather(
         InputError: not there, not feather, larger than 1 GiB, a required column
             missing, or pyarrow missing.
     """
-    try:
+    with needs_extra(f"{file}: a feather file"):
         from pyarrow import feather
-    except ImportError:
-        raise InputError(
-            "feather files need pyarrow: pip install 'ssl-perception[datasets]'"
-        ) from None
     try:
         if file.stat().st_size > MAX_FEATHER_BYTES:
             raise InputError(f"{file}: larger than {MAX_FEATHER_BYTES} bytes")

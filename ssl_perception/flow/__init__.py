@@ -9,6 +9,7 @@ import numpy as np
 
 from ssl_perception.errors import InputError
 from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.runtime.extras import needs_extra
 from ssl_perception.types import PointCloud, SceneFlow
 
 if TYPE_CHECKING:
@@ -81,8 +82,9 @@ def estimate_flow(
     [1.0, 0.0, 0.0]
 
     Raises:
-        InputError: unknown method, NaN or infinite points, an empty cloud, one that spans more
-            than 10 km (other units than metres), or clouds whose frames differ.
+        InputError: unknown method, one whose extra is not installed, NaN or infinite points, an
+            empty cloud, one that spans more than 10 km (other units than metres), or clouds whose
+            frames differ.
     """
     deadline = Deadline(seconds)
     module, flow_options = _configure(method, options)
@@ -105,7 +107,8 @@ def estimate_flow(
             f"source is in frame {source.frame!r} but target in {target.frame!r}; "
             "bring both into one frame first"
         )
-    solve: Solver = import_module(module).solve
+    with needs_extra(f"flow method {method}"):
+        solve: Solver = import_module(module).solve
     return solve(source, target, flow_options, deadline, seed)
 
 

@@ -1,6 +1,7 @@
 """A recorded log, whatever its format.
 
-A rosbag2 folder, an .mcap or .db3 file, or a folder of sweeps or images (see ``io.sequences``).
+A rosbag2 folder, an .mcap or .db3 file, a PCD or PLY file, or a folder of sweeps or images (see
+``io.sequences``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from ssl_perception.config import CameraConfig, FilesConfig, PointsConfig, Topic
 from ssl_perception.errors import InputError
 from ssl_perception.io.bag_log import BagLog
 from ssl_perception.io.log import Log
+from ssl_perception.io.point_files import SUFFIXES
 from ssl_perception.io.sequences import open_sequence
 
 
@@ -25,7 +27,7 @@ def open_log(
     """Open a log and find its sensors.
 
     Args:
-        path: rosbag2 folder, .mcap, .db3, or a sequence folder.
+        path: rosbag2 folder, .mcap, .db3, .pcd, .ply, or a sequence folder.
         topics: which topics of a bag to use.
         teacher: ``teacher.source``: what a bag's images are read as: stereo pairs, or the images
             of one camera, with those of a depth camera or without.
@@ -42,6 +44,8 @@ def open_log(
         raise InputError(f"{path}: no such file or folder")
     if path.suffix == ".bag":
         raise InputError(f"{path}: a ROS 1 bag; convert it with: rosbags-convert --src {path}")
+    if path.suffix.lower() in SUFFIXES:
+        return open_sequence(path)
     if path.is_file() or (path / "metadata.yaml").exists():
         return BagLog(path, topics, teacher, limits, camera, points)
     files = [*path.glob("*.mcap"), *path.glob("*.db3")]

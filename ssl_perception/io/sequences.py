@@ -6,6 +6,8 @@
 | ``sweepN.npz`` with ``xyz``, ``stamp``, ``t_s`` | lidar sweeps with their times |
 | ``velodyne_points/data/NNNNNNNNNN.bin`` | KITTI raw (``timestamps.txt`` beside ``data``) |
 | ``velodyne/NNNNNN.bin`` | KITTI odometry (``times.txt`` beside ``velodyne``) |
+| ``*.pcd`` or ``*.ply``, or one such file | lidar sweeps; names that are times (s with a point; \
+13, 16 or 19 digits: ms, µs, ns since 1970) give the stamps |
 | ``left/NNNNNN.png``, ``right/``, ``calib.json`` | rectified stereo (``times_s.txt``); the folder \
 may also hold it as ``half`` or ``full`` |
 
@@ -14,7 +16,9 @@ Where no times are given the frames come at 10 Hz.
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -31,14 +35,17 @@ from ssl_perception.io.files import (
     require_finite,
 )
 from ssl_perception.io.log import Log, OnBad, Recorded
+from ssl_perception.io.point_files import SUFFIXES, read_point_file
 from ssl_perception.types import CameraModel, PointCloud, StereoPair
 
 PERIOD_NS = 100_000_000
+_DECIMAL = re.compile(r"\d+\.\d+")  # seconds
 LATEST = 2.0**31  # seconds; what a ROS 2 stamp can hold
 PACKED_UNIT = np.float32(0.004)  # metres a count in packed sweeps
 EXPECTED = (
     "expected a rosbag2 recording (metadata.yaml, .mcap, .db3), lidar sweeps (NNNNNN.npz with "
-    "x y z, sweepN.npz with xyz and stamp, velodyne_points/data/*.bin, velodyne/*.bin), or stereo "
+    "x y z, sweepN.npz with xyz and stamp, velodyne_points/data/*.bin, velodyne/*.bin, *.pcd, "
+    "*.ply), or stereo "
     "(left/*.png, right/*.png, calib.json)"
 )
 
@@ -99,6 +106,8 @@ def open_sequence(path: Path, limits: FilesConfig = LIMITS) -> SequenceLog:
     Raises:
         InputError: none of them; the message says what they are.
     """
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        return _lidar(path.stem, [path], [0], read_point_file)
     if not path.is_dir():
         raise InputError(f"{path}: not a folder")
     for folder in (path, path / "half", path / "full"):
@@ -116,6 +125,10 @@ def open_sequence(path: Path, limits: FilesConfig = LIMITS) -> SequenceLog:
     if files:
         stamps = [_sweep_stamp(file, limits) for file in files]
         return _lidar(path.name, files, stamps, read_timed, limits)
+    for suffix in SUFFIXES:
+        files = sorted(path.glob(f"*{suffix}"), key=lambda f: (len(f.name), f.name))
+        if files:
+            return _lidar(path.name, files, _named_times(files), read_point_file, limits)
     raise InputError(f"{path}: {EXPECTED}")
 
 
@@ -229,6 +242,20 @@ def _calibration(path: Path, size: str) -> tuple[CameraModel, float]:
             f"{path}: needs numbers width height fx fy cx cy baseline_m: {error}"
         ) from None
     return CameraModel(width, height, fx, fy, cx, cy, "left_camera_optical"), baseline
+
+
+def _named_times(files: list[Path]) -> list[int]:
+    """Stamps from the names of files, ns; 10 Hz where they are no times that rise."""
+    units = {13: 1_000_000, 16: 1_000, 19: 1}
+    names = [file.stem for file in files]
+    if all(name.isdecimal() and len(name) in units for name in names):
+        stamps = [int(name) * units[len(name)] for name in names]
+    elif all(_DECIMAL.fullmatch(name) for name in names):
+        stamps = [round(float(name) * 1e9) for name in names]
+    else:
+        return _regular(len(files))
+    rising = all(a < b for a, b in itertools.pairwise(stamps))
+    return stamps if rising and stamps[-1] < LATEST * 1e9 else _regular(len(files))
 
 
 def _regular(count: int) -> list[int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from rich.console import Console
@@ -45,6 +47,7 @@ class Terminal(Console):
         return super().render_str(printable(text), **options)
 
 
+COMPILING = "compiling kernels, once after an installation: about a minute ..."
 PREPARING = "preparing kernels (compiled once, about a minute)"
 
 
@@ -56,7 +59,8 @@ class _Description(TextColumn):
 
 
 def progress_bar(console: Console) -> Progress:
-    """What every long command shows."""
+    """What every long command shows. Where kernels must be compiled, a line says so."""
+    announce_compilation(console)
     return Progress(
         SpinnerColumn(),
         _Description("{task.description}", markup=False),
@@ -66,6 +70,33 @@ def progress_bar(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
     )
+
+
+def announce_compilation(console: Console) -> None:
+    """Print one line when the first kernel is compiled that isn't in the cache on disk."""
+    if "numba" in sys.modules:  # else it is a command without kernels
+        _announcement().console = console
+
+
+@cache
+def _announcement() -> Any:
+    """Numba's listener; one for the process."""
+    from numba.core import event
+
+    class Announcement(event.Listener):
+        console: Console | None = None
+
+        def on_start(self, event: Any) -> None:
+            if self.console is not None:
+                self.console.print(COMPILING, style="dim")
+            self.console = None
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    listener = Announcement()
+    event.register("numba:compile", listener)
+    return listener
 
 
 @contextmanager

@@ -11,12 +11,13 @@ from typing import Any
 
 from ssl_perception.version import __version__
 
+LEARNING = "learning, flow solvers by gradient (torch)"
 # What works with it -> distributions any of which gives it, and the way to get it.
 PARTS: dict[str, tuple[tuple[str, ...], str]] = {
-    "flow solvers by gradient (torch)": (("torch",), "core"),
+    LEARNING: (("torch",), "pip install 'ssl-perception[learning]'"),
     "fast flow solvers (numba)": (("numba",), "core"),
     "ego motion (small_gicp)": (("small-gicp",), "core"),
-    "ground (Patchwork++)": (("pypatchworkpp",), "core"),
+    "ground (Patchwork++)": (("pypatchworkpp",), "x86-64 alone; without it a grid of planes"),
     "stereo, images (OpenCV)": (("opencv-python-headless", "opencv-python"), "core"),
     "bags without ROS (rosbags)": (("rosbags",), "core"),
     "mono depth inference (ONNX Runtime)": (
@@ -26,6 +27,8 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "simulator, demo (embreex)": (("embreex",), "pip install 'ssl-perception[sim]'"),
     "Argoverse 2 (pyarrow)": (("pyarrow",), "pip install 'ssl-perception[datasets]'"),
     "live viewer (rerun)": (("rerun-sdk",), "pip install 'ssl-perception[viewer]'"),
+    "3-D viewer (Open3D)": (("open3d",), "pip install 'ssl-perception[viewer]'"),
+    "batch on a cluster (Ray)": (("ray",), "pip install 'ssl-perception[cluster]'"),
 }
 
 
@@ -44,6 +47,14 @@ def _ros() -> str | None:
     except ImportError:
         return None
     return os.environ.get("ROS_DISTRO", "from wheels")
+
+
+def _gpu() -> str | None:
+    try:
+        torch = import_module("torch")
+    except ImportError:  # installed, and broken
+        return None
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
 def machine() -> dict[str, Any]:
@@ -68,10 +79,6 @@ def _processor() -> str:
 def examine() -> dict[str, Any]:
     """All findings, ready for JSON; a part that is missing is None."""
     parts = {part: _installed(names) for part, (names, _) in PARTS.items()}
-    gpu = None
-    if parts["flow solvers by gradient (torch)"]:
-        torch = import_module("torch")
-        gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     providers = None
     if parts["mono depth inference (ONNX Runtime)"]:
         providers = import_module("onnxruntime").get_available_providers()
@@ -79,7 +86,7 @@ def examine() -> dict[str, Any]:
         "ssl_perception": __version__,
         "machine": machine(),
         "parts": parts,
-        "cuda_device": gpu,
+        "cuda_device": _gpu() if parts[LEARNING] else None,
         "onnxruntime_providers": providers,
         "ros2": _ros(),
     }

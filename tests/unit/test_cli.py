@@ -44,7 +44,7 @@ def test_the_documented_commands_are_there() -> None:
         "evaluate accumulation", "evaluate streets", "evaluate realism", "train scoop",
         "export onnx", "export scoop", "bench flow", "bench depth", "bench simulator",
         "experiment flight", "experiment forgetting", "experiment stereo-loss",
-        "experiment persistence",
+        "experiment persistence", "view", "batch", "merge",
     }  # fmt: skip
     assert documented <= {" ".join(words) for words in COMMANDS}
 
@@ -135,6 +135,12 @@ def test_doctor_names_extras_whole(
         (["replay", ".", "--out", "o.mcap", "--set", "flow.methd=1"], "unknown key 'flow.methd'"),
         (["replay", ".", "--out", "o.mcap", "--set", "scan.sectors=0"], "scan.sectors"),
         (["replay", ".", "--out", "o.mcap", "--viewer", "rviz"], "--viewer rviz"),
+        (["view", "absent.pcd"], "absent.pcd: no such file or folder"),
+        (["batch", "absent/*", "--out", "x"], "absent/*: no such log"),
+        (["batch", ".", "--out", "x", "--task", "moon"], "--task moon"),
+        (["batch", ".", "--out", "x", "--task", "evaluate"], "--dataset"),
+        (["batch", "1", "--out", "x", "--task", "experiment", "--shard", "2/1"], "--shard 2/1"),
+        (["merge", "."], ".: holds no results of batch"),
         (["simulate", "moon", "--out", "o.mcap"], "moon"),
         (["evaluate", "flow", ".", "--dataset", "moon"], "moon"),
         (["evaluate", "depth", ".", "--dataset", "moon"], "moon"),

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ssl_perception.config import LearnerConfig
 from ssl_perception.depth.student.architecture import NANO, SIZES, Architecture
 from ssl_perception.io.model_store import ModelStore
+from ssl_perception.runtime.extras import check_extra
 from ssl_perception.types import FloatArray
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the caller's threads and locks
@@ -84,6 +85,9 @@ class LearnerProcess:
         options: of the learner.
         seed: of a fresh student.
         architecture: of the student.
+
+    Raises:
+        InputError: PyTorch (extra ``learning``) is not installed.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class LearnerProcess:
         seed: int = 0,
         architecture: Architecture = NANO,
     ) -> None:
+        check_extra("torch", "learning")
         self.store = Path(store)
         self.architecture = architecture
         self.options = options or LearnerConfig()

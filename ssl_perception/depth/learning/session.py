@@ -14,6 +14,7 @@ from ssl_perception.depth.trust.persistence import TRUST_FILE, load_trust, save_
 from ssl_perception.depth.trust.state import Trust
 from ssl_perception.errors import InputError
 from ssl_perception.io.model_store import ModelStore
+from ssl_perception.runtime.extras import needs_extra
 
 if TYPE_CHECKING:
     from ssl_perception.depth.learning.online import OnlineLearner
@@ -44,7 +45,8 @@ class StudentSession:
         if folder is not None:
             self._load(folder, config, learn)
         if learn:
-            from ssl_perception.depth.learning.online import OnlineLearner  # needs PyTorch
+            with needs_extra("learning"):
+                from ssl_perception.depth.learning.online import OnlineLearner
 
             opened = None if folder is None else self._open.enter_context(ModelStore(folder))
             try:

@@ -15,6 +15,7 @@ from ssl_perception.flow.rigid.workspace import Workspace
 from ssl_perception.flow.segmentation import moving_candidates, moving_clusters
 from ssl_perception.flow.solvers.rigid_cluster import Guesses, cluster_flow
 from ssl_perception.runtime.deadline import Deadline
+from ssl_perception.runtime.extras import needs_extra
 from ssl_perception.types import FloatArray, PointCloud
 
 
@@ -81,7 +82,8 @@ def detect(
         )
         flow, labels = solved.flow, np.where(solved.flow.moving, solved.label, -1)
         if options.method == "neural_prior":
-            from ssl_perception.flow.solvers.neural_prior import deform  # imports torch
+            with needs_extra("flow method neural_prior"):
+                from ssl_perception.flow.solvers.neural_prior import deform
 
             flow = deform(source, target, flow, options.neural_prior, deadline, seed=0)
         velocity = flow.flow / np.float32(interval)

@@ -1,24 +1,31 @@
 """Which points of a sweep are ground: Patchwork++ (Lee et al., IROS 2022), no map needed.
 
-What it leaves over of the ground is added by ``ground_surface``.
+What it leaves over of the ground is added by ``ground_surface``. Where it isn't installed (it has
+wheels for x86-64 alone) ``ground_planes`` takes its place.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
-import pypatchworkpp
 
 from ssl_perception.config import GroundConfig
+from ssl_perception.flow.online.ground_planes import PlaneGround
 from ssl_perception.flow.online.ground_surface import (
     GroundSurface,
     fit_surface,
     mark_ground,
 )
 from ssl_perception.types import BoolArray, FloatArray
+
+try:
+    import pypatchworkpp
+except ModuleNotFoundError:
+    pypatchworkpp = None
 
 SAME_HEIGHT = 0.15  # m; a height that differs by more begins what Patchwork++ has learnt anew
 FLOOR_CELL = 0.1  # m, height bins in which the floor is looked for
@@ -42,7 +49,7 @@ class GroundSegmenter:
 
     def reset(self) -> None:
         """Forget what earlier sweeps taught."""
-        self._segmenter: pypatchworkpp.patchworkpp | None = None
+        self._find: Callable[[FloatArray], BoolArray] | None = None
         self._height = 0.0
         self.surface: GroundSurface | None = None
 
@@ -56,20 +63,37 @@ class GroundSegmenter:
         Returns:
             (N,) True where a point is ground.
         """
-        ground = np.zeros(len(points), np.bool_)
         if len(points) == 0:
-            return ground
+            return np.zeros(0, np.bool_)
         height = height or self.options.sensor_height or estimate_sensor_height(points)
-        if self._segmenter is None or abs(height - self._height) > SAME_HEIGHT:
-            self._segmenter, self._height = _patchwork(self.options, height), height
-        self._segmenter.estimateGround(points)
-        ground[self._segmenter.getGroundIndices().ravel()] = True
+        if self._find is None or abs(height - self._height) > SAME_HEIGHT:
+            self._find, self._height = ground_finder(self.options, height), height
+        ground = self._find(points)
         self.surface = fit_surface(points, ground)
         mark_ground(points, self.surface, ground)
         return ground
 
 
-def _patchwork(options: GroundConfig, height: float) -> pypatchworkpp.patchworkpp:
+def ground_finder(options: GroundConfig, height: float) -> Callable[[FloatArray], BoolArray]:
+    """What finds ground in (N, 3) points m of one sweep after another: (N,) True where it is.
+
+    Args:
+        height: of the sensor above the ground, m.
+    """
+    if pypatchworkpp is None:
+        return PlaneGround(options, height).find
+    segmenter = _patchwork(options, height)
+
+    def find(points: FloatArray) -> BoolArray:
+        ground = np.zeros(len(points), np.bool_)
+        segmenter.estimateGround(points)
+        ground[segmenter.getGroundIndices().ravel()] = True
+        return ground
+
+    return find
+
+
+def _patchwork(options: GroundConfig, height: float) -> Any:
     parameters = pypatchworkpp.Parameters()
     parameters.verbose = False
     parameters.enable_RNR = False  # reflected-noise removal wants intensities

@@ -6,6 +6,8 @@ import ctypes
 from functools import cache
 from statistics import median
 
+from ssl_perception.runtime.extras import needs_extra
+
 KERNELS, GPU = "", "cuda"  # no device of PyTorch, and its name of the GPU
 TRIALS = 5  # sweeps on each, of which the first doesn't count: it loads, compiles, allocates
 
@@ -29,7 +31,8 @@ class RegistrationDevice:
         if setting == "cpu" or (setting == "auto" and not _gpu_is_usable()):
             return KERNELS
         if setting == "cuda":
-            from ssl_perception.runtime.torch_device import choose_device  # imports torch
+            with needs_extra("flow.rigid_cluster.device cuda"):
+                from ssl_perception.runtime.torch_device import choose_device
 
             return choose_device(setting).type
         least_tried = min(self._seconds, key=lambda device: len(self._seconds[device]))
@@ -49,6 +52,9 @@ def _gpu_is_usable() -> bool:
         ctypes.CDLL("libcuda.so.1")  # the driver's: where it is missing, PyTorch needn't be loaded
     except OSError:
         return False
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return False
 
     return torch.cuda.is_available()

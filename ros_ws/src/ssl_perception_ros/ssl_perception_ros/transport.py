@@ -16,10 +16,14 @@ VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
 def profile() -> Path:
-    """The shared-memory profile: installed beside the launch files, or in the source tree."""
-    beside_source = Path(__file__).resolve().parents[1] / "config" / "fastdds.xml"
-    if beside_source.is_file():
-        return beside_source
+    """The shared-memory profile: in the wheel, in the source tree, or installed beside the
+    launch files."""
+    package = Path(__file__).resolve().parent
+    beside_source = package.parent / "config" / "fastdds.xml"
+    in_wheel = package / "config" / "fastdds.xml"
+    for file in (in_wheel, beside_source):
+        if file.is_file():
+            return file
     try:
         return Path(get_package_share_directory("ssl_perception_ros")) / "config" / "fastdds.xml"
     except (PackageNotFoundError, LookupError):
