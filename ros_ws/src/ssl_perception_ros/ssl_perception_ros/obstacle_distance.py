@@ -61,7 +61,7 @@ class Arrival(NamedTuple):
 
 
 class ObstacleDistanceNode(PerceptionNode):
-    sections = ("teacher", "scan", "lidar_scan", "trust", "pseudo_label")
+    sections = ("teacher", "scan", "lidar_scan", "lidar_mount", "trust", "pseudo_label")
     own = ObstacleDistanceSettings
 
     def __init__(self) -> None:
@@ -87,7 +87,9 @@ class ObstacleDistanceNode(PerceptionNode):
             if problem:
                 self.complain(problem)
         config = self.config
-        self._fusion = CueFusion(config.scan, config.trust, trust, config.lidar_scan)
+        self._fusion = CueFusion(
+            config.scan, config.trust, trust, config.lidar_scan, config.lidar_mount
+        )
 
     def begin(self) -> None:
         queue = self.settings.queue
