@@ -76,7 +76,9 @@ class DepthPipeline:
         self.teacher = make_teacher(config, camera_from_lidar)
         self.student = student
         self.learner = learner
-        self.fusion = CueFusion(config.scan, config.trust, trust, config.lidar_scan)
+        self.fusion = CueFusion(
+            config.scan, config.trust, trust, config.lidar_scan, config.lidar_mount
+        )
         self._suspected = False
 
     def sweep(self, result: SweepFlow) -> None:
@@ -129,7 +131,9 @@ class DepthPipeline:
         other = copy.copy(self)
         other.teacher = make_teacher(self.config, self.camera_from_lidar)
         config = self.config
-        other.fusion = CueFusion(config.scan, config.trust, self.fusion.trust, config.lidar_scan)
+        other.fusion = CueFusion(
+            config.scan, config.trust, self.fusion.trust, config.lidar_scan, config.lidar_mount
+        )
         other._suspected = False
         other.learner = None
         return other

@@ -416,6 +416,8 @@ class ObstacleScan:
             None: not known, as for a scan read from a message.
         closing_speed: (S,) float32, m/s by which the obstacle's distance shrinks, NaN unknown;
             None where no cue measures speeds.
+        velocity: of the scan's place over ground in its own axes: m/s ahead, m/s to the left, rad/s
+            counter-clockwise; None where it isn't known.
     """
 
     ranges: FloatArray
@@ -427,6 +429,7 @@ class ObstacleScan:
     frame: str = ""
     cue: Cue | None = Cue.STEREO
     closing_speed: FloatArray | None = None
+    velocity: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranges", _array(self.ranges, np.float32, (None,), "ranges"))

@@ -82,7 +82,7 @@ def read_columns(path: Path, limits: FilesConfig = LIMITS) -> Mapping[str, NDArr
     try:
         if path.stat().st_size > limits.max_array << 20:
             raise InputError(f"{path}: larger than {limits.max_array} MiB (files.max_array)")
-        columns = _pcd(path) if path.suffix.lower() == ".pcd" else _ply(path)
+        columns = _pcd(path, limits) if path.suffix.lower() == ".pcd" else _ply(path)
     except InputError:
         raise
     except OSError as error:
@@ -96,14 +96,14 @@ def read_columns(path: Path, limits: FilesConfig = LIMITS) -> Mapping[str, NDArr
     return columns
 
 
-def _pcd(path: Path) -> dict[str, NDArray[Any]]:
+def _pcd(path: Path, limits: FilesConfig) -> dict[str, NDArray[Any]]:
     from pypcd4 import MetaData
     from pypcd4 import PointCloud as Pcd
 
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES).decode("latin-1").split("\nDATA")[0]
     said = MetaData.parse_header([*head.splitlines(), "DATA ascii"])
-    if said.points * said.build_dtype().itemsize > MAX_ARRAY_BYTES:
+    if said.points * said.build_dtype().itemsize > limits.max_array << 20:
         raise InputError(f"{path}: its header claims {said.points} points")
     rows = np.atleast_1d(Pcd.from_path(path).pc_data)
     if len(rows) != said.points:

@@ -8,9 +8,9 @@ Unknown is never free. A return proves that its beam's way was empty, and that a
 doesn't come back (sky, glass, black paint, a lost pulse) proves nothing. A place is proven free of
 obstacles that stand on the ground and are ``obstacle_height`` high when beams pass it lower than
 that, with no gap between them, from left to right, that is ``obstacle_width`` wide. A sector reads
-+Inf only if all of it is proven so from ``blind`` up to ``range_max``; NaN if that is missing and
-no obstacle is seen. Beyond the last ground return nothing is proven: behind a crest the beams are
-higher above the ground than one would think.
++Inf only if all of it is proven so from ``blind`` up to ``range_max``, and as much farther as the
+robot gets before the scan is too old; NaN if that is missing and no obstacle is seen. Beyond the
+last ground return nothing is proven: behind a crest beams are higher above it than one would think.
 
 The exception is on the safe side: an obstacle that is seen is reported however little is known of
 the space before it, or the fusion with another cue could take the sector for clear.
@@ -41,6 +41,7 @@ from ssl_perception.config import (
 from ssl_perception.flow.online.ground import estimate_sensor_height
 from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.flow.rigid.visibility import arctan
+from ssl_perception.obstacles.carry import FASTEST
 from ssl_perception.obstacles.ground_profile import (
     BINS,
     GROUND_RING,
@@ -69,7 +70,8 @@ class _Layout:
         ring: m, depth of a ring around the lidar.
         rings: how many.
         cells: (S, K, A) int32: the cells (row, bin) that a sector's ``A`` rays cross at each of K
-            steps of distance from the camera; row ``rings`` is all that lies within ``blind``.
+            steps of distance from the camera; row ``rings`` is all that lies within ``blind``. They
+            go beyond ``range_max`` by what the robot covers in ``max_age``.
     """
 
     level: NDArray[np.float64]
@@ -118,13 +120,16 @@ def lidar_scan(result: SweepFlow, config: Config) -> ObstacleScan:
     )  # fmt: skip
     _close_gaps(seen, layout.ring, options.blind, options.obstacle_width)
     free_to = _free_to(seen.reshape(-1), layout.cells)
+    robot = _robot_motion(result, level, camera)
     ranges, closing, lone = _nearest(
         sector, away, index, place, result.flow.flow, result.flow.confidence,
-        _robot_motion(result, level, camera), level, camera, scan.sectors,
+        robot, level, camera, scan.sectors,
         options.min_points, max(ONE_SURFACE * options.noise, 1e-6),
     )  # fmt: skip
     ranges = np.where(np.isnan(ranges), beside, ranges)
-    clear = np.isnan(ranges) & ~lone & (free_to == layout.cells.shape[1])
+    velocity = _velocity(robot, options.camera_yaw)
+    needed = np.ceil((scan.range_max + _advance(velocity, scan, options)) / layout.ring)
+    clear = np.isnan(ranges) & ~lone & (free_to >= needed)
     ranges[clear] = np.inf
     ranges[ranges < scan.range_min] = -np.inf
     increment = 2.0 * np.pi / scan.sectors
@@ -138,6 +143,7 @@ def lidar_scan(result: SweepFlow, config: Config) -> ObstacleScan:
         frame=options.frame or result.cloud.frame,
         cue=Cue.NONE if np.isnan(ranges).all() else Cue.LIDAR,
         closing_speed=closing,
+        velocity=velocity,
     )
 
 
@@ -152,15 +158,16 @@ def with_lidar_scan(result: SweepFlow, config: Config) -> SweepFlow:
 @lru_cache(maxsize=4)
 def _layout(scan: ScanConfig, options: LidarScanConfig, mount: LidarMountConfig) -> _Layout:
     level = Rotation.from_euler("ZYX", (mount.yaw, mount.pitch, mount.roll)).as_matrix()
-    reach = scan.range_max + math.hypot(options.camera_x, options.camera_y)
+    farthest = scan.range_max + FASTEST * options.max_age
+    reach = farthest + math.hypot(options.camera_x, options.camera_y)
     ring = max(RING, reach / MOST_RINGS)
     rings = math.ceil(reach / ring)
-    steps = math.ceil(scan.range_max / ring)
+    steps = math.ceil(farthest / ring)
     rays = math.ceil(BINS / scan.sectors) + 1
     edges = -np.pi + 2.0 * np.pi / scan.sectors * np.arange(scan.sectors)
     angle = edges[:, None] + np.linspace(0.0, 2.0 * np.pi / scan.sectors, rays)
     angle += options.camera_yaw
-    away = np.minimum((np.arange(steps) + 0.5) * ring, scan.range_max)
+    away = np.minimum((np.arange(steps) + 0.5) * ring, farthest)
     x = options.camera_x + away[:, None] * np.cos(angle)[:, None, :]
     y = options.camera_y + away[:, None] * np.sin(angle)[:, None, :]
     distance = np.hypot(x, y)
@@ -193,18 +200,37 @@ def _own_box(box: CollisionConfig) -> tuple[NDArray[np.float64], NDArray[np.floa
 def _robot_motion(
     result: SweepFlow, level: NDArray[np.float64], camera: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The camera's velocity over ground, m/s along the level axes, and 1 / ``flow.interval``; NaN
-    where it isn't known."""
+    """The camera's velocity over ground, m/s along the level axes, 1 / ``flow.interval``, and its
+    yaw rate, rad/s; NaN where it isn't known."""
     motion = result.current_from_previous
     if motion is None or result.reset or result.flow.interval == 0.0:
-        return np.full(3, np.nan)
+        return np.full(4, np.nan)
     interval = -result.flow.interval
     velocity = level @ (-motion[:3, 3] / interval)
     turn = level @ motion[:3, :3] @ level.T
     yaw_rate = -math.atan2(turn[1, 0], turn[0, 0]) / interval
-    return np.array(
-        [velocity[0] - yaw_rate * camera[1], velocity[1] + yaw_rate * camera[0], -1.0 / interval]
-    )
+    vx, vy = velocity[0] - yaw_rate * camera[1], velocity[1] + yaw_rate * camera[0]
+    return np.array([vx, vy, -1.0 / interval, yaw_rate])
+
+
+def _velocity(robot: NDArray[np.float64], yaw: float) -> tuple[float, float, float] | None:
+    """``_robot_motion`` in the axes of the scan, which is turned by ``yaw``; None: not known."""
+    vx, vy, _, yaw_rate = robot.tolist()
+    if math.isnan(vx):
+        return None
+    c, s = math.cos(yaw), math.sin(yaw)
+    return c * vx + s * vy, c * vy - s * vx, yaw_rate
+
+
+def _advance(
+    velocity: tuple[float, float, float] | None, scan: ScanConfig, options: LidarScanConfig
+) -> NDArray[np.float64]:
+    """(S,) m that the robot gets in the direction of each sector before the scan is too old."""
+    if velocity is None:
+        return np.full(scan.sectors, FASTEST * options.max_age)
+    angle = -np.pi + 2.0 * np.pi / scan.sectors * (np.arange(scan.sectors) + 0.5)
+    speed = velocity[0] * np.cos(angle) + velocity[1] * np.sin(angle)
+    return np.clip(speed, 0.0, FASTEST) * options.max_age
 
 
 @kernel

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ssl_perception.config import LidarScanConfig, ScanConfig, TrustConfig
+from ssl_perception.config import LidarMountConfig, LidarScanConfig, ScanConfig, TrustConfig
 from ssl_perception.depth.trust.state import Observation, Trust
 from ssl_perception.depth.trust.travel import travel
 from ssl_perception.depth.trust.update import update, update_without_student
+from ssl_perception.flow.online.pose_buffer import PoseBuffer
+from ssl_perception.obstacles.carry import carried, motion_of
 from ssl_perception.obstacles.fusion import fuse_scans
 from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
 from ssl_perception.types import (
@@ -50,6 +52,7 @@ class CueFusion:
         options: settings of trust.
         trust: the state to start from; None: nothing is known about the student.
         lidar_scan: settings of the lidar's scan.
+        mount: where the lidar is on the body that odometry speaks of.
 
     Attributes:
         trust: the state after the last frame.
@@ -61,14 +64,20 @@ class CueFusion:
         options: TrustConfig,
         trust: Trust | None = None,
         lidar_scan: LidarScanConfig | None = None,
+        mount: LidarMountConfig | None = None,
     ) -> None:
         self._scan = scan
         self._options = options
-        self._max_age = (lidar_scan or LidarScanConfig()).max_age
+        self._lidar_scan = lidar_scan or LidarScanConfig()
+        self._mount = mount or LidarMountConfig()
+        self._max_age = self._lidar_scan.max_age
+        self._bodies = PoseBuffer(LidarMountConfig())
         self.trust = trust or Trust()
 
     def travel(self, odometry: Odometry) -> None:
-        """Take a pose of the robot: trust lapses after ``max_distance`` without a test."""
+        """Take a pose of the robot: trust lapses after ``max_distance`` without a test, and the
+        lidar's scan is carried to the image by it."""
+        self._bodies.add(odometry)
         self.trust = travel(self.trust, odometry)
 
     def update(
@@ -85,8 +94,10 @@ class CueFusion:
             mono: of the same image; None: there is no student.
             label: log depth of stereo on the student's grid (``pseudo_label``), against
                 which the bias of mono is measured; None: not measured.
-            lidar: the newest sweep's scan, which no trust hangs on; None: there is none.
+            lidar: the newest sweep's scan, which no trust hangs on; None: there is none. It is
+                carried to the image's stamp, as far as the robot's motion is known.
         """
+        lidar = self._at(lidar, stereo.stamp)
         stereo_scan = obstacle_scan(stereo, self._scan)
         if stereo.cue is Cue.LIDAR and stereo.valid:
             # between the beams of its depth nothing is known; the sweep's scan knows what is free
@@ -116,6 +127,13 @@ class CueFusion:
         scan = fuse(self.trust, stereo_scan, mono_scan, self._options)
         scan = fuse_scans(scan, lidar, self._max_age)
         return Fused(scan, stereo_scan, mono_scan, self.trust)
+
+    def _at(self, lidar: ObstacleScan | None, stamp: float) -> ObstacleScan | None:
+        """The lidar's scan as it is at an image's stamp; None: there is none, or it is too old."""
+        if lidar is None or abs(stamp - lidar.stamp) > self._max_age:
+            return None
+        motion = motion_of(lidar, stamp, self._bodies, self._mount, self._lidar_scan)
+        return lidar if motion is None else carried(lidar, motion, stamp, self._lidar_scan.blind)
 
 
 def fuse(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import small_gicp
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from ssl_perception.config import EgoMotionConfig
+from ssl_perception.runtime.openmp import threads_wait_asleep
 from ssl_perception.types import FloatArray, PointCloud
+
+with threads_wait_asleep():
+    import small_gicp
 
 Pose = NDArray[np.float64]
 

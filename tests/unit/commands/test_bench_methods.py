@@ -96,6 +96,13 @@ def test_every_seed_is_told_and_the_ego_motion_taken_out(solver: Solver) -> None
     ]  # fmt: skip
 
 
+def test_a_fit_of_an_hour_has_fewer_seeds(solver: Solver, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = Entry("nsfp:argoverse", "all points", most_seeds=1)
+    monkeypatch.setattr(bench_methods, "ENTRIES", (long,))
+    _, row = measure(None)
+    assert row["seed"] == [0] and row["iterations"] == [40]
+
+
 def test_without_priors_only_the_fast_ones_run(solver: Solver) -> None:
     assert [row["method"] for row in measure(None, priors=False)] == ["zero", "rigid_cluster"]
 

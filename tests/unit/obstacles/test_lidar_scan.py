@@ -250,6 +250,19 @@ def test_lone_returns_do_not_make_an_obstacle_where_several_are_asked_for_nor_cl
     assert np.isnan(at(look(result, "lidar_scan.min_points=3"), AHEAD))
 
 
+def test_clear_is_clear_from_where_the_robot_gets_until_the_scan_is_too_old() -> None:
+    # farther than 57 m the beams are too far apart
+    motion = np.eye(4)
+    assert np.isposinf(look(sweep(motion=motion), "scan.range_max=56").ranges).all()
+    motion[0, 3] = -1.0  # 10 m/s ahead: 3 m in 0.3 s
+    driving = look(sweep(motion=motion), "scan.range_max=56")
+    assert driving.velocity == pytest.approx((10.0, 0.0, 0.0))
+    assert np.isnan(at(driving, AHEAD)) and np.isposinf(at(driving, np.pi))
+    assert np.isposinf(look(sweep(motion=motion), "scan.range_max=54").ranges).all()
+    turned = look(sweep(motion=motion), f"lidar_scan.camera_yaw={np.pi / 2}")
+    assert turned.velocity == pytest.approx((0.0, -10.0, 0.0), abs=1e-9)
+
+
 @settings(max_examples=40)
 @given(
     pillars=st.lists(

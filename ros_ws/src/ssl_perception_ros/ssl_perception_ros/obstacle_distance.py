@@ -65,7 +65,7 @@ class Arrival(NamedTuple):
 
 
 class ObstacleDistanceNode(PerceptionNode):
-    sections = ("teacher", "scan", "lidar_scan", "trust", "pseudo_label")
+    sections = ("teacher", "scan", "lidar_scan", "lidar_mount", "trust", "pseudo_label")
     own = ObstacleDistanceSettings
     live = ("timeout", "ahead", "view")
 
@@ -227,7 +227,9 @@ class ObstacleDistanceNode(PerceptionNode):
     def _place(self, config: Config, trust: Trust) -> None:
         """Take the settings that say how the camera is mounted."""
         self._mounted = config
-        self._fusion = CueFusion(config.scan, config.trust, trust, config.lidar_scan)
+        self._fusion = CueFusion(
+            config.scan, config.trust, trust, config.lidar_scan, config.lidar_mount
+        )
 
     def _look_up(self, camera: str) -> None:
         """How this camera is tilted, if only ``/tf_static`` says; then the level frame that the
