@@ -1,6 +1,8 @@
-"""Given a flat surface, what moves it: an end that was seen to move, not the edge of an occluder."""
+"""Given a flat surface, what moves it: an end that moved, not the edge of an occluder."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ def sides(kind: int, centre: tuple[float, float], length: float, height: float =
     corners = [
         (x + a * length / 2, y + b * 1.1) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1))
     ]
-    pairs = zip(corners, corners[1:], strict=False)
+    pairs = itertools.pairwise(corners)
     return [(kind, start, end, (0.3, height)) for start, end in pairs]
 
 
