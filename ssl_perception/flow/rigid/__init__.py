@@ -4,7 +4,7 @@
     candidates ─► registration_queue ─► cluster_registration ─► propagation ─► cluster_motion
 
     cluster_registration, per cluster: sampling ─► hypothesis_search ─► registration ─► acceptance
-    (split where two bodies touch)
+    ─► observability (split where two bodies touch)
 
     on a GPU, for all clusters at once: batched_icp ─► steps_ahead ─► registration
 

@@ -25,6 +25,7 @@ from ssl_perception.flow.rigid.cluster_motion import Motions
 from ssl_perception.flow.rigid.cluster_scratch import Scratch
 from ssl_perception.flow.rigid.components import measure
 from ssl_perception.flow.rigid.hypothesis_search import STEP
+from ssl_perception.flow.rigid.observability import UNOBSERVABLE, ends_show, observability
 from ssl_perception.flow.rigid.propagation import PROPAGATED, REGISTERED, STATIC
 from ssl_perception.flow.rigid.registration import generalised_icp
 from ssl_perception.flow.rigid.sampling import MAX_SOURCE
@@ -124,7 +125,8 @@ def _register(
     solutions, last = register_hypotheses(scene, c, searched, count, ahead, scratch, found)
     borrowed = last if borrows else 0
     best, split_by = _best_solution(scene, c, solutions, scratch, found)
-    if sampled_densely(scene, c, active) and voxels > MAX_SOURCE:
+    large = sampled_densely(scene, c, active) and voxels > MAX_SOURCE
+    if large:
         rival = _rival(candidate, scratch.energy, solutions)
         earned = rival > 0 and _large_earns_motion(scene, c, candidate[rival], scratch, known_state)
         best = rival if earned else best
@@ -149,6 +151,8 @@ def _register(
         return True
     if earned:
         _refine(scene, c, candidate[best], scratch, found)
+        if not _shown(scene, c, best, large, scratch, found):
+            found.state[c] = STATIC
     elif borrowed > 0 and scratch.energy[borrowed, 0] < 0.9 * scratch.energy[0, 0]:
         sibling = parts.sibling[c]
         found.state[c] = PROPAGATED
@@ -223,6 +227,28 @@ def _refine(scene: Scene, c: int, q: NDArray[np.float64], scratch: Scratch, foun
     if MIN_LENGTH < np.hypot(q[0], q[1]) <= 1.05 * scene.field.reach * STEP:
         found.state[c] = REGISTERED
         found.motion[c] = q
+
+
+@kernel
+def _shown(scene: Scene, c: int, best: int, large: bool, scratch: Scratch, found: Motions) -> bool:
+    """Whether the refined motion of cluster c shows in its shape, or at ends that were seen.
+
+    Args:
+        best: the accepted candidate. large: it was judged on the fine sample, as its second.
+    """
+    seen = observability(scratch.matching, scratch.sample.size[0], scratch.candidate[best])
+    if seen >= UNOBSERVABLE:
+        return True
+    centre, image = scene.parts.centre[c], scene.image
+    if large:
+        forward, backward = scratch.fine_forward, scratch.fine_backward
+        return ends_show(
+            scratch.fine_sample, centre, image, forward[0], forward[1], backward[0], backward[1]
+        )
+    forward, backward = scratch.forward, scratch.backward
+    return ends_show(
+        scratch.sample, centre, image, forward[0], forward[best], backward[0], backward[best]
+    )
 
 
 @kernel
