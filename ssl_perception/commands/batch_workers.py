@@ -78,7 +78,7 @@ def run_on_ray(jobs: list[Job], folder: Path, address: str, retries: int) -> Ite
     with needs_extra("--ray"):
         import ray
 
-    local = {"include_dashboard": False} if address == "local" else {}
+    local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=None if local else address, log_to_driver=False, **local)
     except Exception as error:  # no such cluster, another version there, or it doesn't start
