@@ -23,6 +23,7 @@ from ssl_perception.commands.batch_jobs import (
     run_in_process,
     run_job,
 )
+from ssl_perception.errors import InputError
 from ssl_perception.io.write import write_json
 from ssl_perception.runtime.extras import needs_extra
 
@@ -72,12 +73,16 @@ def run_on_ray(jobs: list[Job], folder: Path, address: str, retries: int) -> Ite
         address: of the cluster; ``local``: one of this machine, for this run.
 
     Raises:
-        InputError: Ray isn't installed.
+        InputError: Ray isn't installed, or there is no cluster at this address.
     """
     with needs_extra("--ray"):
         import ray
 
-    ray.init(address=None if address == "local" else address, log_to_driver=False)
+    local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=None if local else address, log_to_driver=False, **local)
+    except Exception as error:  # no such cluster, another version there, or it doesn't start
+        raise InputError(f"--ray {address}: {' '.join(str(error).split())}") from None
     try:
         remote: Any = ray.remote(max_retries=retries, num_cpus=1)(run_job)
         pending = {remote.remote(job): job for job in jobs}

@@ -138,10 +138,11 @@ class Drive:
         first = int(np.argmax([len(frame.speed) for frame in self._frames]))
         figure = go.Figure([trail, *every[first]], frames=frames)
         play = {"label": "Play", "method": "animate", "args": [None, {"frame": {"duration": 150}}]}
+        menu = {"type": "buttons", "buttons": [play], "font": {"color": "#1f2933"}}
         axes = {f"{axis}axis": {"title": f"{axis} m"} for axis in "xyz"}
         figure.update_layout(
             height=560,
-            margin={"l": 0, "r": 0, "t": 10, "b": 10},
+            margin={"l": 0, "r": 0, "t": 10, "b": 50},
             legend={"orientation": "h", "y": 1.0, "itemsizing": "constant"},
             scene={"aspectmode": "data", "camera": {"eye": _EYE}, **axes},
             sliders=[
@@ -153,7 +154,7 @@ class Drive:
                     "len": 0.86,
                 }
             ],
-            updatemenus=[{"type": "buttons", "buttons": [play], "x": 0.1, "y": -0.02}],
+            updatemenus=[{**menu, "x": 0.1, "y": -0.02}],
         )
         return figure
 
@@ -230,13 +231,13 @@ def _traces(frame: _Frame) -> list[Any]:
     corners = np.concatenate([*boxes, np.full((1, 3), np.nan)])
     tops = np.array([box.max(axis=0) for box in (b[:-1] for b in boxes)]).reshape(-1, 3)
     labels = [f"{o.id}: {np.linalg.norm(o.velocity):.1f} m/s" for o in frame.objects]
-    place = frame.pose[:3, 3]
+    place, robot = frame.pose[:3, 3], {"color": "#4c7fb0", "size": 5}
     return [
         go.Scatter3d(**_xyz(frame.static), mode="markers", name="static", marker=dots),
         go.Scatter3d(**_xyz(frame.moving), mode="markers", name="moving", marker=speeds),
         go.Scatter3d(**_xyz(corners), mode="lines", name="tracks", line={"color": "#e07b39"}),
         go.Scatter3d(**_xyz(tops), mode="text", text=labels, name="id: speed"),
-        go.Scatter3d(**_xyz(place), mode="markers", name="lidar", marker={"color": "#4c7fb0"}),
+        go.Scatter3d(**_xyz(place), mode="markers", name="lidar", marker=robot),
     ]
 
 
@@ -253,7 +254,7 @@ def _box(moving: MovingObject, pose: Pose) -> FloatArray:
 def _over_time(figure: Any, unit: str) -> Any:
     margin = {"l": 50, "r": 20, "t": 10, "b": 40}
     figure.update_layout(
-        height=360, margin=margin, legend={"orientation": "h", "y": -0.2}, hovermode="x unified"
+        height=360, margin=margin, legend={"orientation": "h", "y": -0.35}, hovermode="x unified"
     )
     figure.update_xaxes(title="seconds")
     figure.update_yaxes(title=unit, selector={"overlaying": None})

@@ -134,7 +134,7 @@ def _render_plots(sections: Sequence[Section]) -> str:
             )
             plot = to_html(
                 figure,
-                config={"displaylogo": False, "responsive": True},
+                config={"displaylogo": False, "responsive": True, "displayModeBar": False},
                 include_plotlyjs=False,
                 include_mathjax=False,
                 full_html=False,

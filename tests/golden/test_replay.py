@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rosbags.rosbag2 import Reader
 
 from ssl_perception import cli
 from ssl_perception.config import Config
@@ -27,11 +28,9 @@ def stamps(log: Path, kind: type) -> list[int]:
 def test_a_lidar_log_gives_a_flow_cloud_per_sweep(
     name: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output, figures = tmp_path / "out.mcap", tmp_path / "out.json"
-    cli.app(
-        ["replay", str(data / name), "--out", str(output), "--json", str(figures)],
-        standalone_mode=False,
-    )
+    output, figures, path = (tmp_path / f"out.{end}" for end in ("mcap", "json", "tum"))
+    arguments = ["replay", str(data / name), "--out", str(output), "--json", str(figures)]
+    cli.app([*arguments, "--trajectory", str(path)], standalone_mode=False)
     assert capsys.readouterr().out.count("footprint not set") == 1
     flows = list(read_flow(output))
     expected = stamps(data / name, PointCloud)
@@ -43,7 +42,25 @@ def test_a_lidar_log_gives_a_flow_cloud_per_sweep(
         assert known.mean() > 0.5
         np.testing.assert_array_equal(known, flow.confidence > 0)
         assert not (flow.moving & ~known).any()
-    assert json.loads(figures.read_text())["flow_messages"] == len(expected)
+    told = json.loads(figures.read_text())
+    assert told["flow_messages"] == len(expected)
+    with Reader(output) as reader:
+        counts = {c.topic: c.msgcount for c in reader.connections}
+    assert counts["/tf"] == len(expected) and counts["/trajectory"] == 1
+    lines = path.read_text().splitlines()
+    assert [round(float(line.split()[0]) * 1e3) for line in lines] == [
+        round(stamp * 1e-6) for stamp in expected
+    ]
+    assert told["ego_motion_unknown"] == 0 and told["trajectory_m"] >= 0.0
+
+
+def test_without_an_output_results_are_shown_and_nothing_is_written(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli.app(["replay", str(data / "lidar_vlp16_rosbag")], standalone_mode=False)
+    assert "sweep" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", STEREO)
@@ -67,7 +84,7 @@ def test_a_stereo_log_gives_a_depth_and_a_scan_per_pair(
         assert np.isnan(scan.ranges[behind]).all(), "what no camera sees is unknown"
         assert not np.isnan(scan.ranges[~behind]).all()
     page = report.read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count('<img src="data:image/png;base64,') == 3
     assert page.count("Plotly.newPlot(") == 2 and "<script src" not in page
 
 
@@ -108,7 +125,7 @@ def test_replay_learns_and_a_later_one_uses_what_was_learnt(
     assert stored is not None and stored.notes["steps"] >= 50
     assert learnt["active_cue_seconds"]["stereo"] > 5.0 and not learnt["trusted"]
     page = report.read_text()
-    assert page.count("data:image/png;base64,") >= 5
+    assert page.count('<img src="data:image/png;base64,') >= 5
     assert "stereo.disparities=48" in page and "ssl_perception" in page
     assert "true displacement" not in page, "a recording has no truth"
     assert "learner" in capsys.readouterr().out

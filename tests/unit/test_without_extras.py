@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from ssl_perception.depth.learning.learner_process import LearnerProcess
+from ssl_perception.errors import InputError
+
 ABSENT = ("torch", "pypatchworkpp", "pyarrow", "rerun", "open3d", "ray", "tensorboard", "embreex")
 BLOCK = f"""
 import sys
@@ -122,3 +125,11 @@ def test_what_needs_an_extra_names_it_in_one_line(
     (line,) = result.stderr.strip().splitlines()
     assert module in line and f"pip install 'ssl-perception[{extra}" in line
     assert not (tmp_path / "o.mcap").exists()
+
+
+def test_the_process_of_the_learner_is_not_started_without_pytorch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssl_perception.runtime.extras.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"learning needs torch.*\[learning\]"):
+        LearnerProcess(tmp_path)

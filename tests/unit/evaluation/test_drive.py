@@ -31,14 +31,16 @@ def sweep(k: int, points: int = 5000, milliseconds: float = 30.0, reset: str = "
     """A sweep with 10 points that move at 5 m/s, on one track."""
     rng = np.random.default_rng(k)
     moving = np.arange(points) < 10
-    flow = np.where(moving[:, None], [-0.5, 0.0, 0.0], 0.0)
-    cloud = PointCloud(rng.uniform(-9, 9, (points, 3)), stamp=0.1 * k, frame="lidar")
+    flow = np.where(moving[:, None], [-0.5, 0.0, 0.0], 0.0).astype(np.float32)
+    cloud = PointCloud(
+        rng.uniform(-9, 9, (points, 3)).astype(np.float32), stamp=0.1 * k, frame="lidar"
+    )
     track = MovingObject(
         7, np.zeros(3), np.ones(3), 0.5, np.array([5.0, 0, 0]), np.arange(10), 1.0, 0.9
     )
     return SweepFlow(
         cloud,
-        SceneFlow(flow, moving, np.ones(points), -0.1),
+        SceneFlow(flow, moving, np.ones(points, np.float32), -0.1),
         np.zeros(points, np.bool_),
         np.eye(4),
         [track],
@@ -49,9 +51,13 @@ def sweep(k: int, points: int = 5000, milliseconds: float = 30.0, reset: str = "
 
 def depth(k: int, valid: bool) -> DepthResult:
     map_ = DepthMap(
-        np.ones((3, 4)), CAMERA, 0.1 * k, valid=valid, reason="" if valid else "a blank wall"
+        np.ones((3, 4), np.float32),
+        CAMERA,
+        0.1 * k,
+        valid=valid,
+        reason="" if valid else "a blank wall",
     )
-    scan = ObstacleScan(np.full(4, np.nan), 0.0, 1.0, 0.1, 9.0, 0.1 * k)
+    scan = ObstacleScan(np.full(4, np.nan, np.float32), 0.0, 1.0, 0.1, 9.0, 0.1 * k)
     return DepthResult(map_, None, None, Trust(), scan, scan, None, None, {"stereo": 0.02})
 
 

@@ -44,6 +44,7 @@ def test_a_pcd_is_read_with_its_times_and_without_what_is_no_return(
 ) -> None:
     cloud, dropped = read_point_file(pcd(tmp_path / "a.pcd", encoding), stamp=12.5)
     np.testing.assert_array_equal(cloud.points, POINTS[:2])
+    assert cloud.time is not None
     np.testing.assert_allclose(cloud.time, TIMES[:2])
     assert dropped == 2 and cloud.stamp == 12.5
 
