@@ -24,6 +24,7 @@ from ssl_perception.evaluation.run_report import RunReport, latency_rows
 from ssl_perception.evaluation.trust_timeline import TrustTimeline
 from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.io import images
+from ssl_perception.io.further_outputs import FurtherOutputs
 from ssl_perception.io.log import Log, Recorded
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.output import OutputBag
@@ -169,13 +170,18 @@ def collect(report: RunReport, recorded: Recorded, result: Result) -> None:
 
 
 def write_result(
-    bag: OutputBag, recorded: Recorded, result: Result, perception: Perception
+    bag: OutputBag,
+    recorded: Recorded,
+    result: Result,
+    perception: Perception,
+    further: FurtherOutputs,
 ) -> None:
     """One result as messages with the source's own stamp: what the nodes publish."""
     if isinstance(result, SweepFlow):
         bag.scene_flow(recorded.stamp_ns, result.cloud, result.flow)
         bag.moving_points(recorded.stamp_ns, result.cloud.select(result.flow.moving))
         bag.moving_objects(recorded.stamp_ns, result.cloud.frame, result.objects)
+        further.objects(recorded.stamp_ns, result.cloud.frame, result.objects)
         bag.time_to_collision(recorded.stamp_ns, perception.time_to_collision(result))
         if result.lidar_scan is not None:
             bag.lidar_obstacle_distance(recorded.stamp_ns, result.lidar_scan)
@@ -198,7 +204,9 @@ def write_result(
         bag.trust(stamp_ns, result.trust)
         if result.trust.active_cue is not ActiveCue.NONE:
             bag.image("depth", stamp_ns, images.encode_depth(result.depth))
+            further.depth(stamp_ns, result.depth)
         bag.obstacle_distance(stamp_ns, result.scan)
+        further.scan(stamp_ns, result.scan)
         ahead = nearest_ahead(result.scan, AHEAD / 2)
         bag.obstacle_range(stamp_ns, result.scan, ahead, AHEAD)
 
@@ -255,10 +263,11 @@ def run_replay(
         progress_bar(console) as bar,
     ):
         summary.skipped += perception.problems
+        further = FurtherOutputs(bag, config.outputs, config.scan.sectors)
         task = bar.add_task(log.name, total=len(log))
         preparing = partial(meanwhile, bar, task, PREPARING)
         for recorded, result in replay(log, perception, on_bad, preparing):
-            write_result(bag, recorded, result, perception)
+            write_result(bag, recorded, result, perception, further)
             summary.add(recorded, result)
             collect(collected, recorded, result)
             if live is not None:

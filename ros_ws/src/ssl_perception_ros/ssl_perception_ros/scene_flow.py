@@ -20,6 +20,7 @@ from visualization_msgs.msg import MarkerArray
 from ssl_perception.errors import InputError
 from ssl_perception.io import odometry, point_cloud2, sweep
 from ssl_perception.io.bag_log import deserialise
+from ssl_perception.io.further_outputs import OF_OBJECTS
 from ssl_perception.io.scan_encoding import CONSUMERS, check_sectors
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.obstacles.scan import unknown_scan
@@ -27,6 +28,7 @@ from ssl_perception.pipeline import Perception
 from ssl_perception.types import ObstacleScan
 from ssl_perception.warm_up import warm_up
 from ssl_perception_ros.diagnostics import Health
+from ssl_perception_ros.further_topics import further_topics
 from ssl_perception_ros.node import PerceptionNode, run
 from ssl_perception_ros.points_input import points_type
 from ssl_perception_ros.settings import SceneFlowSettings
@@ -57,6 +59,7 @@ class SceneFlowNode(PerceptionNode):
         "collision",
         "scan",
         "lidar_scan",
+        "outputs",
     )
     own = SceneFlowSettings
 
@@ -79,6 +82,8 @@ class SceneFlowNode(PerceptionNode):
         self.publish_on(MarkerArray, "moving_objects", depth)
         self.publish_on(Float32, "time_to_collision", depth)
         self.publish_on(LaserScan, "lidar/obstacle_distance", depth)
+        sectors = self.config.scan.sectors
+        self._further = further_topics(self, OF_OBJECTS, sectors, depth)
         if self.config.accumulation.sweeps:
             self.publish_on(PointCloud2, "points_accumulated", depth)
 
@@ -124,6 +129,7 @@ class SceneFlowNode(PerceptionNode):
         if self.output.wanted("moving_points"):
             self.output.moving_points(stamp_ns, result.cloud.select(flow.moving))
         self.output.moving_objects(stamp_ns, message.header.frame_id, result.objects)
+        self._further.objects(stamp_ns, message.header.frame_id, result.objects)
         collision = perception.time_to_collision(result)
         self.output.time_to_collision(stamp_ns, collision)
         scan = result.lidar_scan
