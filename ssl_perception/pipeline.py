@@ -215,6 +215,11 @@ class Perception:
             self.accumulated.add(result)
         return result
 
+    def adapt(self, config: Config) -> None:
+        """Go on with other settings of those that each sweep reads anew: ``flow.deadline``,
+        ``collision`` and ``lidar_scan``; all others must be as they were."""
+        self.config = self._flow.config = config
+
     def time_to_collision(self, result: SweepFlow) -> float:
         """Seconds until the robot meets a moving or a static obstacle; +Inf: nothing seen is on a
         collision course, NaN: unknown, always so while ``collision`` has no footprint."""

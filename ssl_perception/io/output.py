@@ -340,7 +340,7 @@ class Output(ABC):
         raw = typestore().serialize_cdr(message, kind)
         split = len(raw) - 5  # uint32, the number of bytes, and the flag after them
         count = len(packed.data).to_bytes(4, "little")
-        parts = (raw[:split], count, memoryview(packed.data), raw[-1:])
+        parts = (raw[:split], count, packed.data.data, raw[-1:])
         self.write_raw(topic, stamp_ns, kind, b"".join(parts))
 
     def image(self, topic: str, stamp_ns: int, packed: images.PackedImage) -> None:

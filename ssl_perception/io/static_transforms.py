@@ -13,9 +13,14 @@ Pose = NDArray[np.float64]
 
 
 class StaticTransforms:
-    """Transforms between frames that don't move against each other, as a tree (REP 105)."""
+    """Transforms between frames that don't move against each other, as a tree (REP 105).
+
+    Attributes:
+        messages: how many were taken; while it stays, so does all that ``between`` says.
+    """
 
     def __init__(self) -> None:
+        self.messages = 0
         self._parents: dict[str, tuple[str, Pose]] = {}
 
     def add(self, message: Any) -> None:
@@ -24,6 +29,7 @@ class StaticTransforms:
         Raises:
             InputError: NaN or infinite numbers, or a quaternion that isn't one.
         """
+        self.messages += 1
         for one in message.transforms:
             t, q = one.transform.translation, one.transform.rotation
             pose = rigid_transform((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))

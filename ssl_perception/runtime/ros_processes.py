@@ -79,6 +79,7 @@ class Nodes:
         self._environment = {**environment, **LOG_FORMAT}
         self.logs = logs
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._nodes: dict[str, int] = {}  # in each process
 
     def start(
         self,
@@ -86,9 +87,15 @@ class Nodes:
         parameters: Mapping[str, object] | None = None,
         remaps: Mapping[str, str] | None = None,
         files: tuple[Path, ...] = (),
+        components: tuple[str, ...] = (),
     ) -> subprocess.Popen[bytes]:
-        """Start ``ssl_perception_ros.NAME`` in a process group of its own."""
-        arguments = [sys.executable, "-m", f"ssl_perception_ros.{name}", "--ros-args"]
+        """Start ``ssl_perception_ros.NAME`` in a process group of its own.
+
+        Args:
+            components: the nodes of a ``component_container``.
+        """
+        module = f"ssl_perception_ros.{name}"
+        arguments = [sys.executable, "-m", module, *components, "--ros-args"]
         for file in files:
             arguments += ["--params-file", str(file)]
         for key, value in (parameters or {}).items():
@@ -105,6 +112,7 @@ class Nodes:
                 start_new_session=True,
             )
         self.processes[name] = process
+        self._nodes[name] = max(1, len(components))
         return process
 
     def ready(self, seconds: float) -> None:
@@ -116,7 +124,7 @@ class Nodes:
         until = time.monotonic() + seconds
         for name, process in self.processes.items():
             log = self.logs / f"{name}.log"
-            while not _ACTIVE.search(log.read_text(errors="replace")):
+            while len(_ACTIVE.findall(log.read_text(errors="replace"))) < self._nodes[name]:
                 if process.poll() is not None:
                     raise InputError(f"node {name} ended: {self.last(name)}")
                 if time.monotonic() > until:

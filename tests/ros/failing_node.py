@@ -9,7 +9,8 @@ import rclpy
 from std_msgs.msg import UInt64
 
 from ssl_perception_ros.diagnostics import Health
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 
 
 class FailingNode(PerceptionNode):

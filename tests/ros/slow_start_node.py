@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from ssl_perception_ros.diagnostics import Health
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 
 
 def native_work() -> None:

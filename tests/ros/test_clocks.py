@@ -50,7 +50,7 @@ def spun(domain: int) -> Iterator[Callable[..., Any]]:
         executor = SingleThreadedExecutor()
         nodes.append(kind())  # type: ignore[call-arg]
         executor.add_node(nodes[0])
-        assert nodes[0].start()
+        assert nodes[0].configure() and nodes[0].activate()
         return executor
 
     yield start

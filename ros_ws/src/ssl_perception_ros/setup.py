@@ -16,6 +16,7 @@ NODES = (
     "sim_world",
     "bag_player",
     "bag_recorder",
+    "component_container",
 )
 
 FOLDERS = ("config", "launch", "rviz")

@@ -102,14 +102,27 @@ class SensorVelocity:
         self._motion = EgoMotion(options)
         self._max_gap = max_gap
         self._stamp = -np.inf
+        self._pose: Pose | None = None
 
-    def update(self, sweep: PointCloud) -> NDArray[np.float64] | None:
-        """(6,) velocity in the sensor's own axes, m/s, then rad/s, at a sweep; None: not known."""
+    def update(
+        self, sweep: PointCloud, world_from_sensor: Pose | None = None
+    ) -> NDArray[np.float64] | None:
+        """(6,) velocity in the sensor's own axes, m/s, then rad/s, at a sweep; None: not known.
+
+        Args:
+            world_from_sensor: (4, 4) pose at the sweep's stamp in a frame that drifts slowly; with
+                the one before it nothing is registered. None: not known.
+        """
         interval = sweep.stamp - self._stamp
+        before, self._pose, self._stamp = self._pose, world_from_sensor, sweep.stamp
         if not 0.0 < interval <= self._max_gap:
             self._motion.reset()
-        self._stamp = sweep.stamp
-        self._motion.register(sweep.points, interval)
+            before = None
+        if before is not None and world_from_sensor is not None:
+            self._motion.reset()  # the sweep registered last won't be the one before the next
+            self._motion.observe(np.linalg.inv(world_from_sensor) @ before, interval)
+        else:
+            self._motion.register(sweep.points, interval)
         return self._motion.twist
 
 

@@ -14,7 +14,8 @@ from ssl_perception.errors import InputError
 from ssl_perception.io import laser_scan
 from ssl_perception.obstacles.avoid import Avoid, Command
 from ssl_perception_ros.diagnostics import Health
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import AvoidSettings
 
 HALT_PERIOD = 0.1  # s between commands to stand still while no scan comes

@@ -21,7 +21,8 @@ from rosgraph_msgs.msg import Clock
 from ssl_perception.errors import InputError
 from ssl_perception.io.bag_reader import BagReader
 from ssl_perception_ros import messages
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import BagPlayerSettings
 
 DEPTH = 100  # messages kept for reliable readers that are behind

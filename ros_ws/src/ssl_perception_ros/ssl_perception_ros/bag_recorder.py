@@ -20,7 +20,8 @@ from visualization_msgs.msg import MarkerArray
 
 from ssl_perception.errors import InputError
 from ssl_perception.io.output import OutputBag
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import BagRecorderSettings
 
 TYPES: dict[str, type] = {

@@ -29,7 +29,8 @@ from ssl_perception.types import Cue
 from ssl_perception_ros.camera_input import subscribe_images
 from ssl_perception_ros.depth_parts import depth_map, teacher_suspect
 from ssl_perception_ros.diagnostics import Health
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import DepthLearnerSettings, store_folder
 
 WATCH_PERIOD = 0.05  # s between looks at the learner and its store

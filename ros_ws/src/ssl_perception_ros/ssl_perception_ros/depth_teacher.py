@@ -7,10 +7,13 @@ stereo, or an honest nothing. ``stereo/status`` says which sensor it is.
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ssl_perception.config import PointsConfig
@@ -20,25 +23,27 @@ from ssl_perception.depth.teacher.source import make_teacher
 from ssl_perception.errors import InputError
 from ssl_perception.flow.online.ego_motion import SensorVelocity
 from ssl_perception.flow.online.own_vehicle import own_points
-from ssl_perception.io import sweep
+from ssl_perception.flow.online.pose_buffer import PoseBuffer
+from ssl_perception.io import odometry, sweep
 from ssl_perception.io.bag_log import deserialise
 from ssl_perception.io.camera import Camera
 from ssl_perception.io.livox import CustomMessage
 from ssl_perception.io.point_cloud2 import PointCloud2, stamp_ns
-from ssl_perception.io.static_transforms import StaticTransforms
 from ssl_perception.io.stereo_sync import Side, StereoSync
 from ssl_perception_ros.camera_input import subscribe_images
 from ssl_perception_ros.diagnostics import Health
-from ssl_perception_ros.messages import message_type
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
 from ssl_perception_ros.points_input import points_type
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import DepthTeacherSettings
+from ssl_perception_ros.transforms import Transforms
 
 
 class Arrival(NamedTuple):
-    """A sweep, or an image, and its depth image if there is one; when it came, steady clock."""
+    """A sweep's PointCloud2, serialised, or an image, and its depth image if there is one; when it
+    came, steady clock."""
 
-    message: Image | CompressedImage | PointCloud2 | CustomMessage
+    message: Image | CompressedImage | bytes
     depth: Image | CompressedImage | None
     seconds: float
 
@@ -58,7 +63,7 @@ class DepthTeacherNode(PerceptionNode):
             raise InputError(
                 "teacher.source is stereo: run stereo_depth, or set it to lidar, depth"
             )
-        self.health = Health("images", self.settings.timeout)
+        self.health = Health("images", self.settings.timeout, self.seconds)
         depth = max(5, self.settings.queue)
         self.publish_on(DiagnosticArray, "stereo/status", depth)
         self.publish_on(Image, "stereo/confidence", depth)
@@ -74,12 +79,13 @@ class DepthTeacherNode(PerceptionNode):
         self._work = self.work_on(self._answer, 2 * queue + 2)
         if isinstance(self._teacher, LidarTeacher):
             self._velocity = SensorVelocity(self.config.ego_motion, self.config.flow.max_gap)
-            self._transforms = StaticTransforms()
-            kind = message_type("tf2_msgs/msg/TFMessage")
-            if kind is not None:  # else camera_mount has to say where the camera sits
-                self.subscribe(kind, "tf_static", self._transforms.add, 100, latched=True)
+            self._transforms = Transforms(self, self.settings.base_frame)
+            self._mount = self.config.lidar_mount
+            self._pose_buffer = PoseBuffer(self._mount)
+            self._poses: deque[Odometry] = deque(maxlen=1000)
+            self.subscribe(Odometry, "odom", self._poses.append, 100)
             self._points_kind, points = points_type(self.settings.points_type)
-            self.subscribe(points, "points", self._take_sweep, depth, raw=True)
+            self.subscribe(points, "points", self._take, depth, raw=True)
             self._camera = subscribe_images(self, "left/image_rect", self._take, depth)
         else:
             tolerance = round(self.config.topics.depth_tolerance * 1e9)
@@ -96,24 +102,21 @@ class DepthTeacherNode(PerceptionNode):
 
         return subscribe_images(self, topic, image, depth, transport)
 
-    def _take_sweep(self, raw: bytes) -> None:
-        message = deserialise(raw, self._points_kind)
-        self._work.offer(Arrival(message, None, time.perf_counter()))
-
     def _take_info(self, message: CameraInfo) -> None:
         self._info = message
 
     def _take(
         self,
-        message: Image | CompressedImage,
+        message: Image | CompressedImage | bytes,
         depth: Image | CompressedImage | None = None,
     ) -> None:
-        self.health.input()
+        if not isinstance(message, bytes):
+            self.health.input()
         self._work.offer(Arrival(message, depth, time.perf_counter()))
 
     def _answer(self, arrival: Arrival) -> None:
-        if not isinstance(arrival.message, Image | CompressedImage):
-            self._add(arrival.message)
+        if isinstance(arrival.message, bytes):
+            self._add(deserialise(arrival.message, self._points_kind))
         elif self._info is None:
             self.health.refuse("no left/camera_info")
             self.complain(self.health.last_problem)
@@ -127,14 +130,28 @@ class DepthTeacherNode(PerceptionNode):
         own = own_points(cloud, self.config.online.vehicle)
         if own is not None:
             cloud = cloud.select(~own)
-        self._teacher.add(cloud, self._velocity.update(cloud))
+        pose = self._pose(message.header.frame_id, cloud.stamp)
+        self._teacher.add(cloud, self._velocity.update(cloud, pose))
         if self._teacher.camera_from_lidar is None and self._info is not None:
             camera, lidar = self._info.header.frame_id, message.header.frame_id
-            self._teacher.camera_from_lidar = self._transforms.between(camera, lidar)
+            self._teacher.camera_from_lidar = self._transforms.tree.between(camera, lidar)
+
+    def _pose(self, lidar: str, stamp: float) -> NDArray[np.float64] | None:
+        """(4, 4) of the lidar in the odometry's frame; None: there is no odometry of this stamp."""
+        mount = self._transforms.complete(self.config, lidar).lidar_mount
+        if mount is not self._mount:
+            self._mount = mount
+            self._pose_buffer = PoseBuffer(mount)
+        try:
+            while self._poses:
+                self._pose_buffer.add(odometry.decode(self._poses.popleft()))
+        except InputError as error:
+            self.complain(f"odom: {error}")
+        return self._pose_buffer.pose(stamp)
 
     def _publish(self, arrival: Arrival, info: CameraInfo) -> None:
+        assert not isinstance(arrival.message, bytes)
         stamp = stamp_ns(arrival.message.header.stamp)
-        assert isinstance(arrival.message, Image | CompressedImage)
         frame = self._camera.with_depth(arrival.message, info, stamp * 1e-9, arrival.depth)
         depth = only_seen(self._teacher.depth(frame), frame.seen)
         self.output.status(stamp, depth)

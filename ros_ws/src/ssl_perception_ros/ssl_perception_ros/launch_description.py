@@ -88,7 +88,8 @@ def _actions(plan: NodePlan, files: list[Path]) -> list[LaunchDescriptionEntity]
     node = Node(
         package=PACKAGE,
         executable=plan.executable,
-        name=plan.executable,
+        name=None if plan.components else plan.executable,
+        arguments=[*plan.components],
         namespace=plan.namespace,
         parameters=[*(map(str, files) if plan.from_file else ()), values],
         remappings=list(plan.remaps.items()),

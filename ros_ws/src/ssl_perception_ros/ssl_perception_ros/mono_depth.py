@@ -22,7 +22,8 @@ from ssl_perception.io.model_store import ModelStore
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception_ros.camera_input import subscribe_images
 from ssl_perception_ros.diagnostics import Health
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import MonoDepthSettings, store_folder
 
 

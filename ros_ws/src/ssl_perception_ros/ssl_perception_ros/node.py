@@ -1,31 +1,26 @@
-"""What all nodes share: lifecycle, parameters, diagnostics, a worker, and a clean end."""
+"""What all nodes share: lifecycle, parameters, diagnostics and a worker."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, ROSClock
-from rclpy.exceptions import NameValidationException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, Publisher, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from rclpy.timer import Timer
 
 from ssl_perception.config import Config
 from ssl_perception.errors import InputError
-from ssl_perception_ros import parameters, transport
+from ssl_perception_ros import parameters, qos
 from ssl_perception_ros.diagnostics import Health
+from ssl_perception_ros.exchange import Reader
 from ssl_perception_ros.settings import LifecycleSettings
 from ssl_perception_ros.topic_output import TopicOutput
 from ssl_perception_ros.worker import SlowWork, Worker
@@ -33,6 +28,7 @@ from ssl_perception_ros.worker import SlowWork, Worker
 DIAGNOSTICS_PERIOD = 1.0  # s
 PATIENCE = 2.0  # s that stopping waits for the item in hand
 UNNOTICED = 2.0  # s of slow work that needs no word in the log
+OF_ROS = ("use_sim_time", "qos_overrides.")  # parameters that rclpy looks after
 SAME_COMPLAINT = 5.0  # s before the same line is logged again
 
 T = TypeVar("T")
@@ -43,7 +39,7 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 class PerceptionNode(LifecycleNode):
     """A lifecycle node with parameters out of the settings and a voice on /diagnostics.
 
-    Subclasses say what they use (``sections``, ``own``) and fill in ``prepare`` (configure:
+    Subclasses say what they use (``sections``, ``own``, ``live``), fill in ``prepare`` (configure:
     build, ``publish_on``), ``begin`` (activate: ``subscribe``, ``work_on``) and, when they hold
     more than that, ``end`` and ``release``. Publishers live from configure to cleanup;
     subscriptions, timers and the worker only while active, so that a node that isn't active costs
@@ -59,6 +55,7 @@ class PerceptionNode(LifecycleNode):
 
     sections: ClassVar[tuple[str, ...]] = ()
     own: ClassVar[type[LifecycleSettings]] = LifecycleSettings
+    live: ClassVar[tuple[str, ...]] = ("timeout",)  # how names begin that may change any time
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -68,6 +65,7 @@ class PerceptionNode(LifecycleNode):
         self.output = TopicOutput()
         self._outputs: list[Publisher] = []
         self._inputs: list[Any] = []
+        self._readers: list[Reader] = []
         self._clockwork: list[Timer] = []
         self._complaints: dict[str, float] = {}
         self._begun = False
@@ -94,6 +92,9 @@ class PerceptionNode(LifecycleNode):
     def begin(self) -> None:
         """Activate: start listening."""
 
+    def adapt(self) -> None:
+        """Settings among ``live`` have changed, while configured; in the executor's thread."""
+
     def end(self) -> None:
         """Deactivate, once after ``begin``: subscriptions, timers and worker are gone already."""
 
@@ -118,16 +119,24 @@ class PerceptionNode(LifecycleNode):
     def publish_on(
         self, kind: type, topic: str, depth: int = 10, latched: bool = False
     ) -> Publisher:
-        """A reliable publisher, so that readers of both kinds match.
+        """A reliable publisher, so that readers of both kinds match; ``qos_overrides`` count.
 
         Args:
             latched: who comes later gets the last ``depth`` messages too.
+
+        Raises:
+            InputError: ``qos_overrides`` that make no sense.
         """
-        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
-        publisher = self.create_lifecycle_publisher(
-            kind, topic, QoSProfile(depth=depth, durability=durability)
-        )
+        with qos.overrides():
+            publisher = self.create_lifecycle_publisher(
+                kind,
+                topic,
+                qos.of_publisher(depth, latched),
+                qos_overriding_options=qos.OVERRIDABLE,
+            )
         self._outputs.append(publisher)
+        if self.output.exchange is not None:
+            self.output.exchange.offer(publisher.topic_name)
         self.output.publishers[topic.lstrip("/")] = publisher
         return publisher
 
@@ -140,23 +149,34 @@ class PerceptionNode(LifecycleNode):
         latched: bool = False,
         raw: bool = False,
     ) -> None:
-        """A best-effort subscription (sensor data), so that writers of both kinds match.
+        """A best-effort subscription (sensor data), so that writers of both kinds match;
+        ``qos_overrides`` count, but not for what a node of the same process publishes.
 
         Args:
             latched: reliable, and with what was said before we came.
             raw: give the callback the serialised bytes. Large messages are then read by whoever
                 works on them, without a copy, and not at all if they are skipped.
+
+        Raises:
+            InputError: ``qos_overrides`` that make no sense.
         """
-        best_effort, reliable = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
-        latch, volatile = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
-        qos = QoSProfile(
-            depth=depth,
-            history=HistoryPolicy.KEEP_LAST,
-            reliability=reliable if latched else best_effort,
-            durability=latch if latched else volatile,
-        )
-        guarded = self.guarded(callback)
-        self._inputs.append(self.create_subscription(kind, topic, guarded, qos, raw=raw))
+        exchange, full_name = self.output.exchange, self.resolve_topic_name(topic)
+        if exchange is not None and not raw and not latched and exchange.offers(full_name):
+            assert self.executor is not None, "who has an exchange shares an executor"
+            reader = Reader(self.guarded(callback), depth, self.executor)
+            self._readers.append(reader)
+            exchange.read(full_name, reader)
+            return
+        with qos.overrides():
+            subscription = self.create_subscription(
+                kind,
+                topic,
+                self.guarded(callback),
+                qos.of_subscription(depth, latched),
+                raw=raw,
+                qos_overriding_options=qos.OVERRIDABLE,
+            )
+        self._inputs.append(subscription)
 
     def seconds(self) -> float:
         """The clock of timeouts: simulated time once it runs, for a slow world isn't a silent one;
@@ -296,15 +316,19 @@ class PerceptionNode(LifecycleNode):
         self._drop_outputs()
         return super().on_error(state)
 
-    def start(self) -> bool:
-        """Configure and activate, unless told to wait for transitions; False when that failed."""
+    def configure(self) -> bool:
+        """Configure, unless told to wait for transitions; False when that failed."""
         if not self.settings.autostart:
             return True
         self._configures_itself = True
         try:
-            return self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
+            return bool(self.trigger_configure() == SUCCESS)
         finally:
             self._configures_itself = False
+
+    def activate(self) -> bool:
+        """Activate, unless told to wait for transitions; False when that failed."""
+        return not self.settings.autostart or bool(self.trigger_activate() == SUCCESS)
 
     def close(self) -> None:
         """Stop working, for the end of the process."""
@@ -317,6 +341,10 @@ class PerceptionNode(LifecycleNode):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs.clear()
+        for reader in self._readers:
+            assert self.output.exchange is not None
+            self.output.exchange.leave(reader)
+        self._readers.clear()
         if self._worker is not None:
             # nobody can interrupt a solver; what it answers later is dropped (publishers are off)
             self.unfinished = not self._worker.stop(PATIENCE) or self.unfinished
@@ -327,6 +355,8 @@ class PerceptionNode(LifecycleNode):
 
     def _drop_outputs(self) -> None:
         for publisher in self._outputs:
+            if self.output.exchange is not None:
+                self.output.exchange.withdraw(publisher.topic_name)
             self.destroy_lifecycle_publisher(publisher)
         self._outputs.clear()
         self.output.publishers.clear()
@@ -339,11 +369,22 @@ class PerceptionNode(LifecycleNode):
         self.settings: Any = parameters.own_settings(self, self.own)
 
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
-        ours = [change for change in changes if not change.name.startswith("use_sim_time")]
-        reason = parameters.why_refuse(self, self.own, self.sections, ours)
-        if ours and not reason and self._state_machine.current_state[1] != "unconfigured":
-            reason = f"{ours[0].name} is read on configure: deactivate and clean up first"
-        return SetParametersResult(successful=not reason, reason=reason)
+        ours = [change for change in changes if not change.name.startswith(OF_ROS)]
+        try:
+            config, own = parameters.changed(self, self.own, self.sections, ours)
+            if ours and self._state_machine.current_state[1] != "unconfigured":
+                for change in ours:
+                    if not change.name.startswith(self.live):
+                        raise InputError(
+                            f"{change.name} is read on configure: deactivate and clean up first"
+                        )
+                self.config, self.settings = config, own
+                if self._health is not None:
+                    self._health.timeout = self.settings.timeout
+                self.adapt()
+        except InputError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
 
     def _tell_health(self) -> None:
         if self._health is None:
@@ -352,47 +393,3 @@ class PerceptionNode(LifecycleNode):
         array = DiagnosticArray(status=[self._health.status(name, self.active)])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
-
-
-def run(factory: Callable[[], PerceptionNode], arguments: list[str] | None = None) -> int:
-    """Live as this node until SIGINT, SIGTERM or its own end.
-
-    Returns:
-        0; or 2 when parameters or input can't be used, after one line on stderr.
-    """
-    transport.use_shared_memory()
-    node: PerceptionNode | None = None
-    code, initialised = 0, False
-    try:
-        rclpy.init(args=arguments)
-        initialised = True
-        node = factory()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        if node.start():
-            executor.spin_until_future_complete(node.done)
-            if node.done.result() is False:
-                code = 2
-        elif rclpy.ok():
-            code = 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ValueError, RuntimeError, NameValidationException) as error:
-        ending = initialised and not rclpy.ok()  # whatever publishes then fails without a context
-        if node is None and not ending:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            code = 2
-        elif not ending:
-            raise
-    # Ctrl-C under `ros2 launch` can come twice; the second must not cut the first one's end short
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if node is not None:
-        node.close()
-    rclpy.try_shutdown()
-    if node is not None and node.unfinished:
-        # A solver still runs in native code. Waiting for it could take minutes, and Python's own
-        # end could crash under it. Everything is closed: leave.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code

@@ -41,6 +41,7 @@ ARGUMENTS = {
         "rad ahead that the sensors look at; beyond it nothing unknown is told as an obstacle "
         "(empty: as config says, else all around)",
     ),
+    "component": ("false", "run the nodes in one process, which pass messages as they are"),
     "bag": ("", "recording to play; the launch ends with it"),
     "world": ("room", "room, street, or the path of a .yaml world file"),
     "seed": ("0", "chooses the world, and the random turns of avoid"),
@@ -56,25 +57,33 @@ CHOICES = {
     "image_transport": ("raw", "compressed"),
     "points_type": ("PointCloud2", "CustomMsg"),
 }
-SWITCHES = ("use_sim_time", "lidar", "stereo", "mono", "lockstep", "avoid")  # true or false
+SWITCHES = (
+    "use_sim_time",
+    "lidar",
+    "stereo",
+    "mono",
+    "component",
+    "lockstep",
+    "avoid",
+)  # true or false
 
 FLOW = (
     *("namespace", "config", "preset", "method", "use_sim_time"),
-    *("points", "points_type", "odom", "consumer", "bag"),
+    *("points", "points_type", "odom", "consumer", "component", "bag"),
 )
 DEPTH = (
     *("namespace", "config", "preset", "use_sim_time"),
     *("left", "right", "image", "image_transport", "points_type", "teacher", "mono", "store"),
-    *("consumer", "view", "bag"),
+    *("consumer", "view", "component", "bag"),
 )
 PERCEPTION = (
     *("namespace", "config", "preset", "use_sim_time", "lidar", "stereo", "mono"),
     *("teacher", "method", "store", "points", "points_type", "odom"),
-    *("left", "right", "image", "image_transport", "consumer", "view", "bag"),
+    *("left", "right", "image", "image_transport", "consumer", "view", "component", "bag"),
 )
 SIM = (
     *("world", "seed", "seconds", "rate", "lockstep", "report"),
-    *("config", "preset", "lidar", "mono", "store", "consumer", "view", "avoid"),
+    *("config", "preset", "lidar", "mono", "store", "consumer", "view", "component", "avoid"),
 )
 SIM_DEFAULTS = {"lidar": ""}  # where they differ from the usual ones
 # What sim.launch.py takes for an argument that is left empty, by kind of world.
@@ -99,6 +108,7 @@ class NodePlan:
         from_file: whether the node takes the YAML file.
         ends_launch: whether everything ends when it does.
         respawn: whether it is started again when it ends by itself.
+        components: the nodes that run in this process; none: it is one node.
     """
 
     executable: str
@@ -108,6 +118,7 @@ class NodePlan:
     from_file: bool = True
     ends_launch: bool = False
     respawn: bool = False
+    components: tuple[str, ...] = ()
 
 
 def defaults(names: Iterable[str]) -> dict[str, str]:
@@ -155,17 +166,19 @@ def perception(given: Arguments) -> list[NodePlan]:
         else:
             teacher = {"teacher.source": values["teacher"]}
             depth_image = {"left/depth": f"{values['left']}/depth"}
-            heard = {**left, **depth_image, "points": values["points"]}
+            heard = {**left, **depth_image, **lidar}
             plans.append(node("depth_teacher", heard, {**teacher, **images, **sweeps}))
         own = {**teacher, **told, **view}
         plans.append(node("obstacle_distance", {"odom": values["odom"]}, own))
     if on["stereo"] and on["mono"]:
         plans.append(node("mono_depth", left, student))
         plans.append(node("depth_learner", left, student, respawn=True))
+    # an RViz that listens isn't who the recording is for, and not each topic has a reader
+    readers = " ".join("/".join(filter(None, (p.namespace, p.executable))) for p in plans)
+    if is_true(values["component"]):
+        plans = [together(plans)]
     if values["bag"]:
         clock = 100.0 if on["use_sim_time"] else 0.0
-        # an RViz that listens isn't who the recording is for, and not each topic has a reader
-        readers = " ".join("/".join(filter(None, (p.namespace, p.executable))) for p in plans)
         player = {
             "bag": values["bag"],
             "clock": clock,
@@ -174,6 +187,21 @@ def perception(given: Arguments) -> list[NodePlan]:
         }
         plans.append(NodePlan("bag_player", "", player, from_file=False, ends_launch=True))
     return plans
+
+
+def together(plans: list[NodePlan]) -> NodePlan:
+    """These nodes in one process.
+
+    A parameter, and a topic, means the same in every node, so all get those of each. What is
+    started again by itself in a process of its own isn't here: it would take all others along.
+    """
+    return NodePlan(
+        "component_container",
+        plans[0].namespace,
+        {name: value for plan in plans for name, value in plan.parameters.items()},
+        {name: topic for plan in plans for name, topic in plan.remaps.items()},
+        components=tuple(plan.executable for plan in plans),
+    )
 
 
 def flow(given: Arguments) -> list[NodePlan]:

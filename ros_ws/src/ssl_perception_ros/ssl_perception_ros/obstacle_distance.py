@@ -21,6 +21,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, Range
 
+from ssl_perception.config import Config
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.depth.trust.fusion import CueFusion, absent
 from ssl_perception.depth.trust.persistence import load_trust, save_trust
@@ -37,8 +38,11 @@ from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
 from ssl_perception_ros.depth_parts import depth_map
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.further_topics import further_topics
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.messages import message_type
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import ObstacleDistanceSettings, consumer_of
+from ssl_perception_ros.transforms import TF_STATIC, Transforms
 
 BLIND_PERIOD = 0.1  # s between scans that say "unknown" while no depth comes
 FLUSH_PERIOD = 0.05  # s between looks for frames that have waited long enough for their parts
@@ -65,6 +69,7 @@ class Arrival(NamedTuple):
 class ObstacleDistanceNode(PerceptionNode):
     sections = ("teacher", "scan", "lidar_scan", "trust", "pseudo_label", "outputs")
     own = ObstacleDistanceSettings
+    live = ("timeout", "ahead", "view")
 
     def __init__(self) -> None:
         super().__init__("obstacle_distance")
@@ -81,7 +86,7 @@ class ObstacleDistanceNode(PerceptionNode):
         self.publish_on(LaserScan, "obstacle_distance", depth)
         self.publish_on(Range, "obstacle_range", depth)
         self.publish_on(DiagnosticArray, "trust", depth)
-        self._depth = self.publish_on(Image, "depth", depth)
+        self.publish_on(Image, "depth", depth)
         made = (*OF_SCANS, *OF_DEPTH)
         self._further = further_topics(self, made, self.config.scan.sectors, depth)
         trust = Trust()
@@ -90,14 +95,17 @@ class ObstacleDistanceNode(PerceptionNode):
             trust, problem = load_trust(path, self.config.trust)
             if problem:
                 self.complain(problem)
-        config = self.config
-        self._fusion = CueFusion(config.scan, config.trust, trust, config.lidar_scan)
+        kind = message_type("tf2_msgs/msg/TFMessage")
+        if kind is not None:
+            self.publish_on(kind, TF_STATIC, 1, latched=True)
+        self._place(self.config, trust)
 
     def begin(self) -> None:
         queue = self.settings.queue
         self._infos: dict[Cue, CameraInfo] = {}
         self._last = (0, 0.0)  # newest source stamp, ns, and when it came, as in seconds()
         self._frame = self.config.scan.frame
+        self._transforms = Transforms(self, self.settings.base_frame)
         self._lidar: ObstacleScan | None = None
         self._lidar_came = -math.inf  # as in seconds()
         self._arrived = -math.inf  # the newest part of an image, on the steady clock
@@ -207,13 +215,14 @@ class ObstacleDistanceNode(PerceptionNode):
             mono = found[Cue.MONO] or self._missing(Cue.MONO, there, group)
             if mono.valid:
                 label = pseudo_label(stereo, self.config.pseudo_label, mono.depth.shape)
+        self._look_up(there.camera.frame)
         self._travel()
         fused = self._fusion.update(stereo, mono, label, self._lidar)
         trust = fused.trust
         mono_active = trust.active_cue in (ActiveCue.GUARDED, ActiveCue.MONO)
         used = Cue.MONO if mono_active and not trust.overriding else Cue.STEREO
         if trust.active_cue is not ActiveCue.NONE and f"{used.value}/depth" in messages:
-            self._depth.publish(messages[f"{used.value}/depth"])
+            self.output.forward("depth", messages[f"{used.value}/depth"])
             shown = mono if used is Cue.MONO else stereo
             if shown is not None:
                 self._further.depth(stamp, shown)
@@ -221,6 +230,24 @@ class ObstacleDistanceNode(PerceptionNode):
         self.output.trust(stamp, trust)
         self._publish(fused.scan, stamp)
         self._report(fused.scan, trust, stamp, min(a.seconds for a in group.parts.values()))
+
+    def _place(self, config: Config, trust: Trust) -> None:
+        """Take the settings that say how the camera is mounted."""
+        self._mounted = config
+        self._fusion = CueFusion(config.scan, config.trust, trust, config.lidar_scan)
+
+    def _look_up(self, camera: str) -> None:
+        """How this camera is tilted, if only ``/tf_static`` says; then the level frame that the
+        scan is in is told there as well."""
+        config = self._transforms.complete(self.config, camera=camera)
+        if config is self._mounted:
+            return
+        self._place(config, self._fusion.trust)
+        level = self._transforms.level_camera(camera)
+        if level is not None and config.scan.frame != self.config.scan.frame:
+            now = self.get_clock().now().nanoseconds
+            base = self.settings.base_frame
+            self.output.mounts(TF_STATIC, now, base, {config.scan.frame: level})
 
     def _travel(self) -> None:
         """The poses that have come since the last image."""

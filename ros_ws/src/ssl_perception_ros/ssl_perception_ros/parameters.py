@@ -79,21 +79,23 @@ def own_settings(node: Node, kind: type[S]) -> S:
     return _own(kind, _values(node, settings(kind)))
 
 
-def why_refuse(
-    node: Node, own: type[Section], sections: Iterable[str], changes: list[Parameter]
-) -> str:
-    """Why these changes can't be made; empty when they can."""
+def changed(
+    node: Node, own: type[S], sections: Iterable[str], changes: list[Parameter]
+) -> tuple[Config, S]:
+    """The library's configuration and the node's own settings with these changes.
+
+    Raises:
+        InputError: a change that can't be made.
+    """
     wanted = {parameter.name: parameter.value for parameter in changes}
     names = {setting.name for setting in _settings(own, sections)}
     for name in wanted:
         if name not in names and not name.startswith(_OF_ROS):
-            return f"parameter {name!r} is unknown"
-    try:
-        _config(_values(node, _of_library(sections)) | _among(wanted, _of_library(sections)))
-        _own(own, _values(node, settings(own)) | _among(wanted, settings(own)))
-    except InputError as error:
-        return str(error)
-    return ""
+            raise InputError(f"parameter {name!r} is unknown")
+    return (
+        _config(_values(node, _of_library(sections)) | _among(wanted, _of_library(sections))),
+        _own(own, _values(node, settings(own)) | _among(wanted, settings(own))),
+    )
 
 
 def _start(node: Node) -> dict[str, Any]:

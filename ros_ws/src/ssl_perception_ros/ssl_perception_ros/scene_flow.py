@@ -29,9 +29,11 @@ from ssl_perception.types import ObstacleScan
 from ssl_perception.warm_up import warm_up
 from ssl_perception_ros.diagnostics import Health
 from ssl_perception_ros.further_topics import further_topics
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
 from ssl_perception_ros.points_input import points_type
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import SceneFlowSettings
+from ssl_perception_ros.transforms import Transforms
 
 UNKNOWN_PERIOD = 0.1  # s between messages that say "unknown" while no sweep comes
 
@@ -62,6 +64,7 @@ class SceneFlowNode(PerceptionNode):
         "outputs",
     )
     own = SceneFlowSettings
+    live = ("timeout", "flow_points", "flow_fields", "flow.deadline", "collision.", "lidar_scan.")
 
     def __init__(self) -> None:
         super().__init__("scene_flow")
@@ -69,9 +72,8 @@ class SceneFlowNode(PerceptionNode):
     def prepare(self) -> None:
         self.health = Health("sweeps", self.settings.timeout, self.seconds)
         check_sectors(self.settings.lidar_consumer, self.config.scan.sectors)
-        self._flow_fields = point_cloud2.flow_fields(self.settings.flow_fields)
+        self.adapt()
         self._lidar_encoding = CONSUMERS[self.settings.lidar_consumer].scan
-        self._doubt = "" if self.config.collision.has_footprint else NO_FOOTPRINT
         if self._doubt:
             self.complain(self._doubt)
         # the first sweep must not wait for compilers
@@ -87,8 +89,13 @@ class SceneFlowNode(PerceptionNode):
         if self.config.accumulation.sweeps:
             self.publish_on(PointCloud2, "points_accumulated", depth)
 
+    def adapt(self) -> None:
+        self._flow_fields = point_cloud2.flow_fields(self.settings.flow_fields)
+        self._doubt = "" if self.config.collision.has_footprint else NO_FOOTPRINT
+
     def begin(self) -> None:
         self._perception = Perception(self.config)
+        self._transforms = Transforms(self, self.settings.base_frame)
         self._mounting_doubt = ""
         self._poses: deque[Odometry] = deque(maxlen=1000)
         self._newest: tuple[ObstacleScan, float] | None = None  # scan, and when it was made
@@ -110,12 +117,12 @@ class SceneFlowNode(PerceptionNode):
     def _sweep(self, arrival: Arrival) -> None:
         message = deserialise(arrival.raw, self._points_kind)
         stamp_ns = point_cloud2.stamp_ns(message.header.stamp)
+        perception = self._placed(message.header.frame_id)
         try:
             while self._poses:
-                self._perception.odometry(odometry.decode(self._poses.popleft()))
+                perception.odometry(odometry.decode(self._poses.popleft()))
         except InputError as error:
             self.complain(f"odom: {error}")
-        perception = self._perception
         result = perception.sweep(sweep.decode(message, self.config.points))
         if perception is not self._perception:  # stopped and started again meanwhile
             return
@@ -160,6 +167,16 @@ class SceneFlowNode(PerceptionNode):
             "" if result.reset in ("", "first sweep") else f"started anew: {result.reset}",
             result.doubt,
         )
+
+    def _placed(self, lidar: str) -> Perception:
+        """The pipeline, with the settings of now; a new one when ``/tf_static`` says how the lidar
+        is mounted, which it usually does before the first sweep."""
+        config = self._transforms.complete(self.config, lidar, self.settings.camera_frame)
+        if config.lidar_mount != self._perception.config.lidar_mount:
+            self._perception = Perception(config)
+        elif config is not self._perception.config:
+            self._perception.adapt(config)
+        return self._perception
 
     def _watch(self) -> None:
         if self.active and self.health.silence > self.settings.timeout:

@@ -73,6 +73,16 @@ class ProcessingSettings(LifecycleSettings):
     )
 
 
+class PlacedSettings(ProcessingSettings):
+    """Of nodes that want to know where the sensors sit."""
+
+    base_frame: str = Field(
+        "base_link",
+        description="the robot's frame: where settings leave open how sensors are mounted on it, "
+        "/tf_static says it",
+    )
+
+
 class CameraNodeSettings(ProcessingSettings):
     """Of nodes that read a camera."""
 
@@ -83,13 +93,13 @@ class CameraNodeSettings(ProcessingSettings):
     )
 
 
-class DepthTeacherSettings(CameraNodeSettings):
+class DepthTeacherSettings(CameraNodeSettings, PlacedSettings):
     """Of ``depth_teacher``."""
 
     points_type: PointsType = Field("PointCloud2", description=POINTS_TYPE)
 
 
-class ObstacleDistanceSettings(ProcessingSettings):
+class ObstacleDistanceSettings(PlacedSettings):
     """Of ``obstacle_distance``."""
 
     ahead: float = Field(
@@ -140,8 +150,14 @@ class ObstacleDistanceSettings(ProcessingSettings):
     )
 
 
-class SceneFlowSettings(ProcessingSettings):
+class SceneFlowSettings(PlacedSettings):
     """Of ``scene_flow``."""
+
+    camera_frame: str = Field(
+        "",
+        description="optical frame of the left camera, for lidar_scan.camera_x, _y and _yaw from "
+        "/tf_static (empty: as set)",
+    )
 
     lidar_consumer: ConsumerName = Field(
         "rep117",

@@ -23,7 +23,8 @@ from ssl_perception.errors import InputError
 from ssl_perception.obstacles.avoid import Command
 from ssl_perception_ros import messages
 from ssl_perception_ros.diagnostics import Health
-from ssl_perception_ros.node import PerceptionNode, run
+from ssl_perception_ros.node import PerceptionNode
+from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import SimWorldSettings
 
 try:
