@@ -201,9 +201,10 @@ def test_when_depth_stops_the_scan_goes_on_and_knows_nothing(
 def test_before_any_depth_nav2_is_told_to_stop(nodes: Nodes, tmp_path: Path) -> None:
     """Nothing is known, and NaN, which the collision monitor skips, isn't what says so."""
     output = tmp_path / "out.mcap"
-    told = "obstacle_distance obstacle_range"
+    told = "obstacle_distance obstacle_range obstacle_points"
     nodes.start("bag_recorder", {"output": str(output), "outputs": told})
-    nodes.start("obstacle_distance", {"consumer": "nav2", "view": 1.0})
+    also = {"outputs.also": "obstacle_points depth_points detections"}
+    nodes.start("obstacle_distance", {"consumer": "nav2", "view": 1.0, **also})
     nodes.ready(START)
     time.sleep(2.0)
     assert nodes.failures() == {}
@@ -215,6 +216,12 @@ def test_before_any_depth_nav2_is_told_to_stop(nodes: Nodes, tmp_path: Path) -> 
         seen = np.abs(scan.angle_min + scan.angle_increment * np.arange(72)) <= 0.5
         assert (scan.ranges[seen] == near).all() and np.isnan(scan.ranges[~seen]).all()
     assert {np.float32(metres) for metres in ranges} == {near}
+    clouds = messages_on(output, "/obstacle_points")
+    assert len(clouds) > 5
+    for cloud in clouds:
+        points = cloud.data.view("<f4").reshape(-1, 3)
+        np.testing.assert_allclose(np.hypot(points[:, 0], points[:, 1]), near, rtol=1e-5)
+        assert len(points) and (np.abs(np.arctan2(points[:, 1], points[:, 0])) <= 0.55).all()
 
 
 def test_without_depth_the_scan_says_what_the_lidar_knows_and_forgets_it_when_that_stops(
@@ -307,6 +314,9 @@ def test_a_bad_cloud_is_reported_and_the_next_one_is_worked_on(
     [
         ("scene_flow", {"flow.methud": "nsfp"}, "flow.methud"),
         ("scene_flow", {"flow.method": "magic"}, "flow.method"),
+        ("scene_flow", {"outputs.also": "detections"}, "detections needs vision_msgs"),
+        ("scene_flow", {"points_type": "CustomMsg"}, "CustomMsg needs livox_ros_driver2"),
+        ("obstacle_distance", {"outputs.also": "clouds"}, "there is no output 'clouds'"),
         ("stereo_depth", {"stereo.disparities": 60}, "stereo.disparities"),
         ("obstacle_distance", {"scan.sectors": 0}, "scan.sectors"),
         ("obstacle_distance", {"consumer": "ros1"}, "consumer"),

@@ -90,6 +90,7 @@ class SceneFlowNode(PerceptionNode):
             self.publish_on(PointCloud2, "points_accumulated", depth)
 
     def adapt(self) -> None:
+        self._points_kind, self._points_type = points_type(self.settings.points_type)
         self._flow_fields = point_cloud2.flow_fields(self.settings.flow_fields)
         self._doubt = "" if self.config.collision.has_footprint else NO_FOOTPRINT
 
@@ -100,7 +101,6 @@ class SceneFlowNode(PerceptionNode):
         self._poses: deque[Odometry] = deque(maxlen=1000)
         self._newest: tuple[ObstacleScan, float] | None = None  # scan, and when it was made
         self._say_unknown()
-        self._points_kind, points = points_type(self.settings.points_type)
         worker = self.work_on(self._sweep, self.settings.queue)
 
         def take(raw: bytes) -> None:
@@ -110,7 +110,7 @@ class SceneFlowNode(PerceptionNode):
         def take_pose(message: Odometry) -> None:
             self._poses.append(message)
 
-        self.subscribe(points, "points", take, max(5, self.settings.queue), raw=True)
+        self.subscribe(self._points_type, "points", take, max(5, self.settings.queue), raw=True)
         self.subscribe(Odometry, "odom", take_pose, 100)
         self.every(UNKNOWN_PERIOD, self._watch)
 
