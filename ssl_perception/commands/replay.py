@@ -59,6 +59,7 @@ class Summary:
     latency: dict[str, dict[str, float]] = field(default_factory=dict)
     ego_motion: list[dict[str, Any]] = field(default_factory=list)
     mounting_doubt: str = ""
+    sensor_doubt: str = ""
     moving_points: int = 0
     valid_depth: list[float] = field(default_factory=list)
     report: RunReport = field(default_factory=RunReport)
@@ -103,6 +104,7 @@ class Summary:
             "scan_messages": self.depths,
             "skipped": self.skipped,
             "mounting_doubt": self.mounting_doubt,
+            "sensor_doubt": self.sensor_doubt,
             "latency_ms": self.latency,
             "moving_points_per_sweep": self.moving_points / self.sweeps if self.sweeps else None,
             "valid_depth_fraction": float(np.mean(self.valid_depth)) if self.valid_depth else None,
@@ -259,6 +261,7 @@ def run_replay(
         for recorded, result in replay(log, perception, on_bad, preparing):
             write_result(bag, recorded, result, perception)
             summary.add(recorded, result)
+            summary.sensor_doubt = perception.doubt or summary.sensor_doubt
             collect(collected, recorded, result)
             if live is not None:
                 live.show(recorded, result)
@@ -271,7 +274,7 @@ def run_replay(
     summary.latency = collected.latency()
     _print(summary, console)
     unknown = NO_FOOTPRINT if summary.sweeps and not config.collision.has_footprint else ""
-    for line in (unknown, summary.mounting_doubt):
+    for line in (unknown, summary.mounting_doubt, summary.sensor_doubt):
         if line:
             console.print(line, soft_wrap=True)
     console.print(f"results  {output}")
@@ -287,7 +290,7 @@ def run_replay(
             else (f"{summary.stereo_pairs} stereo pairs")
         )
         lead = f"{summary.sweeps} sweeps, {frames}."
-        for line in (unknown, summary.mounting_doubt):
+        for line in (unknown, summary.mounting_doubt, summary.sensor_doubt):
             lead += f" {line[0].upper()}{line[1:]}." if line else ""
         this_run = provenance(config, summary.skipped)
         sections = [*collected.sections(), *timeline, this_run]
