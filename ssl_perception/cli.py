@@ -5,16 +5,21 @@ comes back, and writes every printed figure to ``--json`` when asked. Before tha
 no output would hurt an input (``io.output_paths``). Heavy imports wait until the command that needs
 them runs, so that ``--help`` answers at once.
 
-Exit codes: 0 done; 2 the input or an option can't be used (one line on stderr says which).
+Exit codes: 0 done; 1 ``store check`` found damage; 2 the input or an option can't be used (one
+line on stderr says which); 70 a bug (one line; ``--debug`` shows where).
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from ssl_perception.commands.bench import bench
 from ssl_perception.commands.evaluate import evaluate
@@ -30,10 +35,17 @@ from ssl_perception.commands.options import (
     out,
 )
 from ssl_perception.commands.simulate import simulate
+from ssl_perception.commands.store import store
 from ssl_perception.commands.train import train
 from ssl_perception.errors import InputError
-from ssl_perception.io.output_paths import check_inputs, check_outputs
+from ssl_perception.io.output_paths import check_inputs, check_outputs, replace_anything
+from ssl_perception.runtime.console import printable
 from ssl_perception.version import __version__
+
+DEBUG = "--debug"  # these two anywhere in the command
+FORCE = "--force"
+FAULT = 70  # EX_SOFTWARE of sysexits.h
+MAX_LINE = 1000  # characters; a name can have thousands
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,6 +57,7 @@ app.add_typer(export, name="export")
 app.add_typer(train, name="train")
 app.add_typer(experiment, name="experiment")
 app.add_typer(bench, name="bench")
+app.add_typer(store, name="store")
 app.command()(simulate)
 
 
@@ -61,6 +74,12 @@ def common(
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
         ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show where in the code an error came up.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option(FORCE, help="Replace files of another kind than what is written.")
     ] = False,
 ) -> None:
     pass
@@ -111,9 +130,11 @@ def replay(
     learn: Annotated[
         bool, typer.Option("--learn", help="Stereo teaches the student on the way.")
     ] = False,
-    store: Annotated[
+    student: Annotated[
         Path | None,
-        typer.Option(help="Model store of the student; made, and written to, only with --learn."),
+        typer.Option(
+            "--store", help="Model store of the student; made, and written to, only with --learn."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of a fresh student.")] = 0,
     json_file: JsonFile = None,
@@ -130,11 +151,11 @@ def replay(
         outputs["--viewer"] = viewer_file(output)
     inputs = [log, *input_files(config_file, config)]
     if learn:
-        outputs["--store"] = store
+        outputs["--store"] = student
     else:
-        inputs.append(store)
+        inputs.append(student)
     check_outputs(inputs, outputs)
-    run_replay(log, output, config, report, viewer, skip_bad, json_file, out, learn, store, seed)
+    run_replay(log, output, config, report, viewer, skip_bad, json_file, out, learn, student, seed)
 
 
 @app.command("warm-up")
@@ -154,22 +175,52 @@ def doctor(json_file: JsonFile = None) -> None:
     """Say what this installation can do, and what it lacks."""
     from ssl_perception.commands.doctor import run_doctor
 
+    check_outputs([], {"--json": json_file})
     run_doctor(json_file, out)
 
 
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point of the console script."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    debug = DEBUG in words
+    if FORCE in words:
+        replace_anything()
+    words = [word for word in words if word not in (DEBUG, FORCE)]
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)  # what is half written is removed on the way out
     try:
-        app(arguments)
+        app(words)
     except InputError as error:
-        err.print(f"[bold red]error:[/] {_one_line(error)}", markup=True)
-        sys.exit(2)
+        _fail(str(error), 2)
+    except OSError as error:  # a name too long, a disk that is full, no permission
+        if debug:
+            raise
+        name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        _fail(f"{name}{error.strerror or error}", 2)
+    except MemoryError:
+        if debug:
+            raise
+        _fail("out of memory", 2)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(
+            f"unexpected {type(error).__name__}: {error}. This is a bug of ssl-perception "
+            f"{__version__}; please report it with what the command says with {DEBUG}",
+            FAULT,
+        )
 
 
-def _one_line(error: Exception) -> str:
-    from rich.markup import escape
+def _end(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
 
-    return escape(" ".join(str(error).split()))
+
+def _fail(message: str, code: int) -> None:
+    line = printable(" ".join(message.split()))
+    if len(line) > MAX_LINE:
+        line = f"{line[: MAX_LINE // 2]} ... {line[-MAX_LINE // 2 :]}"
+    err.print(Text.assemble(("error:", "bold red"), " ", line))
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ have it. Instances are immutable: nothing downstream may change what another sta
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -45,7 +46,7 @@ class PointCloud:
         ring: (N,) uint16, which of the sensor's beams; None: not read.
 
     Raises:
-        InputError: on a wrong shape.
+        InputError: on a wrong shape, or a stamp that is NaN or infinite.
 
     >>> cloud = PointCloud([[5.0, 0.0, 0.0], [0.0, 2.0, 1.0]], stamp=10.0, frame="lidar")
     >>> len(cloud), cloud.points.dtype.name
@@ -63,6 +64,7 @@ class PointCloud:
     ring: NDArray[np.uint16] | None = None
 
     def __post_init__(self) -> None:
+        _require_stamp(self.stamp, "cloud")
         points = _array(self.points, np.float32, (None, 3), "points")
         object.__setattr__(self, "points", points)
         for name, kind in (("time", np.float32), ("intensity", np.float32), ("ring", np.uint16)):
@@ -103,6 +105,11 @@ class PointCloud:
             self.intensity,
             self.ring,
         )
+
+
+def _require_stamp(stamp: float, what: str) -> None:
+    if not math.isfinite(stamp):
+        raise InputError(f"{what} has the stamp {stamp}; it must be a number of seconds")
 
 
 def transformed(
@@ -257,6 +264,7 @@ class StereoPair:
     seen: BoolArray | None = None
 
     def __post_init__(self) -> None:
+        _require_stamp(self.stamp, "stereo pair")
         for side, image in (("left", self.left), ("right", self.right)):
             if image.dtype != np.uint8 or image.ndim not in (2, 3):
                 raise InputError(
@@ -307,6 +315,7 @@ class CameraImage:
     seen: BoolArray | None = None
 
     def __post_init__(self) -> None:
+        _require_stamp(self.stamp, "image")
         if self.image.dtype != np.uint8 or self.image.ndim not in (2, 3):
             raise InputError(
                 f"image must be (H, W) or (H, W, 3) uint8, not {self.image.shape} "
@@ -449,6 +458,7 @@ class Odometry:
     child_frame: str = ""
 
     def __post_init__(self) -> None:
+        _require_stamp(self.stamp, "odometry")
         pose = _array(self.world_from_body, np.float64, (4, 4), "world_from_body")
         if not np.isfinite(pose).all():
             raise InputError("odometry pose has NaN or infinite numbers")

@@ -21,7 +21,7 @@ from ssl_perception.evaluation.run_report import PICTURES, RunReport
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.point_cloud2 import FlowCloud
 from ssl_perception.io.results import read_depth, read_flow, read_scans
-from ssl_perception.io.write import write_json, write_output
+from ssl_perception.io.write import make_folder, write_json, write_output
 from ssl_perception.runtime.console import print_table
 from ssl_perception.types import (
     Cue,
@@ -121,7 +121,7 @@ def run_demo(
             f"demo needs the simulator ({error.name} is missing): pip install 'ssl-perception[sim]'"
         ) from None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror or error}") from None
     if not config.collision.has_footprint:
@@ -129,25 +129,27 @@ def run_demo(
         car = config.collision.model_copy(update=sizes)
         config = config.model_copy(update={"collision": car})
     log, output, report, *_ = files_written(folder).values()
-    console.print(f"[bold]1[/] simulate {seconds:g} s of a street, seed {seed}")
+    console.print(f"[bold]1[/] simulate {seconds:g} s of a street, seed {seed}", markup=True)
     run_simulate("street", log, seconds, seed, None, console)
     times = RunReport()
     if ros:
         from ssl_perception.runtime.ros_processes import through_nodes
 
-        console.print("[bold]2[/] play it through the ROS 2 nodes")
+        console.print("[bold]2[/] play it through the ROS 2 nodes", markup=True)
         through_nodes(log, output, config, console)
     else:
-        console.print("[bold]2[/] run the pipeline over it")
+        console.print("[bold]2[/] run the pipeline over it", markup=True)
         times = run_replay(log, output, config, None, None, False, None, console).report
-    console.print("[bold]3[/] compare with the truth")
+    console.print("[bold]3[/] compare with the truth", markup=True)
     score, collected = Score(), times.only_times()
     compare(log, output, score, collected)
     figures: dict[str, Any] = score.figures()
     drone: DroneHalf | None = None
     if drone_seconds:
         half = drone_seconds / 2
-        console.print(f"[bold]4[/] fly a drone: {half:g} s with stereo, {half:g} s without")
+        console.print(
+            f"[bold]4[/] fly a drone: {half:g} s with stereo, {half:g} s without", markup=True
+        )
         drone = run_drone(drone_seconds, console)
 
     lead = f"A simulated street, seed {seed}, {seconds:g} s: {len(score.static)} sweeps and "

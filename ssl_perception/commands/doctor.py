@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ssl_perception.runtime.installation import PARTS, examine
 
@@ -21,11 +21,11 @@ def run_doctor(json_file: Path | None, console: Console) -> None:
         table.add_column(heading)
     for part, (_, way) in PARTS.items():
         have = found["parts"][part]
-        table.add_row(part, have or "[yellow]missing[/]", "" if have else escape(way))
+        table.add_row(part, have or Text("missing", "yellow"), "" if have else way)
     ros = found["ros2"]
     table.add_row(
         "ROS 2 nodes (rclpy)",
-        ros or "[yellow]missing[/]",
+        ros or Text("missing", "yellow"),
         "" if ros else "source your ROS 2, or pip install -r requirements-ros.txt",
     )
     console.print(table)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ssl_perception import config as configuration
 from ssl_perception.commands.seeds import SEEDS_HELP
+from ssl_perception.runtime.console import Terminal
 
-out = Console()
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Terminal()
+err = Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 ConfigFile = Annotated[
     Path | None,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from ssl_perception.config import Config
 from ssl_perception.depth.result import DepthResult
@@ -34,7 +34,13 @@ from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.obstacles.scan import nearest_ahead
 from ssl_perception.pipeline import Perception
-from ssl_perception.runtime.console import PREPARING, meanwhile, print_table, progress_bar
+from ssl_perception.runtime.console import (
+    PREPARING,
+    meanwhile,
+    print_table,
+    printable,
+    progress_bar,
+)
 from ssl_perception.types import CameraImage, Odometry, PointCloud, StereoPair
 from ssl_perception.warm_up import time_to_warm, warm_up
 
@@ -54,6 +60,7 @@ class Summary:
     latency: dict[str, dict[str, float]] = field(default_factory=dict)
     ego_motion: list[dict[str, Any]] = field(default_factory=list)
     mounting_doubt: str = ""
+    sensor_doubt: str = ""
     moving_points: int = 0
     valid_depth: list[float] = field(default_factory=list)
     report: RunReport = field(default_factory=RunReport)
@@ -98,6 +105,7 @@ class Summary:
             "scan_messages": self.depths,
             "skipped": self.skipped,
             "mounting_doubt": self.mounting_doubt,
+            "sensor_doubt": self.sensor_doubt,
             "latency_ms": self.latency,
             "moving_points_per_sweep": self.moving_points / self.sweeps if self.sweeps else None,
             "valid_depth_fraction": float(np.mean(self.valid_depth)) if self.valid_depth else None,
@@ -269,6 +277,7 @@ def run_replay(
         for recorded, result in replay(log, perception, on_bad, preparing):
             write_result(bag, recorded, result, perception, further)
             summary.add(recorded, result)
+            summary.sensor_doubt = perception.doubt or summary.sensor_doubt
             collect(collected, recorded, result)
             if live is not None:
                 live.show(recorded, result)
@@ -281,7 +290,7 @@ def run_replay(
     summary.latency = collected.latency()
     _print(summary, console)
     unknown = NO_FOOTPRINT if summary.sweeps and not config.collision.has_footprint else ""
-    for line in (unknown, summary.mounting_doubt):
+    for line in (unknown, summary.mounting_doubt, summary.sensor_doubt):
         if line:
             console.print(line, soft_wrap=True)
     console.print(f"results  {output}")
@@ -297,7 +306,7 @@ def run_replay(
             else (f"{summary.stereo_pairs} stereo pairs")
         )
         lead = f"{summary.sweeps} sweeps, {frames}."
-        for line in (unknown, summary.mounting_doubt):
+        for line in (unknown, summary.mounting_doubt, summary.sensor_doubt):
             lead += f" {line[0].upper()}{line[1:]}." if line else ""
         this_run = provenance(config, summary.skipped)
         sections = [*collected.sections(), *timeline, this_run]
@@ -322,7 +331,7 @@ def _print(summary: Summary, console: Console) -> None:
     if summary.trust is not None:
         _print_trust(summary.trust, console)
     for line in summary.skipped:
-        console.print(f"[yellow]skipped[/] {escape(line)}", highlight=False)
+        console.print(Text.assemble(("skipped", "yellow"), " ", printable(line)))
 
 
 def _print_trust(timeline: TrustTimeline, console: Console) -> None:

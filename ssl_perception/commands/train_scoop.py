@@ -19,7 +19,8 @@ from ssl_perception.flow.scoop.training import (
     Training,
     held_out,
 )
-from ssl_perception.io.write import write_output
+from ssl_perception.io.lock import lock_file
+from ssl_perception.io.write import make_folder, write_output
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.runtime.interrupts import Interrupts
 from ssl_perception.runtime.torch_device import choose_device
@@ -56,7 +57,7 @@ def run_train_scoop(
         InputError: a dataset that can't be read or isn't ego-compensated, or a checkpoint that
             isn't of this run.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     training = Training(seed, points, choose_device(device))
     checkpoint, weights = folder / "checkpoint.safetensors", folder / "scoop.safetensors"
     if checkpoint.exists():
@@ -68,6 +69,7 @@ def run_train_scoop(
     started = time.perf_counter()
     recent: list[list[float]] = []
     with (
+        lock_file(folder / "lock", f"{folder}: another training runs here"),
         Interrupts() as interrupts,
         progress_bar(out) as bar,
         (folder / "log.jsonl").open("a", encoding="utf-8") as log,

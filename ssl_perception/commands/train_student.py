@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
@@ -20,6 +21,8 @@ from ssl_perception.depth.learning.replay_memory import Frames
 from ssl_perception.depth.student.architecture import NANO, SIZES, Architecture
 from ssl_perception.errors import InputError
 from ssl_perception.io.files import load_arrays
+from ssl_perception.io.lock import lock_file
+from ssl_perception.io.write import make_folder, write_output
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.runtime.interrupts import Interrupts
 
@@ -54,7 +57,7 @@ def run_train_student(
     Raises:
         InputError: what lies in the folder is of another run.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     shift = 10_000 * seed
     frames = _frames(folder / "frames.npz", places, FIRST_PLACE + shift, processes, out, size)
     others = {kind: math.ceil(HELD_OUT_SHARE * count) for kind, count in places.items()}
@@ -68,6 +71,7 @@ def run_train_student(
     started = time.perf_counter()
     recent: list[float] = []
     with (
+        lock_file(folder / "lock", f"{folder}: another training runs here"),
         Interrupts() as interrupts,
         progress_bar(out) as bar,
         (folder / "log.jsonl").open("a", encoding="utf-8") as log,
@@ -129,9 +133,9 @@ def _frames(
             labels.append(place_labels)
             bar.advance(task)
     frames = Frames(np.concatenate(images), np.concatenate(labels))
-    with path.with_suffix(".part").open("wb") as file:
-        np.savez(file, images=frames.images, labels=frames.labels.astype(np.float16), first=first)
-    path.with_suffix(".part").replace(path)
+    stream = io.BytesIO()
+    np.savez(stream, images=frames.images, labels=frames.labels.astype(np.float16), first=first)
+    write_output(path, stream.getvalue())
     return frames
 
 

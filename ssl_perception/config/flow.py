@@ -18,7 +18,19 @@ class EgoMotionConfig(Section):
     voxel: float = Field(0.35, ge=0.05, le=5.0, description="down-sampling edge, m")
     max_correspondence: float = Field(1.0, gt=0.0, le=10.0, description="match radius, m")
     iterations: int = Field(30, ge=1, le=200, description="at most so many Gauss-Newton steps")
-    threads: int = Field(2, ge=1, le=64, description="threads for registration")
+    threads: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="threads for registration; 1: the same bits each time, more: sums in another "
+        "order each time, motions that differ by less than 0.00001 m and flow by up to about 1 mm",
+    )
+    max_speed: float = Field(
+        70.0, ge=1.0, le=300.0, description="a motion that is faster, m/s, is none: start anew"
+    )
+    max_acceleration: float = Field(
+        50.0, ge=1.0, le=1000.0, description="likewise one whose speed changes faster, m/s2"
+    )
 
 
 class GroundConfig(Section):
@@ -69,6 +81,18 @@ class OnlineConfig(Section):
         ge=0.0,
         le=50.0,
         description="nearer may be the robot itself, m: motion unknown (1.6 clears a car's roof)",
+    )
+    min_interval: float = Field(
+        0.01,
+        ge=0.001,
+        le=0.1,
+        description="sweeps nearer in time, s, aren't compared: errors of range would be speeds",
+    )
+    max_coordinate: float = Field(
+        1000.0,
+        ge=100.0,
+        le=100_000.0,
+        description="points with an |x|, |y| or |z| beyond, m, are no returns: motion unknown",
     )
     deskew: bool = Field(
         True, description="undo the robot's motion inside a sweep where points carry a time"

@@ -15,6 +15,7 @@ import ssl_perception
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.bucketed import Buckets
 from ssl_perception.evaluation.flow_metrics import FIGURES
+from ssl_perception.io.lock import lock_file
 
 MAX_BYTES = 1 << 30
 # of the answer; MiB of the whole process while it was found; steps of its optimisation
@@ -42,7 +43,8 @@ class KeptRows(Generic[Value]):
         parse: key and value of a line; raises ValueError, KeyError or TypeError if it can't be one.
 
     Raises:
-        InputError: the file can't be used, or holds results of something else.
+        InputError: the file can't be used, holds results of something else, or another run writes
+            to it.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class KeptRows(Generic[Value]):
         if path is None:
             return
         try:
-            if path.exists() and path.stat().st_size:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # held for as long as these rows are: two runs would write each row twice
+            self._lock = lock_file(path, f"{path}: another run keeps its results here")
+            if path.stat().st_size:
                 self._load(path, fingerprint, command, parse)
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 self._append({"fingerprint": fingerprint})
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from None

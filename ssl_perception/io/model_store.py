@@ -9,28 +9,36 @@ disk already, as are the blobs that it names. The last two generations are kept;
 name is stored once. Reading checks everything: a generation with any damage to what it *needs* is
 passed over for the one before; what it could do without (a part of the replay memory) is dropped
 and reported.
+
+Only names that a store makes are ever removed, and of those only regular files: what else lies in
+the folder stays, and a folder that isn't a store is not written to.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from ssl_perception.errors import InputError
-from ssl_perception.io.write import write_durably
+from ssl_perception.io.lock import lock_file
+from ssl_perception.io.sealed import seal, unseal
+from ssl_perception.io.store_folder import prepare_folder, read_regular
+from ssl_perception.io.write import sweep, sync_folder, write_durably
 
 SCHEMA = 1
 KEPT = 2
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_BLOB_BYTES = 1 << 29
+MAX_NUMBER = 99_999_999  # eight digits
+# A file's name alone may claim that a generation has been; it may not use up the numbers.
+MAX_JUMP = 1_000_000
+PRIVATE = 0o600
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _GENERATION = re.compile(r"(\d{8})\.json")
 
@@ -56,6 +64,25 @@ class Generation:
     damaged: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Health:
+    """What ``check`` found.
+
+    Attributes:
+        usable: numbers of the undamaged generations, the newest first.
+        damaged: the others, one line each.
+        lost: extras that are damaged or missing; generations do without them.
+        unnamed: blobs that no undamaged generation names.
+        foreign: names in the store's folders that it doesn't make; they stay.
+    """
+
+    usable: tuple[int, ...]
+    damaged: tuple[str, ...]
+    lost: int
+    unnamed: int
+    foreign: tuple[str, ...]
+
+
 class ModelStore:
     """A folder of generations. Any number of readers, one writer (see ``writer``)."""
 
@@ -63,27 +90,24 @@ class ModelStore:
         self.path = Path(path)
         self._generations = self.path / "generations"
         self._blobs = self.path / "blobs"
-        self._lock: int | None = None
+        self._lock: IO[bytes] | None = None
         self._damaged: set[int] = set()  # generations that `load` found wanting
 
     def __enter__(self) -> ModelStore:
         """Open for writing.
 
         Raises:
-            InputError: another process writes here, or the folder can't be made.
+            InputError: another process writes here, the folder can't be made, or it holds
+                something else than a store.
         """
         try:
-            self._generations.mkdir(parents=True, exist_ok=True)
-            self._blobs.mkdir(exist_ok=True)
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            prepare_folder(self.path, (self._generations, self._blobs))
+            held = f"{self.path}: another learner writes here already"
+            self._lock = lock_file(self.path / "lock", held)
+            for folder in (self.path, self._generations, self._blobs):
+                sweep(folder, others=True)  # whoever writes holds the lock: they were killed
         except OSError as error:
-            raise InputError(f"{self.path}: {error.strerror}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise InputError(f"{self.path}: another learner writes here already") from None
-        self._lock = lock
+            raise InputError(f"{self.path}: {error.strerror or error}") from None
         return self
 
     def __exit__(
@@ -93,19 +117,19 @@ class ModelStore:
         trace: TracebackType | None,
     ) -> None:
         if self._lock is not None:
-            os.close(self._lock)  # and the lock goes with it
+            self._lock.close()  # and the lock goes with it
             self._lock = None
 
     def put(self, content: bytes) -> str:
-        """Store a blob durably; returns its digest. Storing the same content again costs nothing.
+        """Store a blob durably; returns its digest. What is there already is read, not trusted.
 
         Raises:
             OSError: disk full or gone. Nothing half-written stays under its final name.
         """
         digest = hashlib.sha256(content).hexdigest()
         target = self._blobs / digest
-        if not target.exists() or target.stat().st_size != len(content):
-            write_durably(target, content)
+        if not _holds(target, content):
+            write_durably(target, content, PRIVATE, sync=False)
         return digest
 
     def commit(
@@ -123,10 +147,15 @@ class ModelStore:
 
         Raises:
             OSError: disk full or gone; the last generations are as they were.
+            InputError: the numbers are used up.
         """
         if self._lock is None:
             raise RuntimeError("commit needs the store to be open for writing: use `with`")
-        number = max(*self._numbers(), self._spent(), 0) + 1
+        number = self._last_number() + 1
+        if number > MAX_NUMBER:
+            raise InputError(
+                f"{self.path}: generation {MAX_NUMBER} was the last; start a new store"
+            )
         body = {
             "schema": SCHEMA,
             "generation": number,
@@ -134,9 +163,8 @@ class ModelStore:
             "extras": sorted(extras),
             "notes": dict(notes or {}),
         }
-        _sync_folder(self._blobs)
-        write_durably(self._generations / f"{number:08d}.json", _seal(body))
-        _sync_folder(self._generations)
+        sync_folder(self._blobs)
+        write_durably(self._generations / _name(number), seal(body), PRIVATE)
         self._forget()
         return number
 
@@ -180,28 +208,92 @@ class ModelStore:
         """
         if self._lock is None:
             raise RuntimeError("clear needs the store to be open for writing: use `with`")
-        spent = max(*self._numbers(), self._spent(), 0)
-        write_durably(self.path / "spent", str(spent).encode())
-        for folder in (self._generations, self._blobs):
-            for file in folder.iterdir():
-                file.unlink()
-            _sync_folder(folder)
+        spent = self._last_number()
+        write_durably(self.path / "spent", str(spent).encode(), PRIVATE)
+        self._remove_all_but(set(), set())
+        sync_folder(self._generations)
+        sync_folder(self._blobs)
+
+    def check(self) -> Health:
+        """What is wrong with it; reads all of it, changes nothing.
+
+        Raises:
+            InputError: no such folder, or not a store.
+        """
+        if not self._generations.is_dir():
+            raise InputError(f"{self.path}: no model store")
+        usable: list[int] = []
+        damaged: list[str] = []
+        lost: set[str] = set()
+        named: set[str] = set()
+        for number in sorted(self._numbers(), reverse=True):
+            try:
+                body = self._manifest(number)
+                for digest in body["files"].values():
+                    self._read(digest)
+            except (ValueError, OSError) as error:
+                self._damaged.add(number)
+                damaged.append(f"generation {number}: {error}")
+                continue
+            usable.append(number)
+            named.update(body["files"].values(), body["extras"])
+            for digest in set(body["extras"]) - lost:
+                if not self._is_whole(digest):
+                    lost.add(digest)
+        foreign = [*_foreign(self._generations, _GENERATION), *_foreign(self._blobs, _DIGEST)]
+        unnamed = set(_own(self._blobs, _DIGEST)) - named
+        return Health(tuple(usable), tuple(damaged), len(lost), len(unnamed), tuple(foreign))
+
+    def repair(self) -> Health:
+        """Remove damaged generations, blobs that nothing names, and what killed runs left over;
+        returns what was wrong. Whatever a store doesn't make stays.
+
+        Raises:
+            InputError: nothing undamaged would be left. Nothing is removed then.
+        """
+        if self._lock is None:
+            raise RuntimeError("repair needs the store to be open for writing: use `with`")
+        found = self.check()
+        if not found.usable:
+            raise InputError(f"{self.path}: no undamaged generation; nothing was changed")
+        self._forget()
+        return found
+
+    def _is_whole(self, digest: str) -> bool:
+        try:
+            self._read(digest)
+        except (InputError, OSError):
+            return False
+        return True
+
+    def _last_number(self) -> int:
+        """The highest that a generation has had.
+
+        A damaged one may well have been there, so its number isn't given again; but a name that
+        claims a number far off is not believed.
+        """
+        numbers = self._numbers()
+        known = self._spent()
+        for number in sorted(numbers, reverse=True):
+            try:
+                self._manifest(number)
+            except (ValueError, OSError):
+                continue
+            known = max(known, number)
+            break
+        return max([known, *(n for n in numbers if n <= known + MAX_JUMP)])
 
     def _spent(self) -> int:
         """The last number given before everything was forgotten; 0: never, or not to be read."""
         try:
-            text = (self.path / "spent").read_bytes()[:9]
+            text = read_regular(self.path / "spent", 9)
             # what isn't a generation's number would name files that can't be found again
             return int(text) if text.isdigit() and len(text) <= 8 else 0
-        except OSError:
+        except (InputError, OSError):
             return 0
 
     def _numbers(self) -> list[int]:
-        try:
-            names = [file.name for file in self._generations.iterdir()]
-        except FileNotFoundError:
-            return []
-        return [int(match[1]) for name in names if (match := _GENERATION.fullmatch(name))]
+        return [int(name[:8]) for name in _own(self._generations, _GENERATION)]
 
     def _manifest(self, number: int) -> dict[str, Any]:
         """Parsed and checked.
@@ -209,13 +301,13 @@ class ModelStore:
         Raises:
             InputError: damaged, or written by a newer version.
         """
-        path = self._generations / f"{number:08d}.json"
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise InputError(f"{path.name}: larger than {MAX_MANIFEST_BYTES} bytes")
-        body = _unseal(path.read_bytes(), path.name)
+        path = self._generations / _name(number)
+        body = unseal(read_regular(path, MAX_MANIFEST_BYTES), path.name)
         schema = body.get("schema")
         if schema != SCHEMA:
             raise InputError(f"{path.name}: schema {schema}, this version reads {SCHEMA}")
+        if body.get("generation", number) != number:
+            raise InputError(f"{path.name}: holds generation {str(body['generation'])[:20]}")
         files, extras, notes = body.get("files"), body.get("extras"), body.get("notes")
         if not (isinstance(files, dict) and isinstance(extras, list) and isinstance(notes, dict)):
             raise InputError(f"{path.name}: needs files, extras and notes")
@@ -229,10 +321,7 @@ class ModelStore:
     def _read(self, digest: str) -> bytes:
         if not digest:
             raise InputError("a file that is needed is not in it")
-        path = self._blobs / digest
-        if path.stat().st_size > MAX_BLOB_BYTES:
-            raise InputError(f"{digest[:12]}: larger than {MAX_BLOB_BYTES} bytes")
-        content = path.read_bytes()
+        content = read_regular(self._blobs / digest, MAX_BLOB_BYTES)
         if hashlib.sha256(content).hexdigest() != digest:
             raise InputError(f"{digest[:12]}: checksum differs")
         return content
@@ -250,34 +339,44 @@ class ModelStore:
                 continue
             kept.append(number)
             named.update(body["files"].values(), body["extras"])
-        names = {f"{number:08d}.json" for number in kept}
-        for folder, keep in ((self._generations, names), (self._blobs, named)):
-            for file in folder.iterdir():
-                if file.name not in keep:
-                    file.unlink(missing_ok=True)
+        self._remove_all_but({_name(number) for number in kept}, named)
+
+    def _remove_all_but(self, generations: set[str], blobs: set[str]) -> None:
+        """Of the names that a store makes; the generations first, so that none lacks its blobs."""
+        for folder, pattern, keep in (
+            (self._generations, _GENERATION, generations),
+            (self._blobs, _DIGEST, blobs),
+        ):
+            for name in set(_own(folder, pattern)) - keep:
+                (folder / name).unlink(missing_ok=True)
 
 
-def _seal(body: dict[str, Any]) -> bytes:
-    text = json.dumps(body, sort_keys=True, allow_nan=False)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return f"{digest}\n{text}\n".encode()
+def _name(number: int) -> str:
+    return f"{number:08d}.json"
 
 
-def _unseal(content: bytes, name: str) -> dict[str, Any]:
-    digest, _, text = content.partition(b"\n")
-    text = text.removesuffix(b"\n")
-    if hashlib.sha256(text).hexdigest().encode() != digest:
-        raise InputError(f"{name}: checksum differs")
-    body = json.loads(text)
-    if not isinstance(body, dict):
-        raise InputError(f"{name}: not a JSON object")
-    return body
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames in it durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _own(folder: Path, pattern: re.Pattern[str]) -> list[str]:
+    """Names of the regular files that a store may have made there. Links, pipes, devices and
+    folders of such a name are none."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        with os.scandir(folder) as entries:
+            return [e.name for e in entries if pattern.fullmatch(e.name) and _is_regular(e)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _foreign(folder: Path, pattern: re.Pattern[str]) -> list[str]:
+    """Names there that a store doesn't make."""
+    own = set(_own(folder, pattern))
+    return sorted(f"{folder.name}/{p.name}" for p in folder.iterdir() if p.name not in own)
+
+
+def _is_regular(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return read_regular(path, len(content)) == content
+    except (InputError, OSError):
+        return False

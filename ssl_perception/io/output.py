@@ -7,8 +7,8 @@ onto topics.
 from __future__ import annotations
 
 import math
+import os
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +31,7 @@ from ssl_perception.io.scan_encoding import (
     encoded_range,
     encoded_scan,
 )
+from ssl_perception.io.write import sweep, sync_folder, unfinished
 from ssl_perception.types import (
     ActiveCue,
     CameraModel,
@@ -470,9 +471,9 @@ class OutputBag(Output):
 
     def __enter__(self) -> OutputBag:
         try:
-            self._folder = Path(
-                tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent)
-            )
+            sweep(self.path.parent, self.path.name)
+            self._folder = unfinished(self.path, "bag")
+            self._folder.mkdir(mode=0o700)
         except OSError as error:
             raise InputError(f"{self.path}: {error.strerror or error}") from None
         try:
@@ -499,7 +500,11 @@ class OutputBag(Output):
         try:
             if kind is None:
                 self._writer.close()
-                (self._folder / "bag" / "bag.mcap").replace(self.path)
+                written = self._folder / "bag" / "bag.mcap"
+                with written.open("rb") as file:
+                    os.fsync(file.fileno())
+                written.replace(self.path)
+                sync_folder(self.path.parent)
             else:
                 self._writer.abort()
         except OSError as failure:

@@ -5,11 +5,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from stat import S_ISREG
 
 from ssl_perception.errors import InputError
 from ssl_perception.io.write import is_stream
+
+# what a file of a kind begins with, without white space and in lower case
+_BEGINNINGS = {
+    ".mcap": (b"\x89mcap0",),
+    ".json": (b"{", b"["),
+    ".html": (b"<!doctype html", b"<html"),
+    ".png": (b"\x89png",),
+    ".csv": (),
+    ".md": (),
+}
+# of what a run doesn't write by name, and would be missed
+_OTHERS = (b"sqlite format 3", b"pk\x03\x04", b"\xff\xd8\xff", b"#rosbag", b"\x93numpy", b"%pdf")
+_OPTION_KINDS = {
+    "--json": ".json",
+    "--report": ".html",
+    "--html": ".html",
+    "--csv": ".csv",
+    "--markdown": ".md",
+}
+_anything: ContextVar[bool] = ContextVar("replace files of any kind", default=False)
+
+
+def replace_anything() -> None:
+    """From now on outputs may replace files of another kind (``--force``)."""
+    _anything.set(True)
 
 
 def check_inputs(*paths: Path | None) -> None:
@@ -37,7 +63,8 @@ def check_outputs(inputs: Iterable[Path | None], outputs: Mapping[str, Path | No
             outputs may lie in the folder.
 
     Raises:
-        InputError: naming the option, its path, and the one that it clashes with.
+        InputError: naming the option, its path, and the one that it clashes with; or the path of a
+            file of another kind, unless ``replace_anything`` was called.
     """
     sources = [source for source in inputs if source is not None]
     checked: dict[str, Path] = {}
@@ -50,6 +77,8 @@ def check_outputs(inputs: Iterable[Path | None], outputs: Mapping[str, Path | No
             if _same(output, path):
                 raise InputError(f"{option} {output} and {other} {path} are the same file")
         checked[option] = output
+        if not _anything.get():
+            _check_kind(f"{option} {output}", option, output)
 
 
 def _check(name: str, output: Path, source: Path) -> None:
@@ -61,6 +90,26 @@ def _check(name: str, output: Path, source: Path) -> None:
     linked = _link_below(whole, output)
     if linked is not None:
         raise InputError(f"{name}: is {linked} of the input {whole}; choose another name")
+
+
+def _check_kind(name: str, option: str, output: Path) -> None:
+    """A result replaces an older one, but a mistyped name not a recording or a settings file."""
+    kind = _OPTION_KINDS.get(option, output.suffix.lower())
+    found = _stat(output)
+    if kind not in _BEGINNINGS or found is None or not (S_ISREG(found.st_mode) and found.st_size):
+        return
+    try:
+        with output.open("rb") as file:
+            head = file.read(64).lstrip().lower()
+    except OSError:
+        return  # the write will say why
+    if head.startswith(_BEGINNINGS[kind]):
+        return
+    other = [b for k, heads in _BEGINNINGS.items() if k != kind for b in heads if len(b) > 1]
+    if output.suffix.lower() != kind or head.startswith((*other, *_OTHERS)):
+        raise InputError(
+            f"{name}: exists and is no {kind} file; choose another name, or --force to replace it"
+        )
 
 
 def _recording(source: Path) -> Path:

@@ -32,6 +32,7 @@ NO_FOOTPRINT = (
 )
 CLOSE = 0.001  # m from the box that count as having entered it
 LEAST_STEP = 0.0005  # s
+MAX_STEPS = 5_000_000  # of all points together; some tenths of a second
 AROUND = 0.01  # m of margin where the distance from the robot's turning centre decides
 
 
@@ -45,7 +46,8 @@ def time_to_collision(result: SweepFlow, options: CollisionConfig) -> float:
     Returns:
         +Inf: nothing that is seen is on a collision course within the horizon (it says nothing of
         what isn't seen). NaN: not known, for want of the robot's box, of ego motion, of any known
-        point, or because a deadline cut the search for what moves.
+        point, because a deadline cut the search for what moves, or because so fast a motion takes
+        too many steps.
     """
     motion = result.current_from_previous
     if not options.has_footprint or motion is None or result.reset:
@@ -95,9 +97,12 @@ def first_contact(
     Returns:
         0 when that many are within ``options.margin`` already and come nearer. +Inf when fewer
         enter within ``options.horizon``; NaN when it takes points to make them enough that come
-        nearer at less than ``options.min_speed``. Points inside the box are the robot's own.
+        nearer at less than ``options.min_speed``, where the robot's motion isn't finite, and where
+        ``MAX_STEPS`` don't suffice. Points inside the box are the robot's own.
     """
-    times, slow = _entries(
+    if not (np.isfinite(robot_velocity).all() and math.isfinite(yaw_rate)):
+        return math.nan
+    times, slow, complete = _entries(
         np.ascontiguousarray(points, np.float32),
         np.ascontiguousarray(velocity, np.float32),
         np.zeros(len(points), np.bool_) if ground is None else ground,
@@ -112,6 +117,8 @@ def first_contact(
         options.horizon,
         options.min_speed,
     )
+    if not complete:
+        return math.nan
     if len(times) >= options.min_points:
         return float(np.partition(times, options.min_points - 1)[options.min_points - 1])
     return math.nan if len(times) + slow >= options.min_points else math.inf
@@ -132,11 +139,11 @@ def _entries(
     own: float,
     horizon: float,
     min_speed: float,
-) -> tuple[NDArray[np.float64], int]:
-    """The times at which points come within the margin, of those that do; and how many slow ones
-    do."""
+) -> tuple[NDArray[np.float64], int, bool]:
+    """The times at which points come within the margin, of those that do; how many slow ones do;
+    and whether all points were followed to the horizon."""
     times = np.empty(len(points))
-    found = slow = 0
+    found = slow = steps = 0
     speed = math.hypot(robot[0], robot[1])
     reach = math.hypot(max(-low[0], high[0]) + margin, max(-low[1], high[1]) + margin)
     swing = abs(yaw_rate) * reach
@@ -194,6 +201,9 @@ def _entries(
             continue
         time = max(gap - grown, 0.0) / fastest
         while time < horizon:
+            steps += 1
+            if steps > MAX_STEPS:
+                return times[:found], slow, False
             turn = yaw_rate * time
             if abs(turn) < 1e-6:
                 c, s, along, aside = 1.0, turn, time, 0.5 * turn * time
@@ -213,7 +223,7 @@ def _entries(
                 break
             # nothing can happen before the gap is closed at full speed
             time += max(gap / fastest, LEAST_STEP)
-    return times[:found], slow
+    return times[:found], slow, True
 
 
 @kernel

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,9 @@ import pytest
 from ssl_perception import cli
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import Section, write_html
+from ssl_perception.io.output import OutputBag
+from ssl_perception.io.output_paths import check_outputs
+from ssl_perception.io.write import write_json
 
 
 @contextmanager
@@ -100,3 +105,117 @@ def test_a_write_protected_file_is_not_replaced(
     with pytest.raises(InputError, match=r"kept\.json: is write-protected"):
         write_html(file, "Title", "lead", [])
     assert file.read_text() == "kept"
+
+
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_killed_runs_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    gone = ended_process()
+    left = [tmp_path / f".out.mcap.{gone}.01234567.bag", tmp_path / f".r.json.{gone}.01234567.part"]
+    left[0].mkdir()
+    (left[0] / "bag").mkdir()
+    (left[0] / "bag" / "bag.mcap").write_bytes(b"half")
+    left[1].write_bytes(b"half")
+    mine = [
+        tmp_path / f".out.mcap.{os.getpid()}.01234567.bag",  # a run that goes on
+        tmp_path / f".other.mcap.{gone}.01234567.bag",  # of another output: its next run's matter
+        tmp_path / ".out.mcap.notes",
+        tmp_path / f".out.mcap.{gone}.0123456.bag",
+    ]
+    for folder in mine:
+        folder.mkdir()
+    link = tmp_path / f".out.mcap.{gone}.89abcdef.bag"
+    link.symlink_to(tmp_path / "elsewhere")
+    with OutputBag(tmp_path / "out.mcap"):
+        pass
+    write_json(tmp_path / "r.json", {"n": 1})
+    assert not any(path.exists() for path in left)
+    assert all(path.is_dir() for path in mine) and link.is_symlink()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_the_old_bag(tmp_path: Path, end: signal.Signals) -> None:
+    bag = tmp_path / "out.mcap"
+    bag.write_bytes(b"yesterday's")
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from ssl_perception import cli\n"
+        "from ssl_perception.commands import doctor\n"
+        "from ssl_perception.io.output import OutputBag\n"
+        "def run(*_):\n"
+        "    with OutputBag(Path(sys.argv[1])):\n"
+        "        print('writes', flush=True)\n"
+        "        time.sleep(60)\n"
+        "doctor.run_doctor = run\n"
+        "cli.main(['doctor'])\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(bag)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout:
+        process.stdout.readline()
+    assert len(list(tmp_path.iterdir())) == 2
+    process.send_signal(end)
+    assert process.wait(30) in (-end, 128 + end)
+    assert bag.read_bytes() == b"yesterday's"
+    if end is signal.SIGKILL:
+        with OutputBag(bag):  # the next run clears up
+            pass
+    assert list(tmp_path.iterdir()) == [bag]
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "content"),
+    [
+        ("--json", "robot.yaml", b"scan: {sectors: 36}"),
+        ("--json", "flight.mcap", b"\x89MCAP0\r\n..."),
+        ("--json", "found.json", b"SQLite format 3\0"),
+        ("--json", "thesis.tex", b"\\documentclass"),
+        ("--report", "notes.txt", b"notes"),
+        ("--out", "found.mcap", b"\x89PNG\r\n"),
+        ("--csv", "found.csv", b"PK\x03\x04"),
+    ],
+)
+def test_a_file_of_another_kind_needs_force(
+    tmp_path: Path, option: str, name: str, content: bytes
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"{option} .*{name}: exists and is no .* --force"):
+        check_outputs([], {option: path})
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "content"),
+    [
+        ("--json", "found.json", b'{"n": 1}'),
+        ("--json", "found.txt", b" [1]"),
+        ("--json", "found.json", b"torn by an editor"),
+        ("--json", "new.txt", b""),
+        ("--report", "report.html", b"<!DOCTYPE html>"),
+        ("--out", "found.mcap", b"\x89MCAP0\r\n"),
+        ("--out", "model.onnx", b"\x08\x0a"),
+    ],
+)
+def test_a_file_of_the_same_kind_is_replaced(
+    tmp_path: Path, option: str, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    check_outputs([], {option: tmp_path / name})
+
+
+@pytest.mark.processes
+def test_force(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("notes")
+    command = [sys.executable, "-m", "ssl_perception.cli", "doctor", "--json", str(path)]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and "--force" in refused.stderr
+    assert path.read_text() == "notes"
+    subprocess.run([*command, "--force"], capture_output=True, check=True)
+    assert "machine" in json.loads(path.read_text())

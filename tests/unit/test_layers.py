@@ -30,7 +30,8 @@ LAYERS = (
     "ssl_perception.config",
     "ssl_perception.runtime",  # kernels, threads, deadlines, sessions, console, processes
     "ssl_perception.io.write, ssl_perception.io.files, ssl_perception.io.output_paths, "
-    "ssl_perception.io.model_store",  # files
+    "ssl_perception.io.model_store, ssl_perception.io.sealed, "
+    "ssl_perception.io.store_folder, ssl_perception.io.lock",  # files
     "ssl_perception.io.point_time, ssl_perception.io.point_cloud2, ssl_perception.io.images, "
     "ssl_perception.io.livox, ssl_perception.io.sweep, ssl_perception.io.compressed_image, "
     "ssl_perception.io.camera_info, ssl_perception.io.camera, "

@@ -17,7 +17,7 @@ from rich.table import Table
 from ssl_perception.errors import InputError
 from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.io.output_paths import check_outputs
-from ssl_perception.io.write import write_json
+from ssl_perception.io.write import make_folder, write_json
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception_sim.experiments.held_out import HeldOutScore
 from ssl_perception_sim.experiments.persistence import (
@@ -104,7 +104,7 @@ def run_persistence(
     tables_of = {f"--csv ({name})": file for name, file in table_files(csv_file).items()}
     outputs = {"--json": json_file, **tables_of, "--report": report}
     check_outputs([], {"--out": folder, **flights, **outputs})
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     # read now: what can't be used must not come to light after hours of flying
     results = {
         job: read_flight(job.file, job.plan.model_dump(mode="json")).result

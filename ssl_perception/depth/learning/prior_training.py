@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ssl_perception.config import LearnerConfig
 from ssl_perception.depth.learning.augmentation import augment
@@ -27,6 +27,7 @@ from ssl_perception.depth.learning.replay_memory import Frames
 from ssl_perception.depth.student.architecture import NANO, Architecture
 from ssl_perception.depth.student.network import StudentNetwork
 from ssl_perception.errors import InputError
+from ssl_perception.io.write import write_output
 
 LEARNING_RATE = 2e-3  # falls to nothing along a cosine
 BATCH = 24
@@ -145,9 +146,7 @@ class PriorTraining:
                 tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).detach().clone()
         counts = [self.seed, self.steps, self.step, len(self.frames.images)]
         tensors["counts"] = torch.tensor(counts, dtype=torch.int64)
-        partial = path.with_suffix(".part")
-        save_file({name: value.contiguous() for name, value in tensors.items()}, str(partial))
-        partial.replace(path)
+        write_output(path, save({name: value.contiguous() for name, value in tensors.items()}))
 
     def restore(self, path: Path) -> None:
         """Go on from ``save``.

@@ -6,8 +6,6 @@ with the file, the answer is a fresh start.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +15,9 @@ from ssl_perception.config import TrustConfig
 from ssl_perception.depth.trust.state import Trust
 from ssl_perception.depth.trust.statistics import Tally, calibrate
 from ssl_perception.depth.trust.update import judge
+from ssl_perception.errors import InputError
+from ssl_perception.io.sealed import seal, unseal
+from ssl_perception.io.store_folder import read_regular
 from ssl_perception.io.write import write_durably
 
 MAX_BYTES = 1 << 20
@@ -29,29 +30,24 @@ def save_trust(path: Path, trust: Trust) -> None:
     Raises:
         OSError: disk full or gone; the last file is as it was.
     """
-    text = json.dumps(to_json(trust), sort_keys=True, allow_nan=False)
-    digest = hashlib.sha256(text.encode()).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_durably(path, f"{digest}\n{text}\n".encode())
+    write_durably(path, seal(to_json(trust)))
 
 
 def load_trust(path: Path, options: TrustConfig) -> tuple[Trust, str]:
     """What was saved, judged anew, and what was wrong with it (empty: nothing)."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            return Trust(), f"{path}: larger than {MAX_BYTES} bytes; trust starts from nothing"
-        digest, _, text = path.read_bytes().partition(b"\n")
+        values = unseal(read_regular(path, MAX_BYTES), path.name)
     except FileNotFoundError:
         return Trust(), ""
     except OSError as error:
         return Trust(), f"{path}: {error.strerror}; trust starts from nothing"
-    if hashlib.sha256(text.removesuffix(b"\n")).hexdigest().encode() != digest:
-        return Trust(), f"{path}: checksum differs; trust starts from nothing"
-    values = json.loads(text)
-    return from_json(values if isinstance(values, dict) else {}, options), ""
+    except InputError as error:
+        return Trust(), f"{path.parent / str(error)}; trust starts from nothing"
+    return from_json(values, options), ""
 
 
-def to_json(trust: Trust) -> dict[str, object]:
+def to_json(trust: Trust) -> dict[str, Any]:
     """What must survive a restart: the tallies and what they were judged by."""
 
     def plain(distances: Sequence[float]) -> list[float | None]:
@@ -102,6 +98,6 @@ def from_json(values: dict[str, Any], options: TrustConfig) -> Trust:
             bias_slow=float(values["bias"]),
             bias_count=int(values["bias_count"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         return Trust()
     return judge(trust, options)

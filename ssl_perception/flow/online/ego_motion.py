@@ -15,6 +15,9 @@ Pose = NDArray[np.float64]
 NEIGHBOURS = 10  # points that make a covariance, as small_gicp's authors have it
 MIN_POINTS = 100  # down-sampled; fewer don't fix six degrees of freedom
 MIN_INLIERS = 0.3  # share of points that must find a partner
+SAME_SCENE = 0.7  # of the share in the sweep before; fewer: another place, as in a spliced log
+# m; a registered position may be off by so much, and a speed seem to change within an interval
+POSITION_ERROR = 0.25
 WIDE = 4.0  # match radius of the first try, in units of the usual one, when no speed is known
 
 
@@ -31,17 +34,42 @@ class EgoMotion:
 
     def reset(self) -> None:
         """Forget the previous sweep and the velocity."""
+        self.implausible = ""  # why the motion found or observed last was refused
         self._previous: small_gicp.PointCloud | None = None
         self._twist: NDArray[np.float64] | None = None
+        self._share = 0.0  # of the points that found a partner, in the sweep before
 
     @property
     def twist(self) -> NDArray[np.float64] | None:
         """(6,) velocity of the sensor in its own axes: m/s, then rad/s; None while unknown."""
         return self._twist
 
-    def observe(self, current_from_previous: Pose, interval: float) -> None:
-        """Take a motion known from elsewhere (odometry) as the velocity to go on with."""
-        self._twist = sensor_twist(current_from_previous, interval)
+    def observe(self, current_from_previous: Pose, interval: float) -> Pose | None:
+        """Take a motion known from elsewhere (odometry) as the velocity to go on with; None: no
+        robot moves so."""
+        twist, self._twist = self._twist, None
+        return self._taken(current_from_previous, interval, twist)
+
+    def _taken(
+        self, motion: Pose, interval: float, before: NDArray[np.float64] | None
+    ) -> Pose | None:
+        """The motion, unless it is faster, or changes faster, than a robot can."""
+        twist = sensor_twist(motion, interval)
+        speed = float(np.linalg.norm(twist[:3]))
+        self.implausible = ""
+        if not speed <= self.options.max_speed:
+            self.implausible = f"ego motion of {speed:.0f} m/s (ego_motion.max_speed)"
+        elif before is not None:
+            change = float(np.linalg.norm(twist[:3] - motion[:3, :3] @ before[:3]))
+            if change * interval > self.options.max_acceleration * interval**2 + POSITION_ERROR:
+                self.implausible = (
+                    f"ego motion changed by {change:.1f} m/s in {interval:.3g} s "
+                    "(ego_motion.max_acceleration)"
+                )
+        if self.implausible:
+            return None
+        self._twist = twist
+        return motion
 
     def register(self, points: FloatArray, interval: float) -> Pose | None:
         """Motion since the sweep given last.
@@ -52,8 +80,9 @@ class EgoMotion:
 
         Returns:
             ``current_from_previous`` (4, 4): maps the previous sweep's coordinates to this
-            one's. None after a reset, or where the sweeps don't determine it (too few points, or
-            too few that match): the next sweep then starts without a known velocity.
+            one's. None after a reset, or where the sweeps don't determine it (too few points, too
+            few that match, or a motion that no robot makes): the next sweep then starts without a
+            known velocity.
         """
         options = self.options
         few = points[:: -(-len(points) // options.points)] if len(points) else points
@@ -63,6 +92,7 @@ class EgoMotion:
         previous, self._previous = self._previous, cloud
         if previous is None:
             return None
+        self.implausible = ""
         twist, self._twist = self._twist, None
         if min(cloud.size(), previous.size()) < MIN_POINTS:
             return None
@@ -84,10 +114,15 @@ class EgoMotion:
                 max_iterations=options.iterations,
             )
             start = result.T_target_source
-        if result.num_inliers < MIN_INLIERS * previous.size() or not np.isfinite(start).all():
+        share, before = result.num_inliers / previous.size(), self._share
+        self._share = 0.0
+        if share < MIN_INLIERS or not np.isfinite(start).all():
             return None
-        self._twist = sensor_twist(start, interval)
-        return np.asarray(start, np.float64)
+        if share < SAME_SCENE * before:
+            self.implausible = f"another place: {share:.0%} of the points fit, {before:.0%} before"
+            return None
+        self._share = share
+        return self._taken(np.asarray(start, np.float64), interval, twist)
 
 
 class SensorVelocity:

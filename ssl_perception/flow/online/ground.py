@@ -22,6 +22,7 @@ from ssl_perception.types import BoolArray, FloatArray
 
 SAME_HEIGHT = 0.15  # m; a height that differs by more begins what Patchwork++ has learnt anew
 FLOOR_CELL = 0.1  # m, height bins in which the floor is looked for
+FLOOR_DEPTH = 100.0  # m below the sensor; what seems deeper is no floor
 FLOOR_RANGE = 15.0  # m around the sensor
 FLOOR_SHARE = 0.2  # of the fullest bin below the sensor: the lowest bin so full is the floor
 
@@ -85,7 +86,7 @@ def estimate_sensor_height(points: FloatArray) -> float:
     The floor is the lowest well-filled height among the nearby points below the sensor.
     """
     near = np.hypot(points[:, 0], points[:, 1]) < FLOOR_RANGE
-    below = -points[near & (points[:, 2] < 0.0), 2]
+    below = -points[near & (points[:, 2] < 0.0) & (points[:, 2] > -FLOOR_DEPTH), 2]
     if len(below) == 0:
         return 0.0
     bins = (below / FLOOR_CELL).astype(np.intp)

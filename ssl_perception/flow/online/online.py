@@ -37,7 +37,13 @@ from ssl_perception.flow.online.ground import GroundSegmenter
 from ssl_perception.flow.online.ground_surface import GroundSurface
 from ssl_perception.flow.online.motion_evidence import MotionEvidence
 from ssl_perception.flow.online.mounting import MountingEstimate, Turn, turned_back
-from ssl_perception.flow.online.own_vehicle import own_points, renumbered, spread, with_own
+from ssl_perception.flow.online.own_vehicle import (
+    far_points,
+    own_points,
+    renumbered,
+    spread,
+    with_own,
+)
 from ssl_perception.flow.online.slow_movers import SlowMovers
 from ssl_perception.flow.online.sweep_flow import SweepFlow, UnfinishedFlow
 from ssl_perception.flow.online.tracking import Detection, PredictedTrack, Tracker
@@ -111,11 +117,18 @@ class OnlineFlow:
         """
         _require_usable(sweep)
         own = own_points(sweep, self.config.online.vehicle)
-        if own is None:
+        far = far_points(sweep, self.config.online.max_coordinate)
+        if own is None and far is None:
             return self._process(sweep, world_from_sensor)
-        kept = np.flatnonzero(~own)
+        left_out = np.zeros(len(sweep), np.bool_)
+        for some in (own, far):
+            if some is not None:
+                left_out |= some
+        kept = np.flatnonzero(~left_out)
         if len(kept) == 0:
-            raise InputError("sweep has no points outside online.vehicle")
+            raise InputError(
+                "sweep has no points outside online.vehicle and within online.max_coordinate"
+            )
         result = self._process(sweep.select(kept), world_from_sensor)
         straight = result.deskewed
         return replace(
@@ -157,7 +170,7 @@ class OnlineFlow:
         inside, ground = self._segment(rays, sweep.stamp)
         clock.lap("ground, beams")
         if previous is not None and motion is None:
-            reset = "ego motion not found"
+            reset = self._ego_motion.implausible or "ego motion not found"
             self._evidence.reset()
             self._tracker.reset()
             self._slow.reset()
@@ -305,6 +318,8 @@ class OnlineFlow:
             return "clock went back" if gap < 0.0 else "same stamp twice"
         if gap > self.config.flow.max_gap:
             return f"gap {gap:.1f} s"
+        if gap < self.config.online.min_interval:
+            return f"{gap * 1e3:.3g} ms since the last sweep (online.min_interval)"
         if sweep.frame != previous.frame:
             return f"frame changed to {sweep.frame!r}"
         return ""
@@ -317,9 +332,7 @@ class OnlineFlow:
             return self._ego_motion.register(points, interval)
         if before is None:
             return None
-        motion: NDArray[np.float64] = np.linalg.inv(pose) @ before
-        self._ego_motion.observe(motion, interval)
-        return motion
+        return self._ego_motion.observe(np.linalg.inv(pose) @ before, interval)
 
 
 @kernel

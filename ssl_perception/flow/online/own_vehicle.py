@@ -1,4 +1,5 @@
-"""The robot's own points in a sweep: left out before the work, unknown after it."""
+"""The robot's own points in a sweep, and those that are no returns: left out before the work,
+unknown after it."""
 
 from __future__ import annotations
 
@@ -21,6 +22,13 @@ def own_points(sweep: PointCloud, vehicle: VehicleConfig) -> BoolArray | None:
     high = origin + np.array([vehicle.front, vehicle.left, vehicle.above], np.float32)
     own = _inside(sweep.points, low, high)
     return own if own.any() else None
+
+
+def far_points(sweep: PointCloud, limit: float) -> BoolArray | None:
+    """(N,) points with a coordinate beyond ``limit`` m, which no lidar reaches; None: none."""
+    low, high = np.full(3, -limit, np.float32), np.full(3, limit, np.float32)
+    near = _inside(sweep.points, low, high)
+    return None if near.all() else ~near
 
 
 def with_own(flow: SceneFlow, kept: NDArray[np.intp], count: int) -> SceneFlow:

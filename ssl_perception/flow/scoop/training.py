@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -34,6 +34,7 @@ from ssl_perception.errors import InputError
 from ssl_perception.flow.neural.distance_transform import NeighbourIndex
 from ssl_perception.flow.scoop.correspondence import CorrespondenceModel, all_pairs, correspond
 from ssl_perception.flow.scoop.set_conv import neighbour_graph
+from ssl_perception.io.write import write_output
 from ssl_perception.runtime.determinism import deterministic
 from ssl_perception.types import FloatArray
 
@@ -205,9 +206,7 @@ class Training:
         counts = [self.seed, self.points, self.step, self.since]
         tensors["counts"] = torch.tensor(counts, dtype=torch.int64)
         tensors["best"] = torch.tensor(self.best, dtype=torch.float64)
-        partial = path.with_suffix(".part")
-        save_file({name: value.contiguous() for name, value in tensors.items()}, str(partial))
-        partial.replace(path)
+        write_output(path, save({name: value.contiguous() for name, value in tensors.items()}))
 
     def restore(self, path: Path) -> None:
         """Go on from ``save``.

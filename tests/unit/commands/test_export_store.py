@@ -16,6 +16,7 @@ from ssl_perception.depth.trust.persistence import TRUST_FILE, load_trust, save_
 from ssl_perception.depth.trust.state import Observation, Trust
 from ssl_perception.depth.trust.update import update
 from ssl_perception.io.model_store import ModelStore
+from ssl_perception.io.store_folder import MARK
 from ssl_perception.pipeline import Perception
 
 
@@ -47,7 +48,7 @@ def test_the_student_and_its_trust_go_along(store: Path, tmp_path: Path) -> None
     assert all(after.files[name] == before.files[name] for name in after.files)
     assert (exported / TRUST_FILE).read_bytes() == (store / TRUST_FILE).read_bytes()
     names = {path.name for path in exported.iterdir()}
-    assert names == {"generations", "blobs", TRUST_FILE}, "no lock, no training state"
+    assert names == {"generations", "blobs", MARK, TRUST_FILE}, "no lock, no training state"
 
     written = sorted(exported.rglob("*"))
     with Perception(Config(), exported) as perception:

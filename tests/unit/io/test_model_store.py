@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from ssl_perception.errors import InputError
-from ssl_perception.io.model_store import ModelStore, _seal
+from ssl_perception.io.model_store import ModelStore
+from ssl_perception.io.sealed import seal
+from ssl_perception.io.store_folder import MARK
 
 
 def files(store: ModelStore) -> list[Path]:
-    return sorted(p for p in store.path.rglob("*") if p.is_file() and p.name != "lock")
+    return sorted(p for p in store.path.rglob("*") if p.is_file() and p.name not in ("lock", MARK))
 
 
 def filled(path: Path, generations: int = 3) -> ModelStore:
@@ -147,7 +149,7 @@ def test_reading_only_what_is_needed_ignores_damage_elsewhere(tmp_path: Path) ->
 )
 def test_well_sealed_nonsense_is_passed_over(tmp_path: Path, body: object) -> None:
     store = filled(tmp_path)
-    (tmp_path / "generations" / "00000099.json").write_bytes(_seal(body))  # type: ignore[arg-type]
+    (tmp_path / "generations" / "00000099.json").write_bytes(seal(body))  # type: ignore[arg-type]
     generation = store.load()
     assert generation is not None and generation.number == 3
     assert "generation 99" in generation.damaged[0]

@@ -7,7 +7,6 @@ pair, so that a slow machine flies as well as a fast one.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import threading
@@ -20,6 +19,7 @@ from geometry_msgs.msg import Twist
 from rosgraph_msgs.msg import Clock
 
 from ssl_perception.errors import InputError
+from ssl_perception.io.write import write_json
 from ssl_perception.obstacles.avoid import Command
 from ssl_perception_ros import messages
 from ssl_perception_ros.diagnostics import Health
@@ -179,10 +179,7 @@ class SimWorldNode(PerceptionNode):
             ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
         )
         if self.settings.report:
-            try:
-                Path(self.settings.report).write_text(json.dumps(figures, indent=2) + "\n")
-            except OSError as error:
-                raise InputError(f"{self.settings.report}: {error.strerror or error}") from None
+            write_json(Path(self.settings.report), figures)
 
 
 def main() -> int:

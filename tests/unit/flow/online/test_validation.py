@@ -109,3 +109,46 @@ def test_what_moves_by_its_length_leaves_its_place(
 ) -> None:
     votes = FreeSpaceVotes(moved + stayed, moved, stayed, confirmed=50, contradicted=0)
     assert MotionEvidence().validated(votes, displacement) is proven
+
+
+def votes(moved: int, confirmed: int, contradicted: int, stayed: int = 0) -> FreeSpaceVotes:
+    return FreeSpaceVotes(100, moved, stayed, confirmed, contradicted)
+
+
+@pytest.mark.parametrize(
+    ("cast", "validated", "consistent"),
+    [
+        (votes(50, 40, 0), True, True),
+        (votes(0, 40, 0), False, True),  # nothing has moved
+        (votes(11, 40, 0), False, True),  # too little has: 12 % must
+        (votes(12, 40, 0), True, True),
+        (votes(50, 30, 10), True, True),  # a quarter contradicted
+        (votes(50, 30, 11), False, False),  # more: it can't have come that way
+        (votes(50, 0, 40), False, False),
+        (votes(50, 0, 0), False, False),  # it was seen nowhere before
+    ],
+)
+def test_moved_and_contradicted_votes_decide(
+    cast: FreeSpaceVotes, validated: bool, consistent: bool
+) -> None:
+    evidence = MotionEvidence()
+    assert evidence.validated(cast, 0.0) == validated
+    assert evidence.consistent(cast) == consistent
+
+
+def test_a_motion_that_the_beams_contradict_is_none(evidence: MotionEvidence) -> None:
+    """He rides at 4 m/s; at -8 m/s he would have come from where the beams passed through."""
+    him = cyclist(7.6)
+    cloud = PointCloud(him)
+    assert len(validate([cluster(him, 0, 4.0)], cloud, surface(), evidence, [])) == 1
+    assert validate([cluster(him, 0, -8.0)], cloud, surface(), evidence, []) == []
+    assert evidence.count([(him, cluster(him, 0, -8.0).velocity)])[0].contradicted > 0
+
+
+def test_what_stands_has_not_moved(evidence: MotionEvidence) -> None:
+    """A wall seen in every sweep is no mover, whatever velocity the solver gave it."""
+    z, y = (p.ravel() for p in np.meshgrid(np.arange(-1.6, 0, 0.1), np.arange(-2.0, 2.0, 0.1)))
+    wall = np.stack([y, np.full_like(y, 9.0), z], axis=1).astype(np.float32)
+    (cast,) = evidence.count([(wall, cluster(wall, 0, 2.0).velocity)])
+    assert cast.moved == 0 and cast.stayed > 0
+    assert validate([cluster(wall, 0, 2.0)], PointCloud(wall), surface(), evidence, []) == []
