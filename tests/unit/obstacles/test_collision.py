@@ -110,7 +110,8 @@ def test_on_an_arc_it_meets_what_small_steps_meet(
 def test_points_of_a_tilted_sensor_meet_the_upright_box_as_upright_ones_do() -> None:
     rng = np.random.default_rng(0)
     points = rng.uniform((-8, -8, -1), (8, 8, 1), (300, 3)).astype(np.float32)
-    velocity = rng.choice([0.0, np.nan, 3.0], (300, 1)) * rng.normal(size=(300, 3))
+    speed = rng.choice([0.0, np.nan, 3.0], (300, 1))
+    velocity = (speed * rng.normal(size=(300, 3))).astype(np.float32)
     origin = np.array([0.3, -0.2, 0.1])
     level = Rotation.from_euler("ZYX", [0.4, 0.3, -2.9]).as_matrix()
     robot: dict[str, Any] = {"robot_velocity": np.array([5.0, 0.0, 0.0]), "yaw_rate": 0.3}
