@@ -184,7 +184,7 @@ def perception(given: Arguments) -> list[NodePlan]:
         plans.append(node("depth_learner", left, student, respawn=True))
     # an RViz that listens isn't who the recording is for, and not each topic has a reader
     readers = " ".join("/".join(filter(None, (p.namespace, p.executable))) for p in plans)
-    if is_true(values["component"]):
+    if plans and is_true(values["component"]):
         plans = [together(plans)]
     if values["bag"]:
         clock = 100.0 if on["use_sim_time"] else 0.0
