@@ -57,7 +57,8 @@ def describe(
         files = parameter_files(given["config"], share / "config" / "perception.yaml")
         level = given["log_level"]
         nodes = [action for one in plan(given) for action in _actions(one, files, level)]
-        return [*nodes, *_viewer(given["viewer"], share)]
+        # first: when it isn't installed the launch breaks off, and would leave the nodes running
+        return [*_viewer(given["viewer"], share), *nodes]
 
     # Without it sweeps larger than about 1 MB are lost; drivers need it as well.
     profile = transport.environment(os.environ)
