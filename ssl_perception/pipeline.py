@@ -29,6 +29,7 @@ from ssl_perception.depth.result import DepthResult
 from ssl_perception.depth.seen import only_seen
 from ssl_perception.depth.student.protocol import OnlineLearning, Student
 from ssl_perception.depth.teacher.lidar import LidarTeacher
+from ssl_perception.depth.teacher.lidar_check import make_check
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label, suspect_since
 from ssl_perception.depth.teacher.source import make_teacher
 from ssl_perception.depth.trust.fusion import CueFusion
@@ -151,7 +152,7 @@ class Perception:
             learnt ends with this object.
         seed: of a fresh student.
         camera_from_lidar: (4, 4) the left camera's optical axes from the lidar's, for a lidar that
-            teaches; used where ``camera_mount`` isn't set.
+            teaches, or that stereo is checked against; used where ``camera_mount`` isn't set.
 
     Attributes:
         depth: the depth pipeline.
@@ -190,6 +191,7 @@ class Perception:
             self.depth = DepthPipeline(
                 self.config, session.student, session.learner, session.trust, camera_from_lidar
             )
+        self._check = make_check(self.config, camera_from_lidar)
         self.problems = [] if self._session is None else self._session.problems
 
     def sweep(self, cloud: PointCloud) -> SweepFlow:
@@ -217,6 +219,8 @@ class Perception:
         result = with_lidar_scan(result, self.config)
         self._lidar_scan = result.lidar_scan
         self.depth.sweep(result)
+        if self._check is not None:
+            self._check.add(result.others, result.twist)
         if self.accumulated is not None:
             self.accumulated.add(result)
         return result
@@ -247,7 +251,15 @@ class Perception:
         >>> int(np.isnan(result.scan.ranges).sum())  # sectors out of the camera's sight: unknown
         58
         """
-        return self.depth.process(pair, self._lidar_scan)
+        result = self.depth.process(pair, self._lidar_scan)
+        if self._check is not None:
+            self._check.compare(result.stereo, pair)
+        return result
+
+    @property
+    def doubt(self) -> str:
+        """Empty, or how stereo and lidar disagree where both see the same: one line."""
+        return "" if self._check is None else self._check.doubt
 
     def image(self, image: CameraImage) -> DepthResult:
         """As ``stereo``, of one camera: the teacher (``teacher.source``) is a depth camera, whose

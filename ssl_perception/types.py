@@ -481,6 +481,8 @@ class MovingObject:
         points: (n,) which points of the sweep it is made of.
         age: seconds since it was first seen moving.
         confidence: in [0, 1]; grows with every sweep that agrees with the ones before.
+        covariance: (2, 2) of position, m, and velocity, m/s, the same along x and y; None: not
+            known.
     """
 
     id: int
@@ -491,3 +493,4 @@ class MovingObject:
     points: NDArray[np.intp]
     age: float
     confidence: float
+    covariance: NDArray[np.float64] | None = None

@@ -25,6 +25,7 @@ from ssl_perception.evaluation.run_report import RunReport, latency_rows
 from ssl_perception.evaluation.trust_timeline import TrustTimeline
 from ssl_perception.flow.online.sweep_flow import SweepFlow
 from ssl_perception.io import images
+from ssl_perception.io.further_outputs import FurtherOutputs
 from ssl_perception.io.log import Log, Recorded
 from ssl_perception.io.open_log import open_log
 from ssl_perception.io.output import OutputBag
@@ -62,6 +63,7 @@ class Summary:
     latency: dict[str, dict[str, float]] = field(default_factory=dict)
     ego_motion: list[dict[str, Any]] = field(default_factory=list)
     mounting_doubt: str = ""
+    sensor_doubt: str = ""
     moving_points: int = 0
     valid_depth: list[float] = field(default_factory=list)
     report: RunReport = field(default_factory=RunReport)
@@ -112,6 +114,7 @@ class Summary:
             "scan_messages": self.depths,
             "skipped": self.skipped,
             "mounting_doubt": self.mounting_doubt,
+            "sensor_doubt": self.sensor_doubt,
             "latency_ms": self.latency,
             "moving_points_per_sweep": self.moving_points / self.sweeps if self.sweeps else None,
             "valid_depth_fraction": float(np.mean(self.valid_depth)) if self.valid_depth else None,
@@ -186,13 +189,18 @@ def collect(report: RunReport, recorded: Recorded, result: Result) -> None:
 
 
 def write_result(
-    bag: OutputBag, recorded: Recorded, result: Result, perception: Perception
+    bag: OutputBag,
+    recorded: Recorded,
+    result: Result,
+    perception: Perception,
+    further: FurtherOutputs,
 ) -> None:
     """One result as messages with the source's own stamp: what the nodes publish."""
     if isinstance(result, SweepFlow):
         bag.scene_flow(recorded.stamp_ns, result.cloud, result.flow)
         bag.moving_points(recorded.stamp_ns, result.cloud.select(result.flow.moving))
         bag.moving_objects(recorded.stamp_ns, result.cloud.frame, result.objects)
+        further.objects(recorded.stamp_ns, result.cloud.frame, result.objects)
         bag.time_to_collision(recorded.stamp_ns, perception.time_to_collision(result))
         if result.lidar_scan is not None:
             bag.lidar_obstacle_distance(recorded.stamp_ns, result.lidar_scan)
@@ -215,7 +223,9 @@ def write_result(
         bag.trust(stamp_ns, result.trust)
         if result.trust.active_cue is not ActiveCue.NONE:
             bag.image("depth", stamp_ns, images.encode_depth(result.depth))
+            further.depth(stamp_ns, result.depth)
         bag.obstacle_distance(stamp_ns, result.scan)
+        further.scan(stamp_ns, result.scan)
         ahead = nearest_ahead(result.scan, AHEAD / 2)
         bag.obstacle_range(stamp_ns, result.scan, ahead, AHEAD)
 
@@ -288,12 +298,15 @@ def run_replay(
         progress_bar(console) as bar,
     ):
         summary.skipped += perception.problems
+        sectors = config.scan.sectors
+        further = None if bag is None else FurtherOutputs(bag, config.outputs, sectors)
         task = bar.add_task(log.name, total=len(log))
         preparing = partial(meanwhile, bar, task, PREPARING)
         for recorded, result in replay(log, perception, on_bad, preparing):
             summary.add(recorded, result)
-            if bag is not None:
-                write_result(bag, recorded, result, perception)
+            summary.sensor_doubt = perception.doubt or summary.sensor_doubt
+            if bag is not None and further is not None:
+                write_result(bag, recorded, result, perception, further)
                 write_frames(bag, recorded, result, summary.trajectory, log)
             collect(collected, recorded, result)
             if live is not None:
@@ -309,7 +322,7 @@ def run_replay(
     summary.latency = collected.latency()
     _print(summary, console)
     unknown = NO_FOOTPRINT if summary.sweeps and not config.collision.has_footprint else ""
-    for line in (unknown, summary.mounting_doubt):
+    for line in (unknown, summary.mounting_doubt, summary.sensor_doubt):
         if line:
             console.print(line, soft_wrap=True)
     if trajectory is not None:
@@ -329,7 +342,7 @@ def run_replay(
             else (f"{summary.stereo_pairs} stereo pairs")
         )
         lead = f"{summary.sweeps} sweeps, {frames}."
-        for line in (unknown, summary.mounting_doubt):
+        for line in (unknown, summary.mounting_doubt, summary.sensor_doubt):
             lead += f" {line[0].upper()}{line[1:]}." if line else ""
         this_run = provenance(config, summary.skipped)
         sections = [*summary.drive.sections(), *collected.sections(), *timeline, this_run]

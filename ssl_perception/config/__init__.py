@@ -49,6 +49,7 @@ from ssl_perception.config.obstacles import (
     LidarScanConfig,
     ScanConfig,
 )
+from ssl_perception.config.outputs import FURTHER_OUTPUTS, OutputsConfig
 from ssl_perception.config.section import AnySection, Section, Setting, flat, settings
 from ssl_perception.config.sensors import (
     CameraConfig,
@@ -63,6 +64,7 @@ from ssl_perception.config.tree import Config
 from ssl_perception.config.yaml_text import parse_yaml, read_yaml, shown
 
 __all__ = [
+    "FURTHER_OUTPUTS",
     "RENAMED",
     "AccumulationConfig",
     "AnySection",
@@ -85,6 +87,7 @@ __all__ = [
     "NeuralPriorConfig",
     "NsfpConfig",
     "OnlineConfig",
+    "OutputsConfig",
     "PointsConfig",
     "PseudoLabelConfig",
     "RefinementConfig",

@@ -26,6 +26,7 @@ from ssl_perception.config.obstacles import (
     LidarScanConfig,
     ScanConfig,
 )
+from ssl_perception.config.outputs import OutputsConfig
 from ssl_perception.config.section import Section
 from ssl_perception.config.sensors import (
     CameraConfig,
@@ -64,3 +65,4 @@ class Config(Section):
     lidar_scan: LidarScanConfig = LidarScanConfig()
     collision: CollisionConfig = CollisionConfig()
     avoid: AvoidConfig = AvoidConfig()
+    outputs: OutputsConfig = OutputsConfig()

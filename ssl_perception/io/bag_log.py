@@ -8,6 +8,7 @@ should not get to define parsers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,8 +76,12 @@ class BagLog(Log):
                 if topic:
                     self._infos.append(self._first(reader, topic))
             self._cameras(camera or CameraConfig())
+            seen_by_both = teacher == "stereo" and self.topics.right_image and self.topics.points
             if teacher == "lidar":
                 self.camera_from_lidar = self._mount(reader, kinds)
+            elif seen_by_both:  # only to check one against the other
+                with suppress(InputError):
+                    self.camera_from_lidar = self._mount(reader, kinds)
             self._length = _length(counts, self.topics)
         finally:
             reader.close()

@@ -104,7 +104,7 @@ class Output(ABC):
         packed = images.encode_disparity(depth, baseline, disparities)
         message = self.message(
             "stereo_msgs/msg/DisparityImage",
-            header=self._header(stamp_ns, packed.image.frame),
+            header=self.header(stamp_ns, packed.image.frame),
             image=self._image(stamp_ns, packed.image),
             f=packed.f,
             t=packed.t,
@@ -156,7 +156,7 @@ class Output(ABC):
         pairs = [types["diagnostic_msgs/msg/KeyValue"](key, text) for key, text in values.items()]
         level = 2 if error else 0  # ERROR, OK
         one = types["diagnostic_msgs/msg/DiagnosticStatus"](level, name, error, "", pairs)
-        header = self._header(stamp_ns, "")
+        header = self.header(stamp_ns, "")
         array = self.message("diagnostic_msgs/msg/DiagnosticArray", header=header, status=[one])
         self.write(topic, stamp_ns, array)
 
@@ -188,7 +188,7 @@ class Output(ABC):
         speeds = np.empty(0, np.float32) if scan.closing_speed is None else scan.closing_speed
         message = self.message(
             "sensor_msgs/msg/LaserScan",
-            header=self._header(stamp_ns, scan.frame),
+            header=self.header(stamp_ns, scan.frame),
             angle_min=scan.angle_min,
             angle_max=scan.angle_min + scan.angle_increment * (len(scan.ranges) - 1),
             angle_increment=scan.angle_increment,
@@ -222,7 +222,7 @@ class Output(ABC):
             return
         message = self.message(
             "sensor_msgs/msg/Range",
-            header=self._header(stamp_ns, scan.frame),
+            header=self.header(stamp_ns, scan.frame),
             radiation_type=1,  # infrared: neither kind fits a camera; this is the narrow one
             field_of_view=width,
             min_range=scan.range_min,
@@ -236,7 +236,7 @@ class Output(ABC):
         """``moving_objects``: MarkerArray; per object a box, its displacement in one second as an
         arrow, and a label with id, speed and age."""
         types = self._types
-        header = self._header(stamp_ns, frame)
+        header = self.header(stamp_ns, frame)
 
         def kind(name: str) -> Any:
             return types[f"geometry_msgs/msg/{name}"]
@@ -327,7 +327,7 @@ class Output(ABC):
         field_type = self._types["sensor_msgs/msg/PointField"]
         message = self.message(
             "sensor_msgs/msg/PointCloud2",
-            header=self._header(stamp_ns, packed.frame),
+            header=self.header(stamp_ns, packed.frame),
             height=packed.height,
             width=packed.width,
             fields=[field_type(f.name, f.offset, f.datatype, f.count) for f in packed.fields],
@@ -358,7 +358,7 @@ class Output(ABC):
         p[0, 3] = -camera.fx * baseline
         message = self.message(
             "sensor_msgs/msg/CameraInfo",
-            header=self._header(stamp_ns, camera.frame),
+            header=self.header(stamp_ns, camera.frame),
             height=camera.height,
             width=camera.width,
             distortion_model="plumb_bob",
@@ -386,7 +386,7 @@ class Output(ABC):
         unknown = np.zeros(36)
         message = self.message(
             "nav_msgs/msg/Odometry",
-            header=self._header(stamp_ns, odometry.frame),
+            header=self.header(stamp_ns, odometry.frame),
             child_frame_id=odometry.child_frame,
             pose=types["geometry_msgs/msg/PoseWithCovariance"](pose, unknown),
             twist=types["geometry_msgs/msg/TwistWithCovariance"](twist, unknown),
@@ -404,7 +404,7 @@ class Output(ABC):
             quaternion = Rotation.from_matrix(pose[:3, :3]).as_quat().tolist()
             transforms.append(
                 types["geometry_msgs/msg/TransformStamped"](
-                    self._header(stamp_ns, parent),
+                    self.header(stamp_ns, parent),
                     frame,
                     types["geometry_msgs/msg/Transform"](
                         types["geometry_msgs/msg/Vector3"](x, y, z),
@@ -423,7 +423,8 @@ class Output(ABC):
         kind = message.__msgtype__
         self.write_raw(topic, stamp_ns, kind, typestore().serialize_cdr(message, kind))
 
-    def _header(self, stamp_ns: int, frame: str) -> Any:
+    def header(self, stamp_ns: int, frame: str) -> Any:
+        """A std_msgs/Header."""
         seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
         time = self._types["builtin_interfaces/msg/Time"](seconds, nanoseconds)
         return self._types["std_msgs/msg/Header"](time, frame)
@@ -431,7 +432,7 @@ class Output(ABC):
     def _image(self, stamp_ns: int, packed: images.PackedImage) -> Any:
         return self.message(
             "sensor_msgs/msg/Image",
-            header=self._header(stamp_ns, packed.frame),
+            header=self.header(stamp_ns, packed.frame),
             height=packed.height,
             width=packed.width,
             encoding=packed.encoding,

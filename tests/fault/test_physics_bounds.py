@@ -79,6 +79,19 @@ def test_odometry_that_jumps(x: float, line: str) -> None:
         assert not result.objects and not result.flow.moving.any()
 
 
+def test_a_log_that_goes_on_elsewhere() -> None:
+    """Spliced logs: the stamps go on, the frame is the same, and a motion can be found."""
+    online = OnlineFlow()
+    for k in range(3):
+        assert online.process(sweep(0.1 * k, 0.1 * k)).reset == ("" if k else "first sweep")
+    elsewhere = ROOM * np.array([0.5, 0.6, 1.0], np.float32) + np.array([1.5, 1, 0], np.float32)
+    result = online.process(PointCloud(elsewhere, stamp=0.3, frame="lidar"))
+    assert re.match("ego motion|another place", result.reset)
+    assert not result.objects and not result.flow.moving.any()
+    later = PointCloud(elsewhere - np.array([0.1, 0, 0], np.float32), stamp=0.4, frame="lidar")
+    assert online.process(later).reset == "", "and goes on there"
+
+
 def moved(x: float) -> np.ndarray:
     """``current_from_previous`` of a sensor that has gone ``x`` m ahead."""
     motion = np.eye(4)

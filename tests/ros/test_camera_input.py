@@ -27,7 +27,7 @@ def write(path: Path) -> None:
     with OutputBag(path) as bag:
         for side in SIDES:
             given = vars(raw_info("plumb_bob", side))
-            header, roi = bag._header(STAMP, "optical"), bag._whole_image()
+            header, roi = bag.header(STAMP, "optical"), bag._whole_image()
             fields = {**given, "header": header, "roi": roi, "d": np.array(given["d"])}
             info = bag.message("sensor_msgs/msg/CameraInfo", **fields)
             bag.write(f"cam/{side}/camera_info", STAMP, info)

@@ -87,6 +87,8 @@ def test_a_launch_in_one_process_has_all_parameters_and_topics() -> None:
     assert container.executable == "component_container" and not container.respawn
     assert container.components == tuple(plan.executable for plan in apart[:-1])
     assert container.namespace == "robot" and player == apart[-1]
+    nothing = node_plan.perception({"component": "true", "lidar": "false", "stereo": "false"})
+    assert nothing == []
     for plan in apart[:-1]:
         assert container.parameters.items() >= plan.parameters.items()
         assert container.remaps.items() >= plan.remaps.items()

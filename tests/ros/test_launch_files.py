@@ -102,6 +102,12 @@ def test_raw_and_compressed_images_reach_the_nodes_that_read_cameras() -> None:
         assert nodes[name].parameters["points_type"] == "CustomMsg"
 
 
+def test_every_launch_file_can_show_and_tell() -> None:
+    for arguments in (node_plan.FLOW, node_plan.DEPTH, node_plan.PERCEPTION, node_plan.SIM):
+        assert {"viewer", "log_level"} <= set(arguments)
+    assert node_plan.ARGUMENTS["viewer"][0] == "none", "a robot has no screen"
+
+
 def test_a_recording_ends_the_launch_and_gives_the_time_when_asked_to() -> None:
     assert not any(plan.ends_launch for plan in node_plan.perception({}))
     (player,) = (p for p in node_plan.flow({"bag": "7"}) if p.ends_launch)

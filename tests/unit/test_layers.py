@@ -36,7 +36,8 @@ LAYERS = (
     "ssl_perception.io.livox, ssl_perception.io.sweep, ssl_perception.io.compressed_image, "
     "ssl_perception.io.camera_info, ssl_perception.io.camera, "
     "ssl_perception.io.odometry, ssl_perception.io.laser_scan, ssl_perception.io.cue_status, "
-    "ssl_perception.io.scan_encoding, ssl_perception.io.stamp_sync, "
+    "ssl_perception.io.scan_encoding, ssl_perception.io.spatial_points, "
+    "ssl_perception.io.stamp_sync, "
     "ssl_perception.io.stereo_sync, ssl_perception.io.static_transforms, "
     "ssl_perception.io.extrinsics",  # messages
     "ssl_perception.io",  # recordings: log, sequences, bag_log, open_log; output, results

@@ -19,6 +19,8 @@ NODES = (
     "component_container",
 )
 
+FOLDERS = ("config", "launch", "rviz")
+
 setup(
     name=NAME,
     version="0.1.0",
@@ -28,10 +30,11 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         *(
             (f"share/{NAME}/{folder}", [str(path) for path in sorted(Path(folder).glob("*.*"))])
-            for folder in ("config", "launch", "rviz")
+            for folder in FOLDERS
         ),
     ],
     install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},  # by which colcon knows how to test
     zip_safe=True,
     maintainer="ssl_perception maintainers",
     maintainer_email="maintainers@example.org",

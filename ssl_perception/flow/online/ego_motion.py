@@ -18,6 +18,7 @@ Pose = NDArray[np.float64]
 NEIGHBOURS = 10  # points that make a covariance, as small_gicp's authors have it
 MIN_POINTS = 100  # down-sampled; fewer don't fix six degrees of freedom
 MIN_INLIERS = 0.3  # share of points that must find a partner
+SAME_SCENE = 0.7  # of the share in the sweep before; fewer: another place, as in a spliced log
 # m; a registered position may be off by so much, and a speed seem to change within an interval
 POSITION_ERROR = 0.25
 WIDE = 4.0  # match radius of the first try, in units of the usual one, when no speed is known
@@ -39,6 +40,7 @@ class EgoMotion:
         self.implausible = ""  # why the motion found or observed last was refused
         self._previous: small_gicp.PointCloud | None = None
         self._twist: NDArray[np.float64] | None = None
+        self._share = 0.0  # of the points that found a partner, in the sweep before
 
     @property
     def twist(self) -> NDArray[np.float64] | None:
@@ -115,8 +117,14 @@ class EgoMotion:
                 max_iterations=options.iterations,
             )
             start = result.T_target_source
-        if result.num_inliers < MIN_INLIERS * previous.size() or not np.isfinite(start).all():
+        share, before = result.num_inliers / previous.size(), self._share
+        self._share = 0.0
+        if share < MIN_INLIERS or not np.isfinite(start).all():
             return None
+        if share < SAME_SCENE * before:
+            self.implausible = f"another place: {share:.0%} of the points fit, {before:.0%} before"
+            return None
+        self._share = share
         return self._taken(np.asarray(start, np.float64), interval, twist)
 
 

@@ -195,6 +195,7 @@ def _object(track: _Track, options: TrackingConfig) -> MovingObject:
         points=track.seen.indices,
         age=track.age,
         confidence=track.seen.confidence * min(1.0, track.hits / options.confirm),
+        covariance=track.covariance,
     )
 
 

@@ -86,7 +86,7 @@ def write_raw_stereo(path: Path, compressed: bool) -> None:
     with OutputBag(path) as bag:
         for side, pixels in (("left", LEFT), ("right", RIGHT)):
             given = vars(info_message(CAMERA, -10.0 if side == "right" else 0.0, d=DISTORTION))
-            header, roi = bag._header(START, "optical"), bag._whole_image()
+            header, roi = bag.header(START, "optical"), bag._whole_image()
             info = bag.message(
                 "sensor_msgs/msg/CameraInfo", **{**given, "header": header, "roi": roi}
             )

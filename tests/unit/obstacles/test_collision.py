@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from ssl_perception.config import CollisionConfig, Config, override
 from ssl_perception.errors import InputError
@@ -104,6 +105,29 @@ def test_on_an_arc_it_meets_what_small_steps_meet(
     # what only grazes a corner may be met by one and missed by the other
     same = np.isclose(found, expected, atol=0.01)
     assert same.mean() > 0.99, points[~same]
+
+
+def test_points_of_a_tilted_sensor_meet_the_upright_box_as_upright_ones_do() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform((-8, -8, -1), (8, 8, 1), (300, 3)).astype(np.float32)
+    speed = rng.choice([0.0, np.nan, 3.0], (300, 1))
+    velocity = (speed * rng.normal(size=(300, 3))).astype(np.float32)
+    origin = np.array([0.3, -0.2, 0.1])
+    level = Rotation.from_euler("ZYX", [0.4, 0.3, -2.9]).as_matrix()
+    robot: dict[str, Any] = {"robot_velocity": np.array([5.0, 0.0, 0.0]), "yaw_rate": 0.3}
+    upright = [
+        first_contact(points[k : k + 1], velocity[k : k + 1], options=ROBOT, origin=origin, **robot)
+        for k in range(300)
+    ]
+    tilted = [
+        first_contact(
+            points[k : k + 1] @ level, velocity[k : k + 1] @ level,
+            options=ROBOT, origin=origin @ level, level=level, **robot,
+        )
+        for k in range(300)
+    ]  # fmt: skip
+    assert np.isfinite(upright).sum() > 10
+    np.testing.assert_allclose(tilted, upright, atol=2e-3)
 
 
 def test_turning_on_the_spot_sweeps_the_corners() -> None:

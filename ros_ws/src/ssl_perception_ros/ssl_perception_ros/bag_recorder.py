@@ -18,8 +18,12 @@ from std_msgs.msg import Float32, UInt64
 from stereo_msgs.msg import DisparityImage
 from visualization_msgs.msg import MarkerArray
 
+from ssl_perception.config import FURTHER_OUTPUTS
 from ssl_perception.errors import InputError
+from ssl_perception.io import installed_messages
+from ssl_perception.io.further_outputs import TOPICS
 from ssl_perception.io.output import OutputBag
+from ssl_perception_ros.messages import message_type
 from ssl_perception_ros.node import PerceptionNode
 from ssl_perception_ros.process import run
 from ssl_perception_ros.settings import BagRecorderSettings
@@ -56,6 +60,9 @@ TYPES: dict[str, type] = {
     "cmd_vel": Twist,
     "/diagnostics": DiagnosticArray,
 }
+FURTHER = {TOPICS[name]: kind for name, kind in FURTHER_OUTPUTS.items()}
+# of packages that may be installed or not
+TYPES |= {topic: found for topic, kind in FURTHER.items() if (found := message_type(kind))}
 DEPTH = 200  # messages kept for us while the disk is slow
 CHECK_PERIOD = 0.2  # s
 
@@ -72,6 +79,8 @@ class BagRecorderNode(PerceptionNode):
         if not self.settings.output:
             raise InputError("parameter output: name the .mcap file to write")
         for topic in self.settings.outputs.split():
+            if topic in FURTHER:
+                installed_messages.require(FURTHER[topic])
             if topic not in TYPES:
                 raise InputError(f"parameter outputs: {topic!r} is none of {', '.join(TYPES)}")
         self._bag = OutputBag(Path(self.settings.output))

@@ -63,6 +63,7 @@ class DepthTeacherNode(PerceptionNode):
             raise InputError(
                 "teacher.source is stereo: run stereo_depth, or set it to lidar, depth"
             )
+        self._points_kind, self._points_type = points_type(self.settings.points_type)
         self.health = Health("images", self.settings.timeout, self.seconds)
         depth = max(5, self.settings.queue)
         self.publish_on(DiagnosticArray, "stereo/status", depth)
@@ -84,8 +85,7 @@ class DepthTeacherNode(PerceptionNode):
             self._pose_buffer = PoseBuffer(self._mount)
             self._poses: deque[Odometry] = deque(maxlen=1000)
             self.subscribe(Odometry, "odom", self._poses.append, 100)
-            self._points_kind, points = points_type(self.settings.points_type)
-            self.subscribe(points, "points", self._take, depth, raw=True)
+            self.subscribe(self._points_type, "points", self._take, depth, raw=True)
             self._camera = subscribe_images(self, "left/image_rect", self._take, depth)
         else:
             tolerance = round(self.config.topics.depth_tolerance * 1e9)

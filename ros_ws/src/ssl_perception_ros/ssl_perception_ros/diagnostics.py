@@ -11,8 +11,28 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from ssl_perception.runtime.resident_memory import resident_megabytes
+
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-_WINDOW = 200  # results that the latency percentiles are of
+_WINDOW = 200  # results that the latency percentiles are of, and inputs that rates are of
+_RECENT = 5.0  # s that rates are of at most
+
+
+def _rate(times: deque[float]) -> float:
+    """Hz, of what came within the last seconds."""
+    now = time.monotonic()
+    recent = [when for when in times if when > now - _RECENT]
+    if not recent:
+        return 0.0
+    # while nothing is older: of the time since the first
+    passed = _RECENT if len(recent) < len(times) else now - recent[0]
+    return len(recent) / passed if passed > 0.0 else 0.0
+
+
+def _period(times: deque[float]) -> float | None:
+    """Seconds from one input to the next, the median of the newest; None: too few."""
+    newest = list(times)[-20:]
+    return float(np.median(np.diff(newest))) if len(newest) >= 5 else None
 
 
 class Health:
@@ -22,6 +42,9 @@ class Health:
         subject: what comes in, e.g. ``sweeps``.
         timeout: s without input before it counts as lost.
         clock: gives the seconds that silence is measured in.
+
+    Attributes:
+        deadline_misses: results that took longer than inputs lie apart.
     """
 
     def __init__(
@@ -35,6 +58,9 @@ class Health:
         self.busy = ""  # what it does instead of becoming active
         self._lock = threading.RLock()  # silence is read under it
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
+        self._inputs: deque[float] = deque(maxlen=_WINDOW)  # when they came, steady clock
+        self._results: deque[float] = deque(maxlen=_WINDOW)  # when they went out
+        self.deadline_misses = 0
         self._values: dict[str, Any] = {}
         self._warnings: list[str] = []
         self._error = ""
@@ -59,6 +85,7 @@ class Health:
         with self._lock:
             self.received += 1
             self._since = self._clock()
+            self._inputs.append(time.monotonic())
 
     def skip(self) -> None:
         """An input gave way to newer ones."""
@@ -91,6 +118,10 @@ class Health:
         with self._lock:
             self.published += 1
             self._latencies.append(seconds)
+            self._results.append(time.monotonic())
+            period = _period(self._inputs)
+            if period is not None and seconds > period:
+                self.deadline_misses += 1
             self._values = dict(values)
             self._warnings = [warning for warning in warnings if warning]
             self._error = error
@@ -114,9 +145,16 @@ class Health:
                 "last_problem": self.last_problem,
                 "seconds_since_input": f"{self.silence:.3f}",
             }
+            values |= {
+                "input_hz": f"{_rate(self._inputs):.2f}",
+                "output_hz": f"{_rate(self._results):.2f}",
+                "deadline_misses": self.deadline_misses,
+                "memory_mib": f"{resident_megabytes():.0f}",
+            }
             if self._latencies:
-                p50, p99 = np.percentile(self._latencies, (50, 99)) * 1e3
-                values |= {"latency_ms_p50": f"{p50:.1f}", "latency_ms_p99": f"{p99:.1f}"}
+                for share in (50, 95, 99):
+                    latency = 1e3 * float(np.percentile(self._latencies, share))
+                    values[f"latency_ms_p{share}"] = f"{latency:.1f}"
             values |= self._values
         return DiagnosticStatus(
             level=level,

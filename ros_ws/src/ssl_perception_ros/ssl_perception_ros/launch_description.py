@@ -55,7 +55,10 @@ def describe(
         given = {name: LaunchConfiguration(name).perform(context) for name in names}
         share = Path(get_package_share_directory(PACKAGE))
         files = parameter_files(given["config"], share / "config" / "perception.yaml")
-        return [action for one in plan(given) for action in _actions(one, files)]
+        level = given["log_level"]
+        nodes = [action for one in plan(given) for action in _actions(one, files, level)]
+        # first: when it isn't installed the launch breaks off, and would leave the nodes running
+        return [*_viewer(given["viewer"], share), *nodes]
 
     # Without it sweeps larger than about 1 MB are lost; drivers need it as well.
     profile = transport.environment(os.environ)
@@ -79,7 +82,17 @@ def _argument(name: str, default: str | None) -> DeclareLaunchArgument:
     )
 
 
-def _actions(plan: NodePlan, files: list[Path]) -> list[LaunchDescriptionEntity]:
+def _viewer(name: str, share: Path) -> list[LaunchDescriptionEntity]:
+    """What shows the results; a launch fails with one line where its package isn't installed."""
+    if name == "rviz":
+        shown = ["-d", str(share / "rviz" / "perception.rviz")]
+        return [Node(package="rviz2", executable="rviz2", arguments=shown, output="screen")]
+    if name == "foxglove":
+        return [Node(package="foxglove_bridge", executable="foxglove_bridge", output="screen")]
+    return []
+
+
+def _actions(plan: NodePlan, files: list[Path], log_level: str) -> list[LaunchDescriptionEntity]:
     # a text would else be read as YAML: a folder called 7 as a number
     values = {
         name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
@@ -90,6 +103,7 @@ def _actions(plan: NodePlan, files: list[Path]) -> list[LaunchDescriptionEntity]
         executable=plan.executable,
         name=None if plan.components else plan.executable,
         arguments=[*plan.components],
+        ros_arguments=["--log-level", log_level],
         namespace=plan.namespace,
         parameters=[*(map(str, files) if plan.from_file else ()), values],
         remappings=list(plan.remaps.items()),

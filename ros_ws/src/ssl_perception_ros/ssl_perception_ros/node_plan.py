@@ -43,6 +43,8 @@ ARGUMENTS = {
     ),
     "component": ("false", "run the nodes in one process, which pass messages as they are"),
     "bag": ("", "recording to play; the launch ends with it"),
+    "viewer": ("none", "rviz or foxglove (its bridge, port 8765), where installed; none"),
+    "log_level": ("info", "of the nodes: debug, info, warn, error"),
     "world": ("room", "room, street, or the path of a .yaml world file"),
     "seed": ("0", "chooses the world, and the random turns of avoid"),
     "seconds": ("0.0", "of world time; the launch ends with it (0.0: never; a street: 120 s)"),
@@ -56,26 +58,41 @@ CHOICES = {
     "teacher": ("stereo", "depth", "lidar"),
     "image_transport": ("raw", "compressed"),
     "points_type": ("PointCloud2", "CustomMsg"),
+    "viewer": ("none", "rviz", "foxglove"),
+    "log_level": ("debug", "info", "warn", "error"),
 }
-SWITCHES = ("use_sim_time", "lidar", "stereo", "mono", "component", "lockstep", "avoid")
+SHOWN = ("viewer", "log_level")  # of every launch file
+SWITCHES = (
+    "use_sim_time",
+    "lidar",
+    "stereo",
+    "mono",
+    "component",
+    "lockstep",
+    "avoid",
+)  # true or false
 
 FLOW = (
     *("namespace", "config", "preset", "method", "use_sim_time"),
     *("points", "points_type", "odom", "consumer", "component", "bag"),
+    *SHOWN,
 )
 DEPTH = (
     *("namespace", "config", "preset", "use_sim_time"),
     *("left", "right", "image", "image_transport", "points_type", "teacher", "mono", "store"),
     *("consumer", "view", "component", "bag"),
+    *SHOWN,
 )
 PERCEPTION = (
     *("namespace", "config", "preset", "use_sim_time", "lidar", "stereo", "mono"),
     *("teacher", "method", "store", "points", "points_type", "odom"),
     *("left", "right", "image", "image_transport", "consumer", "view", "component", "bag"),
+    *SHOWN,
 )
 SIM = (
     *("world", "seed", "seconds", "rate", "lockstep", "report"),
     *("config", "preset", "lidar", "mono", "store", "consumer", "view", "component", "avoid"),
+    *SHOWN,
 )
 SIM_DEFAULTS = {"lidar": ""}  # where they differ from the usual ones
 # What sim.launch.py takes for an argument that is left empty, by kind of world.
@@ -167,7 +184,7 @@ def perception(given: Arguments) -> list[NodePlan]:
         plans.append(node("depth_learner", left, student, respawn=True))
     # an RViz that listens isn't who the recording is for, and not each topic has a reader
     readers = " ".join("/".join(filter(None, (p.namespace, p.executable))) for p in plans)
-    if is_true(values["component"]):
+    if plans and is_true(values["component"]):
         plans = [together(plans)]
     if values["bag"]:
         clock = 100.0 if on["use_sim_time"] else 0.0

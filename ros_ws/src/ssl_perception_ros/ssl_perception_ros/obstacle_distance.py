@@ -29,6 +29,7 @@ from ssl_perception.depth.trust.state import ActiveCue, Trust
 from ssl_perception.depth.trust.statistics import rate_bounds
 from ssl_perception.errors import InputError
 from ssl_perception.io import laser_scan, odometry
+from ssl_perception.io.further_outputs import OF_DEPTH, OF_SCANS
 from ssl_perception.io.point_cloud2 import stamp_ns
 from ssl_perception.io.stamp_sync import Absence, Group, StampSync
 from ssl_perception.obstacles.fusion import fuse_scans
@@ -36,6 +37,7 @@ from ssl_perception.obstacles.scan import nearest_ahead, obstacle_scan
 from ssl_perception.types import CameraModel, Cue, DepthMap, ObstacleScan
 from ssl_perception_ros.depth_parts import depth_map
 from ssl_perception_ros.diagnostics import Health
+from ssl_perception_ros.further_topics import further_topics
 from ssl_perception_ros.messages import message_type
 from ssl_perception_ros.node import PerceptionNode
 from ssl_perception_ros.process import run
@@ -65,7 +67,9 @@ class Arrival(NamedTuple):
 
 
 class ObstacleDistanceNode(PerceptionNode):
-    sections = ("teacher", "scan", "lidar_scan", "lidar_mount", "trust", "pseudo_label")
+    sections = (
+        *("teacher", "scan", "lidar_scan", "lidar_mount", "trust", "pseudo_label", "outputs"),
+    )
     own = ObstacleDistanceSettings
     live = ("timeout", "ahead", "view")
 
@@ -85,6 +89,8 @@ class ObstacleDistanceNode(PerceptionNode):
         self.publish_on(Range, "obstacle_range", depth)
         self.publish_on(DiagnosticArray, "trust", depth)
         self.publish_on(Image, "depth", depth)
+        made = (*OF_SCANS, *OF_DEPTH)
+        self._further = further_topics(self, made, self.config.scan.sectors, depth)
         trust = Trust()
         if self.settings.trust_file:
             path = Path(self.settings.trust_file)
@@ -219,6 +225,9 @@ class ObstacleDistanceNode(PerceptionNode):
         used = Cue.MONO if mono_active and not trust.overriding else Cue.STEREO
         if trust.active_cue is not ActiveCue.NONE and f"{used.value}/depth" in messages:
             self.output.forward("depth", messages[f"{used.value}/depth"])
+            shown = mono if used is Cue.MONO else stereo
+            if shown is not None:
+                self._further.depth(stamp, shown)
         self._frame = fused.scan.frame
         self.output.trust(stamp, trust)
         self._publish(fused.scan, stamp)
@@ -338,6 +347,7 @@ class ObstacleDistanceNode(PerceptionNode):
     def _publish(self, scan: ObstacleScan, stamp: int) -> None:
         consumer, width = self._consumer, self.settings.ahead
         self.output.obstacle_distance(stamp, scan, consumer.scan, self.settings.view)
+        self._further.scan(stamp, scan, self.settings.view)
         nearest = nearest_ahead(scan, width / 2, consumer.range.certain_up_to)
         self.output.obstacle_range(stamp, scan, nearest, width, consumer.range)
 

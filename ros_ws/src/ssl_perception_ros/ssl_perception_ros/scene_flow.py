@@ -20,6 +20,7 @@ from visualization_msgs.msg import MarkerArray
 from ssl_perception.errors import InputError
 from ssl_perception.io import odometry, point_cloud2, sweep
 from ssl_perception.io.bag_log import deserialise
+from ssl_perception.io.further_outputs import OF_OBJECTS
 from ssl_perception.io.scan_encoding import CONSUMERS, check_sectors
 from ssl_perception.obstacles.collision import NO_FOOTPRINT
 from ssl_perception.obstacles.scan import unknown_scan
@@ -27,6 +28,7 @@ from ssl_perception.pipeline import Perception
 from ssl_perception.types import ObstacleScan
 from ssl_perception.warm_up import warm_up
 from ssl_perception_ros.diagnostics import Health
+from ssl_perception_ros.further_topics import further_topics
 from ssl_perception_ros.node import PerceptionNode
 from ssl_perception_ros.points_input import points_type
 from ssl_perception_ros.process import run
@@ -59,6 +61,7 @@ class SceneFlowNode(PerceptionNode):
         "collision",
         "scan",
         "lidar_scan",
+        "outputs",
     )
     own = SceneFlowSettings
     live = ("timeout", "flow_points", "flow_fields", "flow.deadline", "collision.", "lidar_scan.")
@@ -81,10 +84,13 @@ class SceneFlowNode(PerceptionNode):
         self.publish_on(MarkerArray, "moving_objects", depth)
         self.publish_on(Float32, "time_to_collision", depth)
         self.publish_on(LaserScan, "lidar/obstacle_distance", depth)
+        sectors = self.config.scan.sectors
+        self._further = further_topics(self, OF_OBJECTS, sectors, depth)
         if self.config.accumulation.sweeps:
             self.publish_on(PointCloud2, "points_accumulated", depth)
 
     def adapt(self) -> None:
+        self._points_kind, self._points_type = points_type(self.settings.points_type)
         self._flow_fields = point_cloud2.flow_fields(self.settings.flow_fields)
         self._doubt = "" if self.config.collision.has_footprint else NO_FOOTPRINT
 
@@ -95,7 +101,6 @@ class SceneFlowNode(PerceptionNode):
         self._poses: deque[Odometry] = deque(maxlen=1000)
         self._newest: tuple[ObstacleScan, float] | None = None  # scan, and when it was made
         self._say_unknown()
-        self._points_kind, points = points_type(self.settings.points_type)
         worker = self.work_on(self._sweep, self.settings.queue)
 
         def take(raw: bytes) -> None:
@@ -105,7 +110,7 @@ class SceneFlowNode(PerceptionNode):
         def take_pose(message: Odometry) -> None:
             self._poses.append(message)
 
-        self.subscribe(points, "points", take, max(5, self.settings.queue), raw=True)
+        self.subscribe(self._points_type, "points", take, max(5, self.settings.queue), raw=True)
         self.subscribe(Odometry, "odom", take_pose, 100)
         self.every(UNKNOWN_PERIOD, self._watch)
 
@@ -131,6 +136,7 @@ class SceneFlowNode(PerceptionNode):
         if self.output.wanted("moving_points"):
             self.output.moving_points(stamp_ns, result.cloud.select(flow.moving))
         self.output.moving_objects(stamp_ns, message.header.frame_id, result.objects)
+        self._further.objects(stamp_ns, message.header.frame_id, result.objects)
         collision = perception.time_to_collision(result)
         self.output.time_to_collision(stamp_ns, collision)
         scan = result.lidar_scan

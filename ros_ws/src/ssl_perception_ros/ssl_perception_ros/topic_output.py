@@ -31,7 +31,10 @@ class TopicOutput(Output):
         return publisher is not None and publisher.get_subscription_count() > 0
 
     def write(self, topic: str, stamp_ns: int, message: Any) -> None:
-        """Publish a message; nodes of this process get it as it is."""
+        """Publish a message; nodes of this process get it as it is.
+
+        Clouds don't come this way: no node here reads another one's.
+        """
         publisher = self.publishers.get(topic.lstrip("/"))
         if self.exchange is not None and publisher is not None and publisher.is_activated:
             self.exchange.publish(publisher.topic_name, message)
