@@ -29,11 +29,13 @@ class StaticTransforms:
         Raises:
             InputError: NaN or infinite numbers, or a quaternion that isn't one.
         """
-        self.messages += 1
-        for one in message.transforms:
-            t, q = one.transform.translation, one.transform.rotation
-            pose = rigid_transform((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
-            self._parents[_bare(one.child_frame_id)] = _bare(one.header.frame_id), pose
+        try:
+            for one in message.transforms:
+                t, q = one.transform.translation, one.transform.rotation
+                pose = rigid_transform((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
+                self._parents[_bare(one.child_frame_id)] = _bare(one.header.frame_id), pose
+        finally:  # last: another thread that sees the number must see what came with it
+            self.messages += 1
 
     def between(self, target: str, source: str) -> Pose | None:
         """(4, 4) that maps coordinates of ``source`` to ``target``'s; None: not connected."""
