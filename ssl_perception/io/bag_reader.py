@@ -56,7 +56,7 @@ class BagReader(Reader):
             self._folder = TemporaryDirectory(prefix="ssl_perception_bag_")
             try:
                 unpacked = Path(self._folder.name)
-                _unpack_files(self.path, unpacked, self._limits)
+                _unpack_files(Path(self.path), unpacked, self._limits)
                 self.storage = type(self.storage)(unpacked)
             except BaseException:
                 self._folder.cleanup()
