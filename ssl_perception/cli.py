@@ -14,6 +14,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -215,10 +218,9 @@ def main(arguments: list[str] | None = None) -> Any:
     if FORCE in words:
         replace_anything()
     words = [word for word in words if word not in (DEBUG, FORCE)]
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _end)  # what is half written is removed on the way out
     try:
-        app(words)
+        with _orderly_end():
+            app(words)
     except InputError as error:
         _fail(str(error), 2)
     except OSError as error:  # a name too long, a disk that is full, no permission
@@ -242,6 +244,20 @@ def main(arguments: list[str] | None = None) -> Any:
             f"{__version__}; please report it with what the command says with {DEBUG}",
             FAULT,
         )
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """SIGTERM ends the command like an error: what is half written is removed on the way out."""
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _end(number: int, _: FrameType | None) -> None:

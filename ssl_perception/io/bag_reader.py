@@ -46,6 +46,7 @@ class BagReader(Reader):
 
     def __init__(self, path: Path, limits: FilesConfig = LIMITS) -> None:
         self._limits = limits
+        self._given = path
         self._folder: TemporaryDirectory[str] | None = None
         mode = _check_metadata(path) if path.is_dir() else ""
         self._compressed = mode if mode in ("file", "message") else ""
@@ -56,7 +57,7 @@ class BagReader(Reader):
             self._folder = TemporaryDirectory(prefix="ssl_perception_bag_")
             try:
                 unpacked = Path(self._folder.name)
-                _unpack_files(self.path, unpacked, self._limits)
+                _unpack_files(self._given, unpacked, self._limits)
                 self.storage = type(self.storage)(unpacked)
             except BaseException:
                 self._folder.cleanup()

@@ -163,7 +163,7 @@ def test_well_sealed_nonsense(store: ModelStore, tmp_path: Path, text: str) -> N
 
 
 def test_trust_of_numbers_that_do_not_fit(tmp_path: Path) -> None:
-    tally = {"near": [], "clear": []}
+    tally: dict[str, list[float]] = {"near": [], "clear": []}
     body = {"calibration": [], "under_stereo": tally, "under_mono": tally, "trusted": True}
     text = json.dumps(body | {"overrides": float("inf"), "bias": 0.0, "bias_count": 0})
     (tmp_path / "trust").write_bytes(sealed(text))

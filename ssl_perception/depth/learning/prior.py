@@ -151,4 +151,6 @@ def _picture(coded: NDArray[np.uint8], size: Architecture) -> NDArray[np.uint8] 
     except OSError:
         return None
     image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-    return None if image is None or image.shape[:2] != (size.height, size.width) else image
+    if image is None or image.shape[:2] != (size.height, size.width):
+        return None
+    return np.asarray(image, np.uint8)

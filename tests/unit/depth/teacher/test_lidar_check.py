@@ -45,7 +45,7 @@ def doubt_of(toe_in: float = 0.0, scale: float = 1.0, frames: int = 6) -> str:
     check = LidarCheck(LidarTeacherConfig(min_known=0.05), np.eye(4))
     for k in range(frames):
         stamp = 1.0 * k
-        points = STEPS + RNG.normal(0, 0.01, STEPS.shape)
+        points = (STEPS + RNG.normal(0, 0.01, STEPS.shape)).astype(np.float32)
         check.add(PointCloud(points, stamp=stamp), np.zeros(6))
         image = RNG.integers(0, 255, (240, 320), dtype=np.uint8)
         disparity = CAMERA.fx * BASELINE / truth() + toe_in + RNG.normal(0, 0.2, (240, 320))
