@@ -15,7 +15,9 @@ with threads_wait_asleep():
 
 Pose = NDArray[np.float64]
 
-NEIGHBOURS = 10  # points that make a covariance, as small_gicp's authors have it
+NEIGHBOURS = 10  # points that make a covariance, as small_gicp's authors have it ...
+NARROW_NEIGHBOURS = 40  # ... or of a sensor that looks one way
+NARROW = 0.7  # length of the mean direction from which a sensor does: a cone of 130 degrees
 MIN_POINTS = 100  # down-sampled; fewer don't fix six degrees of freedom
 MIN_INLIERS = 0.3  # share of points that must find a partner
 WIDE = 4.0  # match radius of the first try, in units of the usual one, when no speed is known
@@ -26,15 +28,21 @@ class EgoMotion:
 
     GICP (Segal et al., RSS 2005) on voxel-down-sampled sweeps, ground included: the ground is what
     fixes height, roll and pitch.
+
+    Args:
+        options: settings; None: defaults.
+        neighbours: points that make a covariance; 0: as many as suit the first sweep.
     """
 
-    def __init__(self, options: EgoMotionConfig | None = None) -> None:
+    def __init__(self, options: EgoMotionConfig | None = None, neighbours: int = 0) -> None:
         self.options = options or EgoMotionConfig()
+        self._asked_neighbours = neighbours
         self.reset()
 
     def reset(self) -> None:
         """Forget the previous sweep and the velocity."""
         self._previous: small_gicp.PointCloud | None = None
+        self._neighbours = self._asked_neighbours
         self._twist: NDArray[np.float64] | None = None
 
     @property
@@ -60,8 +68,10 @@ class EgoMotion:
         """
         options = self.options
         few = points[:: -(-len(points) // options.points)] if len(points) else points
+        if not self._neighbours:
+            self._neighbours = NARROW_NEIGHBOURS if looks_one_way(few) else NEIGHBOURS
         cloud, tree = small_gicp.preprocess_points(
-            few.astype(np.float64), options.voxel, NEIGHBOURS, options.threads
+            few.astype(np.float64), options.voxel, self._neighbours, options.threads
         )
         previous, self._previous = self._previous, cloud
         if previous is None:
@@ -91,6 +101,19 @@ class EgoMotion:
             return None
         self._twist = sensor_twist(start, interval)
         return np.asarray(start, np.float64)
+
+
+def looks_one_way(points: FloatArray) -> bool:
+    """Whether a sweep's beams, (N, 3) m, go out in a cone rather than all around.
+
+    So do those of solid-state lidars, and theirs draw curves that no sweep repeats. Ten neighbours
+    lie on one curve then, whose covariance is a line's: registration would lay the curves of one
+    sweep on those of the next, and turn with the pattern, by seven degrees a sweep in a simulated
+    street.
+    """
+    length = np.linalg.norm(points, axis=1)
+    directions = points[length > 0.0] / length[length > 0.0, None]
+    return len(directions) > 0 and bool(np.linalg.norm(directions.mean(axis=0)) > NARROW)
 
 
 class SensorVelocity:

@@ -1,0 +1,54 @@
+"""Registration of sweeps whose sensor looks one way and never draws the same curves twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from ssl_perception.flow.online.ego_motion import NEIGHBOURS, EgoMotion, looks_one_way
+from ssl_perception_sim.recording.pairs import street_sweeps
+from ssl_perception_sim.sensors.lidar import Lidar
+
+
+def turns_wrongly(neighbours: int) -> list[float]:
+    """Degrees by which each registration of a drive is wrong."""
+    lidar = Lidar(pattern="rosette", mount=(1.9, 0.0, 1.75))
+    registration, before, wrong = EgoMotion(neighbours=neighbours), None, []
+    for sweep in street_sweeps(0, 0.4, lidar):
+        found = registration.register(sweep.cloud.points, lidar.period)
+        if before is not None and found is not None:
+            true = np.linalg.inv(sweep.world_from_sensor) @ before
+            error = Rotation.from_matrix((np.linalg.inv(true) @ found)[:3, :3])
+            wrong.append(float(np.degrees(error.magnitude())))
+        before = sweep.world_from_sensor
+    return wrong
+
+
+def test_a_pattern_that_does_not_repeat_is_not_taken_for_a_turn() -> None:
+    assert max(turns_wrongly(0)) < 1.5
+    assert min(turns_wrongly(NEIGHBOURS)) > 5.0  # as for lidars that spin
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("half", "one_way"), [(35.0, True), (60.0, True), (90.0, False)])
+def test_a_cone_of_beams_looks_one_way_wherever_it_points(
+    half: float, one_way: bool, turned: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.uniform(np.cos(np.deg2rad(half)), 1.0, 4000)
+    around = rng.uniform(0, 2 * np.pi, 4000)
+    flat = np.sqrt(1 - z**2)
+    beams = np.stack([z, flat * np.cos(around), flat * np.sin(around)], 1)
+    if turned:
+        beams = beams[:, [1, 2, 0]]
+    points = (beams * rng.uniform(1.0, 50.0, (4000, 1))).astype(np.float32)
+    assert looks_one_way(points) == one_way
+
+
+def test_beams_all_around_do_not_look_one_way_nor_does_nothing() -> None:
+    angle = np.linspace(0, 2 * np.pi, 1000)
+    ring = np.stack([5 * np.cos(angle), 5 * np.sin(angle), np.full(1000, -1.7)], 1)
+    assert not looks_one_way(ring.astype(np.float32))
+    assert not looks_one_way(np.zeros((0, 3), np.float32))
+    assert not looks_one_way(np.zeros((4, 3), np.float32))
