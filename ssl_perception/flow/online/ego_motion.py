@@ -21,6 +21,7 @@ NARROW = 0.7  # length of the mean direction from which a sensor does: a cone of
 MIN_POINTS = 100  # down-sampled; fewer don't fix six degrees of freedom
 MIN_INLIERS = 0.3  # share of points that must find a partner
 WIDE = 4.0  # match radius of the first try, in units of the usual one, when no speed is known
+FINE = 0.5  # ... and of a last one close to the ground
 
 
 class EgoMotion:
@@ -54,12 +55,16 @@ class EgoMotion:
         """Take a motion known from elsewhere (odometry) as the velocity to go on with."""
         self._twist = sensor_twist(current_from_previous, interval)
 
-    def register(self, points: FloatArray, interval: float) -> Pose | None:
+    def register(
+        self, points: FloatArray, interval: float, close_to_ground: bool = False
+    ) -> Pose | None:
         """Motion since the sweep given last.
 
         Args:
             points: (N, 3), metres, in the sensor's frame.
             interval: seconds since the sweep before.
+            close_to_ground: the rings there lie far apart and would be matched with one another:
+                end with a smaller match radius.
 
         Returns:
             ``current_from_previous`` (4, 4): maps the previous sweep's coordinates to this
@@ -85,6 +90,9 @@ class EgoMotion:
             radii.insert(0, WIDE * options.max_correspondence)
         else:
             start = _motion(twist, interval)
+        if close_to_ground:
+            radii.append(FINE * options.max_correspondence)
+        inliers = 0
         for radius in radii:
             result = small_gicp.align(
                 cloud,
@@ -97,7 +105,8 @@ class EgoMotion:
                 max_iterations=options.iterations,
             )
             start = result.T_target_source
-        if result.num_inliers < MIN_INLIERS * previous.size() or not np.isfinite(start).all():
+            inliers = max(inliers, result.num_inliers)
+        if inliers < MIN_INLIERS * previous.size() or not np.isfinite(start).all():
             return None
         self._twist = sensor_twist(start, interval)
         return np.asarray(start, np.float64)

@@ -25,6 +25,18 @@ def turns_wrongly(neighbours: int) -> list[float]:
     return wrong
 
 
+def test_close_to_the_ground_it_is_right_to_centimetres() -> None:
+    lidar = Lidar(mount=(1.9, 0.0, 0.3))
+    registration, before, off = EgoMotion(), None, []
+    for sweep in street_sweeps(0, 0.7, lidar):
+        found = registration.register(sweep.cloud.points, lidar.period, close_to_ground=True)
+        if before is not None and found is not None:
+            true = np.linalg.inv(sweep.world_from_sensor) @ before
+            off.append(float(np.linalg.norm((np.linalg.inv(true) @ found)[:3, 3])))
+        before = sweep.world_from_sensor
+    assert len(off) >= 5 and max(off) < 0.04
+
+
 def test_a_pattern_that_does_not_repeat_is_not_taken_for_a_turn() -> None:
     assert max(turns_wrongly(0)) < 1.5
     assert min(turns_wrongly(NEIGHBOURS)) > 5.0  # as for lidars that spin
