@@ -32,7 +32,7 @@ def bench_flow(
     pair: Annotated[Path | None, typer.Option(help="Labelled pair, as `evaluate flow`.")] = None,
     sweeps: Annotated[int, typer.Option(min=10, help="Sweeps per recording.")] = 100,
     priors: Annotated[
-        bool, typer.Option("--priors", help="The priors and SCOOP as well: an hour.")
+        bool, typer.Option("--priors", help="The priors and SCOOP as well: hours.")
     ] = False,
     markdown: Annotated[
         Path | None, typer.Option(help="Page to write, whole: BENCHMARK.md.")

@@ -79,7 +79,7 @@ def run_bench_flow(
         logs: recordings of raw sweeps; each is run back and forth until ``sweeps`` are done, and
             then simulated streets.
         pair: labelled pair for the deadlines and the methods; None: a simulated one.
-        priors: run the priors and SCOOP, too: an hour.
+        priors: run the priors and SCOOP, too: hours.
         markdown: page to write, e.g. BENCHMARK.md.
         notes: sentences for the page and the JSON, e.g. on the state of the machine.
         resume: JSON-lines file that takes each method's figures as they come.

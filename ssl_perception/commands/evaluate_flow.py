@@ -34,7 +34,7 @@ from ssl_perception.evaluation.flow_metrics import (
 from ssl_perception.evaluation.kept_results import KeptResults, Result, fingerprint
 from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.flow import estimate_flow, find
-from ssl_perception.flow.online.ego_motion import EgoMotion
+from ssl_perception.flow.online.ego_motion import NEIGHBOURS, EgoMotion
 from ssl_perception.io.write import write_json, write_output
 from ssl_perception.runtime.console import PREPARING, meanwhile, progress_bar
 from ssl_perception.runtime.installation import examine
@@ -253,7 +253,8 @@ def _answer(sample: FlowSample, name: str, config: Config, seed: int) -> tuple[S
 
 
 def _compensated(sample: FlowSample, config: Config) -> PointCloud:
-    registration = EgoMotion(config.ego_motion)
+    # a depth image looks one way, too, but draws no curves
+    registration = EgoMotion(config.ego_motion, NEIGHBOURS)
     registration.register(sample.source.points, 0.0)
     motion = registration.register(sample.target.points, sample.interval)
     return sample.source if motion is None else sample.source.transformed(motion)

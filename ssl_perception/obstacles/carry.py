@@ -217,7 +217,7 @@ def _still_clear(scan: ObstacleScan, motion: PlanarMotion, stamp: float, blind: 
 
 def _angles(scan: ObstacleScan) -> Values:
     """(S,) the sectors' middles, rad, without the rounding of float32."""
-    return scan.angle_min + scan.angle_increment * np.arange(len(scan.ranges))
+    return np.asarray(scan.angle_min + scan.angle_increment * np.arange(len(scan.ranges)), float)
 
 
 def _wrapped(angle: Values) -> Values:

@@ -15,13 +15,16 @@ with threads_wait_asleep():
 
 Pose = NDArray[np.float64]
 
-NEIGHBOURS = 10  # points that make a covariance, as small_gicp's authors have it
+NEIGHBOURS = 10  # points that make a covariance, as small_gicp's authors have it ...
+NARROW_NEIGHBOURS = 40  # ... or of a sensor that looks one way
+NARROW = 0.7  # length of the mean direction from which a sensor does: a cone of 130 degrees
 MIN_POINTS = 100  # down-sampled; fewer don't fix six degrees of freedom
 MIN_INLIERS = 0.3  # share of points that must find a partner
 SAME_SCENE = 0.7  # of the share in the sweep before; fewer: another place, as in a spliced log
 # m; a registered position may be off by so much, and a speed seem to change within an interval
 POSITION_ERROR = 0.25
 WIDE = 4.0  # match radius of the first try, in units of the usual one, when no speed is known
+FINE = 0.5  # ... and of a last one close to the ground
 
 
 class EgoMotion:
@@ -29,16 +32,22 @@ class EgoMotion:
 
     GICP (Segal et al., RSS 2005) on voxel-down-sampled sweeps, ground included: the ground is what
     fixes height, roll and pitch.
+
+    Args:
+        options: settings; None: defaults.
+        neighbours: points that make a covariance; 0: as many as suit the first sweep.
     """
 
-    def __init__(self, options: EgoMotionConfig | None = None) -> None:
+    def __init__(self, options: EgoMotionConfig | None = None, neighbours: int = 0) -> None:
         self.options = options or EgoMotionConfig()
+        self._asked_neighbours = neighbours
         self.reset()
 
     def reset(self) -> None:
         """Forget the previous sweep and the velocity."""
         self.implausible = ""  # why the motion found or observed last was refused
         self._previous: small_gicp.PointCloud | None = None
+        self._neighbours = self._asked_neighbours
         self._twist: NDArray[np.float64] | None = None
         self._share = 0.0  # of the points that found a partner, in the sweep before
 
@@ -74,12 +83,16 @@ class EgoMotion:
         self._twist = twist
         return motion
 
-    def register(self, points: FloatArray, interval: float) -> Pose | None:
+    def register(
+        self, points: FloatArray, interval: float, close_to_ground: bool = False
+    ) -> Pose | None:
         """Motion since the sweep given last.
 
         Args:
             points: (N, 3), metres, in the sensor's frame.
             interval: seconds since the sweep before.
+            close_to_ground: the rings there lie far apart and would be matched with one another:
+                end with a smaller match radius.
 
         Returns:
             ``current_from_previous`` (4, 4): maps the previous sweep's coordinates to this
@@ -89,8 +102,10 @@ class EgoMotion:
         """
         options = self.options
         few = points[:: -(-len(points) // options.points)] if len(points) else points
+        if not self._neighbours:
+            self._neighbours = NARROW_NEIGHBOURS if looks_one_way(few) else NEIGHBOURS
         cloud, tree = small_gicp.preprocess_points(
-            few.astype(np.float64), options.voxel, NEIGHBOURS, options.threads
+            few.astype(np.float64), options.voxel, self._neighbours, options.threads
         )
         previous, self._previous = self._previous, cloud
         if previous is None:
@@ -105,6 +120,9 @@ class EgoMotion:
             radii.insert(0, WIDE * options.max_correspondence)
         else:
             start = _motion(twist, interval)
+        if close_to_ground:
+            radii.append(FINE * options.max_correspondence)
+        inliers = 0
         for radius in radii:
             result = small_gicp.align(
                 cloud,
@@ -117,7 +135,8 @@ class EgoMotion:
                 max_iterations=options.iterations,
             )
             start = result.T_target_source
-        share, before = result.num_inliers / previous.size(), self._share
+            inliers = max(inliers, result.num_inliers)
+        share, before = inliers / previous.size(), self._share
         self._share = 0.0
         if share < MIN_INLIERS or not np.isfinite(start).all():
             return None
@@ -126,6 +145,19 @@ class EgoMotion:
             return None
         self._share = share
         return self._taken(np.asarray(start, np.float64), interval, twist)
+
+
+def looks_one_way(points: FloatArray) -> bool:
+    """Whether a sweep's beams, (N, 3) m, go out in a cone rather than all around.
+
+    So do those of solid-state lidars, and theirs draw curves that no sweep repeats. Ten neighbours
+    lie on one curve then, whose covariance is a line's: registration would lay the curves of one
+    sweep on those of the next, and turn with the pattern, by seven degrees a sweep in a simulated
+    street.
+    """
+    length = np.linalg.norm(points, axis=1)
+    directions = points[length > 0.0] / length[length > 0.0, None]
+    return len(directions) > 0 and bool(np.linalg.norm(directions.mean(axis=0)) > NARROW)
 
 
 class SensorVelocity:

@@ -1,12 +1,16 @@
-"""Ego motion: what is the same each time, and what is nearly the same."""
+"""Ego motion: what is the same each time, and what is nearly the same; and of sweeps whose sensor
+looks one way and never draws the same curves twice, or sits close to the ground."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from ssl_perception.config import EgoMotionConfig
-from ssl_perception.flow.online.ego_motion import EgoMotion
+from ssl_perception.flow.online.ego_motion import NEIGHBOURS, EgoMotion, looks_one_way
+from ssl_perception_sim.recording.pairs import street_sweeps
+from ssl_perception_sim.sensors.lidar import Lidar
 
 RNG = np.random.default_rng(1)
 GROUND = np.column_stack([RNG.uniform(-20, 20, (9000, 2)), RNG.normal(-1.7, 0.01, 9000)])
@@ -37,3 +41,58 @@ def test_more_threads_give_the_same_to_a_hundredth_of_a_millimetre() -> None:
     assert one[:, 0, 3] == pytest.approx(-0.5, abs=0.02)
     for _ in range(3):
         np.testing.assert_allclose(motions(2), one, rtol=0.0, atol=1e-5)
+
+
+def turns_wrongly(neighbours: int) -> list[float]:
+    """Degrees by which each registration of a drive is wrong."""
+    lidar = Lidar(pattern="rosette", mount=(1.9, 0.0, 1.75))
+    registration, before, wrong = EgoMotion(neighbours=neighbours), None, []
+    for sweep in street_sweeps(0, 0.4, lidar):
+        found = registration.register(sweep.cloud.points, lidar.period)
+        if before is not None and found is not None:
+            true = np.linalg.inv(sweep.world_from_sensor) @ before
+            error = Rotation.from_matrix((np.linalg.inv(true) @ found)[:3, :3])
+            wrong.append(float(np.degrees(error.magnitude())))
+        before = sweep.world_from_sensor
+    return wrong
+
+
+def test_close_to_the_ground_it_is_right_to_centimetres() -> None:
+    lidar = Lidar(mount=(1.9, 0.0, 0.3))
+    registration, before, off = EgoMotion(), None, []
+    for sweep in street_sweeps(0, 0.7, lidar):
+        found = registration.register(sweep.cloud.points, lidar.period, close_to_ground=True)
+        if before is not None and found is not None:
+            true = np.linalg.inv(sweep.world_from_sensor) @ before
+            off.append(float(np.linalg.norm((np.linalg.inv(true) @ found)[:3, 3])))
+        before = sweep.world_from_sensor
+    assert len(off) >= 5 and max(off) < 0.04
+
+
+def test_a_pattern_that_does_not_repeat_is_not_taken_for_a_turn() -> None:
+    assert max(turns_wrongly(0)) < 1.5
+    assert min(turns_wrongly(NEIGHBOURS)) > 5.0  # as for lidars that spin
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("half", "one_way"), [(35.0, True), (60.0, True), (90.0, False)])
+def test_a_cone_of_beams_looks_one_way_wherever_it_points(
+    half: float, one_way: bool, turned: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.uniform(np.cos(np.deg2rad(half)), 1.0, 4000)
+    around = rng.uniform(0, 2 * np.pi, 4000)
+    flat = np.sqrt(1 - z**2)
+    beams = np.stack([z, flat * np.cos(around), flat * np.sin(around)], 1)
+    if turned:
+        beams = beams[:, [1, 2, 0]]
+    points = (beams * rng.uniform(1.0, 50.0, (4000, 1))).astype(np.float32)
+    assert looks_one_way(points) == one_way
+
+
+def test_beams_all_around_do_not_look_one_way_nor_does_nothing() -> None:
+    angle = np.linspace(0, 2 * np.pi, 1000)
+    ring = np.stack([5 * np.cos(angle), 5 * np.sin(angle), np.full(1000, -1.7)], 1)
+    assert not looks_one_way(ring.astype(np.float32))
+    assert not looks_one_way(np.zeros((0, 3), np.float32))
+    assert not looks_one_way(np.zeros((4, 3), np.float32))
