@@ -107,7 +107,7 @@ def open_sequence(path: Path, limits: FilesConfig = LIMITS) -> SequenceLog:
         InputError: none of them; the message says what they are.
     """
     if path.suffix.lower() in SUFFIXES and path.is_file():
-        return _lidar(path.stem, [path], [0], read_point_file)
+        return _lidar(path.stem, [path], [0], read_point_file, limits)
     if not path.is_dir():
         raise InputError(f"{path}: not a folder")
     for folder in (path, path / "half", path / "full"):

@@ -61,9 +61,9 @@ def test_argoverse_pair(evaluated: Path) -> None:
     zero, ours = found["methods"]["zero"], found["methods"]["rigid_cluster"]
     assert zero["epe_three_way"] == pytest.approx(0.227, abs=0.002), "same protocol"
     assert zero["epe_dynamic_foreground"] == pytest.approx(0.674, abs=0.002)
-    assert ours["epe_three_way"] <= 0.025
-    assert ours["epe_dynamic_foreground"] <= 0.065
-    assert ours["epe_static_background"] <= 0.003
+    assert ours["epe_three_way"] <= 0.016
+    assert ours["epe_dynamic_foreground"] <= 0.042
+    assert ours["epe_static_background"] <= 0.0015
     assert found["methods"]["zero"]["bucketed_dynamic_error"] == pytest.approx(1.0)
     assert set(ours["bucketed"]) >= {"CAR", "PEDESTRIAN", "BACKGROUND"}
     assert ours["bucketed"]["CAR"]["dynamic_error"] < 0.35

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_perception.flow.rigid.covariance import covariances
 from ssl_perception.flow.rigid.matching import Matching, match, move
 from ssl_perception.flow.rigid.sampling import Sample
 from ssl_perception.runtime.numba_kernel import kernel
@@ -25,8 +26,8 @@ ITERATIONS = 12
 SIGMA, NARROW_SIGMA = 0.25, 0.125  # m, of the robust weight ...
 WIDE = 3  # ... the wide one for so many iterations
 GICP_TAU = 0.4  # m
+SURFACES = 2.0  # m: longer clusters, vehicles, consist of surfaces
 _SAME_SHIFT, _SAME_TURN = 0.02, 0.01  # m, rad
-_NEIGHBOURHOOD = 0.5  # m, of a covariance
 
 
 @kernel
@@ -175,46 +176,6 @@ def _same(q: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
 
 
 @kernel
-def covariances(points: NDArray[np.float32], count: int, covariance: NDArray[np.float64]) -> None:
-    """Covariance of the neighbours within 0.5 m of each of ``points`` (3, count), + 4e-4 m^2 I.
-
-    Fewer than five neighbours (the point itself counts): 0.02 m^2 I. ``covariance`` (>= count, 6).
-    """
-    for i in range(count):
-        sx = sy = sz = sxx = sxy = sxz = syy = syz = szz = 0.0
-        neighbours = 0
-        for j in range(count):
-            dx = float(points[0, j] - points[0, i])
-            if abs(dx) >= _NEIGHBOURHOOD:
-                continue
-            dy = float(points[1, j] - points[1, i])
-            dz = float(points[2, j] - points[2, i])
-            if dx * dx + dy * dy + dz * dz < _NEIGHBOURHOOD**2:
-                neighbours += 1
-                sx += dx
-                sy += dy
-                sz += dz
-                sxx += dx * dx
-                sxy += dx * dy
-                sxz += dx * dz
-                syy += dy * dy
-                syz += dy * dz
-                szz += dz * dz
-        if neighbours < 5:
-            covariance[i, :] = 0.0
-            covariance[i, 0] = covariance[i, 3] = covariance[i, 5] = 0.02
-            continue
-        w = 1.0 / neighbours
-        sx, sy, sz = sx * w, sy * w, sz * w
-        covariance[i, 0] = sxx * w - sx * sx + 4e-4
-        covariance[i, 1] = sxy * w - sx * sy
-        covariance[i, 2] = sxz * w - sx * sz
-        covariance[i, 3] = syy * w - sy * sy + 4e-4
-        covariance[i, 4] = syz * w - sy * sz
-        covariance[i, 5] = szz * w - sz * sz + 4e-4
-
-
-@kernel
 def _add_distribution_pair(
     sample: Sample,
     matching: Matching,
@@ -276,14 +237,16 @@ def generalised_icp(
 ) -> int:
     """Distribution-to-distribution refinement of ``q`` (4,), in place; returns the iterations.
 
-    Covariances are taken once, at the start. With S = sum k:
+    Covariances are taken once, at the start; those of vehicles are of flat surfaces, see
+    ``covariance``. With S = sum k:
     (sum k J'MJ + diag(.1 S, .1 S, 50 S, 50 S) + 1e-3 I) d = sum k J'Me - (0, 0, 50 S t_z, 50 S psi)
     """
     m, n = sample.size[0], sample.size[1]
     backward_weight = sample.thinning[1] / sample.thinning[0]
     move(sample, matching, q)
-    covariances(matching.x, m, matching.covariance_x)
-    covariances(matching.y, n, matching.covariance_y)
+    surfaces = _extent(sample) > SURFACES
+    covariances(matching.x, m, surfaces, matching.covariance_x)
+    covariances(matching.y, n, surfaces, matching.covariance_y)
     for iteration in range(8):
         move(sample, matching, q)
         match(matching, m, n)
@@ -312,3 +275,11 @@ def generalised_icp(
         if b[0] * b[0] + b[1] * b[1] < 0.002**2:
             return iteration + 1
     return 8
+
+
+@kernel
+def _extent(sample: Sample) -> float:
+    """The longer side of the sampled points' box along x and y, m."""
+    m = sample.size[0]
+    x, y = sample.x[0, :m], sample.x[1, :m]
+    return float(max(x.max() - x.min(), y.max() - y.min()))
