@@ -20,6 +20,7 @@ from ssl_perception.commands.seeds import parse_seeds
 from ssl_perception.config import Config
 from ssl_perception.errors import InputError
 from ssl_perception.io.write import write_json
+from ssl_perception.runtime.worker_processes import end_with_parent
 from ssl_perception.version import __version__
 
 TASKS = ("replay", "evaluate", "experiment")
@@ -160,6 +161,7 @@ def run_job(job: Job) -> dict[str, Any]:
 
 def run_in_process(job: Job, target: Path) -> None:
     """Entry of a worker process: the result goes into ``target``, whole or not at all."""
+    end_with_parent()
     os.environ["OMP_NUM_THREADS"] = "1"  # the workers share the processors
     import cv2
 

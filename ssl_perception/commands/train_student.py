@@ -7,8 +7,6 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from ssl_perception.io.lock import lock_file
 from ssl_perception.io.write import make_folder, write_output
 from ssl_perception.runtime.console import progress_bar
 from ssl_perception.runtime.interrupts import Interrupts
+from ssl_perception.runtime.worker_processes import worker_pool
 
 FIRST_PLACE = 1_000_000  # seeds of training places begin here, far from those that are scored
 HELD_OUT_PLACE = 2_000_000
@@ -124,7 +123,7 @@ def _frames(
     jobs = [(kind, first + k, size.name) for kind, number in places.items() for k in range(number)]
     images, labels = [], []
     with (
-        ProcessPoolExecutor(processes, get_context("spawn")) as pool,
+        worker_pool(processes) as pool,
         progress_bar(out) as bar,
     ):
         task = bar.add_task(f"rendering {len(jobs)} places", total=len(jobs))

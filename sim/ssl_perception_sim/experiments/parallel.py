@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import TypeVar
+
+from ssl_perception.runtime.worker_processes import worker_pool
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -16,5 +16,5 @@ def each(work: Callable[[Job], Result], jobs: Iterable[Job], processes: int) -> 
     if processes == 1:
         yield from map(work, jobs)
         return
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with worker_pool(processes) as pool:
         yield from pool.map(work, jobs)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from ssl_perception.evaluation.report import Section, write_html
 from ssl_perception.io.output_paths import check_outputs
 from ssl_perception.io.write import make_folder, write_json
 from ssl_perception.runtime.console import progress_bar
+from ssl_perception.runtime.worker_processes import worker_pool
 from ssl_perception_sim.experiments.held_out import HeldOutScore
 from ssl_perception_sim.experiments.persistence import (
     SCHEMES,
@@ -116,13 +117,10 @@ def run_persistence(
     left = [job for job in jobs if job not in results]
     out.print(f"{len(jobs)} flights, {len(results)} flown already")
     if left:
-        with (
-            multiprocessing.get_context("spawn").Pool(min(processes, len(left))) as pool,
-            progress_bar(out) as bar,
-        ):
+        with worker_pool(min(processes, len(left))) as pool, progress_bar(out) as bar:
             task = bar.add_task("flights", total=len(left))
-            for name in pool.imap_unordered(_fly, left):
-                bar.console.print(f"flown: {name}")
+            for flown_job in as_completed([pool.submit(_fly, job) for job in left]):
+                bar.console.print(f"flown: {flown_job.result()}")
                 bar.advance(task)
     results = {
         job: results[job] if job in results else read_flight(job.file).result for job in jobs
