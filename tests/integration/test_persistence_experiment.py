@@ -82,7 +82,7 @@ def test_flown_flights_are_not_flown_again(
         return str(out.file.getvalue())  # type: ignore[attr-defined]
 
     assert "1 flights, 0 flown already" in run(1)
-    monkeypatch.setattr(persistence_report.multiprocessing, "get_context", None)
+    monkeypatch.setattr(persistence_report, "worker_pool", None)
     text = run(1)
     assert "1 flights, 1 flown already" in text and "stereo" in text
     (flight,) = json.loads((tmp_path / "all.json").read_text())["flights"]
