@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
+from ssl_perception.io.compressed_image import MAX_PIXELS
 from ssl_perception.types import BoolArray, CameraModel, FloatArray
 
 Matrix = NDArray[np.float64]
@@ -114,6 +115,11 @@ class Rectification:
         self.camera = camera_model(info)
         window = _window(info)
         size = window.size
+        if size[0] * size[1] > MAX_PIXELS:  # the maps are made before an image of that size came
+            raise InputError(
+                f"camera_info: image of {size[0]}x{size[1]} pixels is larger than the "
+                f"{MAX_PIXELS} that are rectified"
+            )
         raw = window.of(_matrix(info.k, (3, 3), "K"))
         if raw[0, 0] <= 0 or raw[1, 1] <= 0:
             raise InputError("camera_info holds no calibration: fx or fy of K is not positive")

@@ -28,7 +28,6 @@ FASTEST = 20.0  # m/s at which a robot may drive into what a scan says is clear
 ONE_PLANE = 0.02  # share of 1/r by which three neighbours may miss a plane
 TOUCH = 0.25  # of a sector; what reaches in less is left to the sector that it fills more of
 RAYS = 5  # in a sector, along which clear space must have been clear before
-STEPS = 16  # distances on each
 
 Values = NDArray[np.float64]
 
@@ -204,12 +203,23 @@ def _still_clear(scan: ObstacleScan, motion: PlanarMotion, stamp: float, blind: 
     half = 0.5 * scan.angle_increment * (1.0 - 1e-6)
     angle = _angles(scan)[:, None] + np.linspace(-half, half, RAYS) + motion.turn
     near = min(max(blind, scan.range_min, 1e-3), 0.5 * scan.range_max)
-    away = np.geomspace(near, scan.range_max, STEPS)
+    away = np.array([near, scan.range_max])
     x = away * np.cos(angle)[..., None] + motion.x
     y = away * np.sin(angle)[..., None] + motion.y
+    bearing = np.arctan2(y, x)  # (S, RAYS, 2)
+    # along a straight line the bearing from one place only grows or only falls, so that the two
+    # ends bound what a ray looks through
+    begin = np.unwrap(bearing[..., 0], axis=1)
+    end = begin + _wrapped(bearing[..., 1] - bearing[..., 0])
     start = scan.angle_min - 0.5 * scan.angle_increment
-    sector = np.floor((np.arctan2(y, x) - start) / scan.angle_increment).astype(np.intp)
-    through = clear[sector % len(clear)].all(axis=(1, 2))
+    first, last = (
+        np.floor((edge - start) / scan.angle_increment).astype(np.intp)
+        for edge in (np.minimum(begin, end).min(axis=1), np.maximum(begin, end).max(axis=1))
+    )
+    sectors = len(clear)
+    first, count = first % sectors, np.minimum(last - first + 1, sectors)
+    blocked = np.concatenate([[0], np.cumsum(~np.tile(clear, 2))])
+    through = blocked[first + count] == blocked[first]
     advance = motion.x * np.cos(angle) + motion.y * np.sin(angle)
     within = advance.max(axis=1) <= FASTEST * max(stamp - scan.stamp, 0.0) + 1e-3
     return np.asarray(through & within)

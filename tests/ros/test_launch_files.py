@@ -102,6 +102,14 @@ def test_raw_and_compressed_images_reach_the_nodes_that_read_cameras() -> None:
         assert nodes[name].parameters["points_type"] == "CustomMsg"
 
 
+def test_depth_alone_hears_the_lidar_that_teaches_where_it_is() -> None:
+    given = {"teacher": "lidar", "points": "/ouster/points", "odom": "/wheel/odom"}
+    assert set(given) <= set(node_plan.DEPTH)
+    teacher = by_name(node_plan.depth(given))["depth_teacher"]
+    assert teacher.remaps["points"] == "/ouster/points"
+    assert teacher.remaps["odom"] == "/wheel/odom"
+
+
 def test_every_launch_file_can_show_and_tell() -> None:
     for arguments in (node_plan.FLOW, node_plan.DEPTH, node_plan.PERCEPTION, node_plan.SIM):
         assert {"viewer", "log_level"} <= set(arguments)

@@ -179,6 +179,13 @@ def test_calibrations_that_cant_be_used(change: dict[str, Any], line: str) -> No
         Camera("image_raw", AUTO).read(GREY, info)
 
 
+def test_a_calibration_of_a_gigapixel_is_refused_before_maps_are_made() -> None:
+    info = raw_info("plumb_bob", "left")
+    info.width = info.height = 32_768
+    with pytest.raises(InputError, match="32768x32768 pixels is larger"):
+        Camera("left/image_raw", CameraConfig()).rectification(info)
+
+
 def test_a_region_beyond_the_image() -> None:
     roi = SimpleNamespace(x_offset=4, y_offset=0, width=8, height=6, do_rectify=False)
     with pytest.raises(InputError, match="roi of 8x6 at 4, 0 is not inside 8x6"):

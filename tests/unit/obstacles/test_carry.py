@@ -168,3 +168,27 @@ def test_the_fused_scan_is_as_old_as_the_image(odometry: bool) -> None:
     nothing = absent(Cue.STEREO, CameraModel(4, 4, 4.0, 4.0, 2.0, 2.0, "camera"), 10.1, "dark")
     fused = fusion.update(nothing, None, None, scan(ranges, 10.0, velocity=velocity)).scan
     assert fused.ranges[AHEAD] == pytest.approx(4.9, abs=1e-2) and fused.stamp == 10.1
+
+
+@pytest.mark.parametrize("sectors", [72, 360])
+@pytest.mark.parametrize("near", [0.5, 3.0])
+def test_no_sector_on_the_way_is_skipped(sectors: int, near: float) -> None:
+    """Beside a robot that drives sideways a ray crosses many sectors within a short distance."""
+    width = 2 * np.pi / sectors
+    across = ((np.arange(15) + 0.5) / 15 - 0.5) * width
+    away = near + (40.0 - near) * np.linspace(0.0, 1.0, 400) ** 3
+    rng = np.random.default_rng(3)
+    kept = 0
+    for motion in (PlanarMotion(0.1, 0.8, 0.0), PlanarMotion(1.2, -3.6, 0.05)):
+        ranges = np.full(sectors, INF)
+        unknown = int(rng.integers(sectors))
+        ranges[unknown] = NAN
+        here = ObstacleScan(ranges, -np.pi + width / 2, width, 0.2, 40.0, 0.0, "lidar")
+        there = carried(here, motion, 0.3, blind=near)
+        for sector in np.flatnonzero(np.isposinf(there.ranges)):
+            angle = here.angle_min + sector * width + across[:, None] + motion.turn
+            x, y = away * np.cos(angle) + motion.x, away * np.sin(angle) + motion.y
+            crossed = np.floor((np.arctan2(y, x) + np.pi) / width).astype(int) % sectors
+            assert unknown not in crossed
+            kept += 1
+    assert kept > sectors // 4, "and most of what was clear still is"

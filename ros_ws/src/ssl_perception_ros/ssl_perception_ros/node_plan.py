@@ -79,8 +79,8 @@ FLOW = (
 )
 DEPTH = (
     *("namespace", "config", "preset", "use_sim_time"),
-    *("left", "right", "image", "image_transport", "points_type", "teacher", "mono", "store"),
-    *("consumer", "view", "component", "bag"),
+    *("left", "right", "image", "image_transport", "points", "points_type", "odom"),
+    *("teacher", "mono", "store", "consumer", "view", "component", "bag"),
     *SHOWN,
 )
 PERCEPTION = (
