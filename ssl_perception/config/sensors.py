@@ -32,7 +32,10 @@ class TopicsConfig(Section):
         0.002, ge=0.0, le=0.02, description="stamps of left and right may differ by so much, s"
     )
     depth_tolerance: float = Field(
-        0.016, ge=0.0, le=0.1, description="stamps of image and depth image may, s"
+        0.016,
+        ge=0.0,
+        le=0.1,
+        description="stamps of image and depth image may differ by so much, s",
     )
 
 
@@ -58,10 +61,13 @@ class CameraConfig(Section):
     rectify: Literal["auto", "always", "never"] = Field(
         "auto",
         description="rectify images by D, K, R and P of camera_info: auto, where D isn't zero and "
-        "the topic isn't called rect; never refuses those",
+        "the topic isn't called rect; never: refuse them",
     )
     bits: int = Field(
-        16, ge=8, le=16, description="that count in images of 16 bits: 12 for a sensor that has 12"
+        16,
+        ge=8,
+        le=16,
+        description="significant bits in 16-bit images: 12 for a sensor that has 12",
     )
 
 

@@ -19,7 +19,8 @@ def markdown_table() -> str:
         choices = get_args(setting.annotation) if get_origin(setting.annotation) is Literal else ()
         bounds = bounds or " / ".join(map(str, choices))
         default = setting.default if setting.default != "" else "(none)"
-        rows.append(f"| `{setting.name}` | {default} | {bounds} | {setting.description} |")
+        what = setting.description.replace("|", "\\|")
+        rows.append(f"| `{setting.name}` | {default} | {bounds} | {what} |")
     return "\n".join(rows) + "\n"
 
 

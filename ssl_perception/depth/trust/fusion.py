@@ -74,6 +74,10 @@ class CueFusion:
         self._bodies = PoseBuffer(LidarMountConfig())
         self.trust = trust or Trust()
 
+    def mount_camera(self, scan: ScanConfig) -> None:
+        """Take the settings of a camera that is mounted otherwise; trust and poses go on."""
+        self._scan = scan
+
     def travel(self, odometry: Odometry) -> None:
         """Take a pose of the robot: trust lapses after ``max_distance`` without a test, and the
         lidar's scan is carried to the image by it."""

@@ -21,7 +21,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, Range
 
-from ssl_perception.config import Config
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.depth.trust.fusion import CueFusion, absent
 from ssl_perception.depth.trust.persistence import load_trust, save_trust
@@ -100,7 +99,10 @@ class ObstacleDistanceNode(PerceptionNode):
         kind = message_type("tf2_msgs/msg/TFMessage")
         if kind is not None:
             self.publish_on(kind, TF_STATIC, 1, latched=True)
-        self._place(self.config, trust)
+        config = self._mounted = self.config
+        self._fusion = CueFusion(
+            config.scan, config.trust, trust, config.lidar_scan, config.lidar_mount
+        )
 
     def begin(self) -> None:
         queue = self.settings.queue
@@ -233,20 +235,14 @@ class ObstacleDistanceNode(PerceptionNode):
         self._publish(fused.scan, stamp)
         self._report(fused.scan, trust, stamp, min(a.seconds for a in group.parts.values()))
 
-    def _place(self, config: Config, trust: Trust) -> None:
-        """Take the settings that say how the camera is mounted."""
-        self._mounted = config
-        self._fusion = CueFusion(
-            config.scan, config.trust, trust, config.lidar_scan, config.lidar_mount
-        )
-
     def _look_up(self, camera: str) -> None:
         """How this camera is tilted, if only ``/tf_static`` says; then the level frame that the
         scan is in is told there as well."""
         config = self._transforms.complete(self.config, camera=camera)
         if config is self._mounted:
             return
-        self._place(config, self._fusion.trust)
+        self._mounted = config
+        self._fusion.mount_camera(config.scan)
         level = self._transforms.level_camera(camera)
         if level is not None and config.scan.frame != self.config.scan.frame:
             now = self.get_clock().now().nanoseconds
