@@ -124,7 +124,7 @@ class Nodes:
         until = time.monotonic() + seconds
         for name, process in self.processes.items():
             log = self.logs / f"{name}.log"
-            while len(_ACTIVE.findall(log.read_text(errors="replace"))) < self._nodes[name]:
+            while len(_ACTIVE.findall(log.read_text(errors="replace"))) < self._nodes.get(name, 1):
                 if process.poll() is not None:
                     raise InputError(f"node {name} ended: {self.last(name)}")
                 if time.monotonic() > until:

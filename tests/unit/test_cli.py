@@ -9,12 +9,12 @@ import pytest
 import typer
 import typer.core
 import typer.main
-from rich.console import Console
 from typer.testing import CliRunner
 
 import ssl_perception
 from ssl_perception import cli
 from ssl_perception.runtime import installation
+from ssl_perception.runtime.console import Terminal
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -122,7 +122,7 @@ def test_doctor_names_extras_whole(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(installation, "_installed", lambda names: None)
-    monkeypatch.setattr(cli, "out", Console(width=200))
+    monkeypatch.setattr(cli, "out", Terminal(width=200))
     cli.app(["doctor"], standalone_mode=False)
     assert "pip install 'ssl-perception[viewer]'" in capsys.readouterr().out
 

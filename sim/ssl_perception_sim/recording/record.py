@@ -41,9 +41,9 @@ class SensorBag(OutputBag):
 
     arrival_ns = EPOCH_NS
 
-    def write(self, topic: str, stamp_ns: int, message: Any) -> None:
+    def write_raw(self, topic: str, stamp_ns: int, kind: str, raw: bytes | memoryview) -> None:
         """Append a message at ``arrival_ns``."""
-        super().write(topic, self.arrival_ns, message)
+        super().write_raw(topic, self.arrival_ns, kind, raw)
 
 
 def record(
