@@ -214,7 +214,7 @@ class LearnerConfig(Section):
         1.1, gt=0.0, le=100.0, description="m; the error's bound is calibrated on what is nearer"
     )
     miss_rate: float = Field(
-        0.005,
+        0.01,
         gt=0.0,
         lt=0.5,
         description="share of near cells that may lie nearer than their bound and those beside it",
