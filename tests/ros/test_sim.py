@@ -104,7 +104,7 @@ def test_a_street_is_lived_through_with_its_truth(nodes: Nodes, tmp_path: Path) 
     [
         ("sim_world", {"world": "forest"}, "unknown kind of world 'forest'"),
         ("sim_world", {"world": "WORLD"}, "lidar.columns: "),
-        ("sim_world", {"report": "/nowhere/r.json", "seconds": 0.1}, "/nowhere/r.json: "),
+        ("sim_world", {"report": "/dev/null/r.json", "seconds": 0.1}, "/dev/null/r.json: "),
         ("avoid", {"mavros": True}, "mavros"),
         ("avoid", {"consumer": "nav2"}, "parameter consumer: avoid reads scans as REP 117"),
         ("avoid", {"avoid.trigger": 3.0}, "trigger must not be above clear"),
