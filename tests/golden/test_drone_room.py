@@ -19,6 +19,6 @@ def test_the_shipped_student_knows_its_room() -> None:
         assert not perception.problems
         trust = perception.depth.fusion.trust
         assert trust.trusted and trust.last_sample < 0, "it needs a new test beside stereo"
-        point = HeldOut(ROOM, 80, DRONE.trust).score(perception.depth, 0.0)
+        point = HeldOut(ROOM, 200, DRONE.trust).score(perception.depth, 0.0)
     assert point.auc > 0.97
     assert point.tpr > 0.9 and point.fpr < 0.3
