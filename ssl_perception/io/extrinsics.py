@@ -12,10 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from ssl_perception.config import Config, Section
 from ssl_perception.errors import InputError
+from ssl_perception.frames import BODY_FROM_OPTICAL
 from ssl_perception.io.static_transforms import StaticTransforms
 
-# optical axes (x right, y down, z ahead) in body axes (x ahead, y left, z up)
-_BODY_FROM_OPTICAL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 LEAST_TILT = 0.01  # rad; a camera tilted less counts as level
 
 S = TypeVar("S", bound=Section)
@@ -82,7 +81,7 @@ def level_camera(
 def _looking(transforms: StaticTransforms, base: str, camera: str) -> NDArray[np.float64] | None:
     """(4, 4) ``base`` from the camera's axes as REP 103 has them for bodies."""
     pose = transforms.between(base, camera)
-    return None if pose is None else pose @ _BODY_FROM_OPTICAL.T
+    return None if pose is None else pose @ BODY_FROM_OPTICAL.T
 
 
 def _mount(pose: NDArray[np.float64] | None) -> dict[str, float] | None:

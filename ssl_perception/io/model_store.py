@@ -105,7 +105,7 @@ class ModelStore:
             held = f"{self.path}: another learner writes here already"
             self._lock = lock_file(self.path / "lock", held)
             for folder in (self.path, self._generations, self._blobs):
-                sweep(folder, others=True)  # whoever writes holds the lock: they were killed
+                sweep(folder, others=True)  # this process holds the lock: their writers are gone
         except OSError as error:
             raise InputError(f"{self.path}: {error.strerror or error}") from None
         return self

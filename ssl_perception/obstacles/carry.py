@@ -1,8 +1,8 @@
 """An obstacle scan as the robot would see it a little earlier or later, from where it is then.
 
-A sweep is up to some tenths of a second older than the image that it is fused with, in which a
-robot at 1 m/s gets ten centimetres nearer to what stands ahead, and at 1 rad/s turns by more than
-a sector.
+A sweep may be a tenth of a second or more older than the image that it is fused with. In 0.1 s a
+robot at 1 m/s comes 10 cm closer to an obstacle ahead, and at 1 rad/s it turns by more than a
+sector.
 
 What a sector saw lies somewhere in its width, so it reaches into two sectors afterwards. Where
 neighbours show one plane, such as a wall, distances between them are interpolated; else the nearer

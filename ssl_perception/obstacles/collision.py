@@ -46,8 +46,8 @@ def time_to_collision(result: SweepFlow, options: CollisionConfig) -> float:
     Returns:
         +Inf: nothing that is seen is on a collision course within the horizon (it says nothing of
         what isn't seen). NaN: not known, for want of the robot's box, of ego motion, of any known
-        point, because a deadline cut the search for what moves, or because so fast a motion takes
-        too many steps.
+        point, because a deadline cut the search for moving objects short, or because the motion is
+        too fast to be integrated in the steps allowed.
     """
     motion = result.current_from_previous
     if not options.has_footprint or motion is None or result.reset:

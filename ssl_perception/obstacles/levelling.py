@@ -18,10 +18,8 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ssl_perception.frames import BODY_FROM_OPTICAL
 from ssl_perception.types import BoolArray, CameraModel, DepthMap, FloatArray
-
-# optical axes (x right, y down, z ahead) in body axes (x ahead, y left, z up)
-_BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
 def level_depth(depth: DepthMap, pitch: float, roll: float) -> DepthMap:
@@ -55,7 +53,8 @@ def _maps(camera: CameraModel, pitch: float, roll: float) -> tuple[FloatArray, .
     """Per pixel of the level camera, each (H, W): column and row of the tilted one; depth in the
     level camera per metre of depth in the tilted one."""
     level_from_tilted = Rotation.from_euler("xyz", [roll, pitch, 0.0]).as_matrix()
-    turn = _BODY_FROM_OPTICAL.T @ level_from_tilted @ _BODY_FROM_OPTICAL
+    body_from_optical = BODY_FROM_OPTICAL[:3, :3]
+    turn = body_from_optical.T @ level_from_tilted @ body_from_optical
     u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     rays = np.stack(
         [(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.shape)], axis=-1

@@ -1,5 +1,5 @@
-"""What the nodes take from /tf_static, and from odometry. ``tf2_msgs`` isn't among the wheels: its
-message, of the same definition, is handed to whoever subscribes to it."""
+"""What the nodes take from /tf_static, and from odometry. ``tf2_msgs`` isn't among the wheels: a
+message of the same definition is passed to the subscribers' callbacks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pose(xyz: tuple[float, float, float], **angles: float) -> NDArray[np.float64
 
 @pytest.fixture
 def started(domain: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Starts a node in this process; whoever takes a TFMessage of /tf_static."""
+    """Starts a node in this process; gives it, and its callbacks for /tf_static."""
     monkeypatch.setenv("ROS_HOME", str(tmp_path))
     monkeypatch.setattr("ssl_perception_ros.scene_flow.warm_up", lambda config: None)
     nodes: list[PerceptionNode] = []

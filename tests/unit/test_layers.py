@@ -26,7 +26,7 @@ PACKAGES = {
 # row of its own. A module may import from its own layer and from those above it in this table.
 LAYERS = (
     "ssl_perception.errors, ssl_perception.version",
-    "ssl_perception.types",
+    "ssl_perception.frames, ssl_perception.types",
     "ssl_perception.config",
     "ssl_perception.runtime",  # kernels, threads, deadlines, sessions, console, processes
     "ssl_perception.io.write, ssl_perception.io.files, ssl_perception.io.output_paths, "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from ssl_perception.config import Config, LearnerConfig, TextonsConfig, TrustConfig, preset
 from ssl_perception.depth.learning.online import OnlineLearner
 from ssl_perception.depth.student.architecture import SIZES
@@ -13,7 +11,6 @@ from ssl_perception.pipeline import DepthPipeline
 from ssl_perception_sim.sensors.camera import StereoRig
 
 DRONE = preset("drone")
-Kind = Literal["network", "textons"]
 
 
 def learning_pipeline(

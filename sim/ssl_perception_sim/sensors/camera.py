@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ssl_perception.config import Section
+from ssl_perception.frames import BODY_FROM_OPTICAL
 from ssl_perception.runtime.numba_kernel import kernel
 from ssl_perception.types import CameraModel, StereoPair
 from ssl_perception_sim.world.materials import INDEX, MATERIALS
@@ -26,8 +27,6 @@ from ssl_perception_sim.world.textures import Atlas
 
 REPEAT = np.array([m.repeat for m in MATERIALS.values()], np.float32)
 SKY = INDEX["sky"]
-# optical axes (x right, y down, z ahead) in body axes (x ahead, y left, z up)
-BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
 class StereoRig(Section):
@@ -223,7 +222,7 @@ class StereoCamera:
         self.baked = np.ones((faces, 3), np.float32) if baked is None else baked
         tilt = rotation(0.0, np.deg2rad(rig.pitch), 0.0)[0]
         self.body_from_camera = np.eye(4)
-        self.body_from_camera[:3, :3] = tilt @ BODY_FROM_OPTICAL
+        self.body_from_camera[:3, :3] = tilt @ BODY_FROM_OPTICAL[:3, :3]
         self.body_from_camera[:3, 3] = rig.mount
 
     def capture(

@@ -19,6 +19,7 @@ from ssl_perception.depth.student.architecture import NANO
 from ssl_perception.depth.teacher.visibility import visible
 from ssl_perception.flow.online.deskew import deskew
 from ssl_perception.flow.online.pose_buffer import body_from_sensor
+from ssl_perception.frames import BODY_FROM_OPTICAL
 from ssl_perception.types import (
     CameraImage,
     CameraModel,
@@ -31,7 +32,6 @@ from ssl_perception.types import (
 )
 
 CELLS = 2  # of the depth grid, along each side of one of the student's
-_BODY_FROM_OPTICAL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 NO_MOUNT = "it isn't known where the camera sits: set camera_mount, or give tf_static"
 
 
@@ -42,7 +42,7 @@ def camera_from_lidar(
     down); None while ``camera`` isn't set."""
     if camera == CameraMountConfig():
         return None
-    body_from_optical = body_from_sensor(camera) @ _BODY_FROM_OPTICAL
+    body_from_optical = body_from_sensor(camera) @ BODY_FROM_OPTICAL
     return np.linalg.inv(body_from_optical) @ body_from_sensor(lidar)
 
 

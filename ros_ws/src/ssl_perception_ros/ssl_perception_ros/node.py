@@ -153,9 +153,9 @@ class PerceptionNode(LifecycleNode):
         ``qos_overrides`` count, but not for what a node of the same process publishes.
 
         Args:
-            latched: reliable, and with what was said before we came.
-            raw: give the callback the serialised bytes. Large messages are then read by whoever
-                works on them, without a copy, and not at all if they are skipped.
+            latched: reliable and transient local: the last message sent before comes as well.
+            raw: give the callback the serialised bytes. Large messages are then decoded in the
+                worker thread, without a copy, and not at all if they are skipped.
 
         Raises:
             InputError: ``qos_overrides`` that make no sense.
