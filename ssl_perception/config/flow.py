@@ -16,7 +16,9 @@ class EgoMotionConfig(Section):
         40_000, ge=1000, description="at most so many points enter, at an even stride"
     )
     voxel: float = Field(0.35, ge=0.05, le=5.0, description="down-sampling edge, m")
-    max_correspondence: float = Field(1.0, gt=0.0, le=10.0, description="match radius, m")
+    max_correspondence: float = Field(
+        1.0, gt=0.0, le=10.0, description="match radius, m; the last one is 0.3 of it"
+    )
     iterations: int = Field(30, ge=1, le=200, description="at most so many Gauss-Newton steps")
     threads: int = Field(
         2,

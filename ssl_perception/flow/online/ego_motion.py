@@ -24,14 +24,18 @@ SAME_SCENE = 0.7  # of the share in the sweep before; fewer: another place, as i
 # m; a registered position may be off by so much, and a speed seem to change within an interval
 POSITION_ERROR = 0.25
 WIDE = 4.0  # match radius of the first try, in units of the usual one, when no speed is known
-FINE = 0.5  # ... and of a last one close to the ground
+FINE = 0.3  # ... and of the last one, beyond which whatever drives along doesn't pull
+FINE_SHARE = 0.45  # of the points must then find a partner ...
+FINE_SAME = 0.85  # ... and so much of the share before, or the start was wrong
 
 
 class EgoMotion:
     """Registers each sweep against the one before it; starts from the last velocity.
 
     GICP (Segal et al., RSS 2005) on voxel-down-sampled sweeps, ground included: the ground is what
-    fixes height, roll and pitch.
+    fixes height, roll and pitch. The last match radius is small. Within a large one movers and the
+    rings on the ground find partners, too, and pull: in a simulated street with a lorry alongside
+    by 9 cm a sweep.
 
     Args:
         options: settings; None: defaults.
@@ -83,16 +87,12 @@ class EgoMotion:
         self._twist = twist
         return motion
 
-    def register(
-        self, points: FloatArray, interval: float, close_to_ground: bool = False
-    ) -> Pose | None:
+    def register(self, points: FloatArray, interval: float) -> Pose | None:
         """Motion since the sweep given last.
 
         Args:
             points: (N, 3), metres, in the sensor's frame.
             interval: seconds since the sweep before.
-            close_to_ground: the rings there lie far apart and would be matched with one another:
-                end with a smaller match radius.
 
         Returns:
             ``current_from_previous`` (4, 4): maps the previous sweep's coordinates to this
@@ -114,16 +114,34 @@ class EgoMotion:
         twist, self._twist = self._twist, None
         if min(cloud.size(), previous.size()) < MIN_POINTS:
             return None
-        radii = [options.max_correspondence]
-        start = np.eye(4)
-        if twist is None:
-            radii.insert(0, WIDE * options.max_correspondence)
-        else:
-            start = _motion(twist, interval)
-        if close_to_ground:
-            radii.append(FINE * options.max_correspondence)
-        inliers = 0
-        for radius in radii:
+        before, self._share = self._share, 0.0
+        found, inliers, share = self._align(cloud, tree, previous, twist, interval, before)
+        if inliers < MIN_INLIERS or not np.isfinite(found).all():
+            return None
+        if share < SAME_SCENE * before:
+            self.implausible = f"another place: {share:.0%} of the points fit, {before:.0%} before"
+            return None
+        self._share = share
+        return self._taken(found, interval, twist)
+
+    def _align(
+        self,
+        cloud: small_gicp.PointCloud,
+        tree: small_gicp.KdTree,
+        previous: small_gicp.PointCloud,
+        twist: NDArray[np.float64] | None,
+        interval: float,
+        before: float,
+    ) -> tuple[Pose, float, float]:
+        """The motion, and the shares of points with a partner: in the widest radius, in the last.
+
+        Where the velocity is known the fine radius alone mostly does. If fewer fit than before
+        (``before``, of the last radius), the start may have been off by more than it.
+        """
+        options = self.options
+        usual, fine = options.max_correspondence, FINE * options.max_correspondence
+
+        def align(start: Pose, radius: float) -> tuple[Pose, float]:
             result = small_gicp.align(
                 cloud,
                 previous,
@@ -134,17 +152,19 @@ class EgoMotion:
                 num_threads=options.threads,
                 max_iterations=options.iterations,
             )
-            start = result.T_target_source
-            inliers = max(inliers, result.num_inliers)
-        share, before = inliers / previous.size(), self._share
-        self._share = 0.0
-        if share < MIN_INLIERS or not np.isfinite(start).all():
-            return None
-        if share < SAME_SCENE * before:
-            self.implausible = f"another place: {share:.0%} of the points fit, {before:.0%} before"
-            return None
-        self._share = share
-        return self._taken(np.asarray(start, np.float64), interval, twist)
+            found = np.asarray(result.T_target_source, np.float64)
+            return found, result.num_inliers / previous.size()
+
+        if twist is None:
+            start, _ = align(np.eye(4), WIDE * usual)
+        else:
+            start = _motion(twist, interval)
+            found, share = align(start, fine)
+            if share >= max(FINE_SHARE, FINE_SAME * before):
+                return found, share, share
+        start, inliers = align(start, usual)
+        found, share = align(start, fine)
+        return found, inliers, share
 
 
 def looks_one_way(points: FloatArray) -> bool:

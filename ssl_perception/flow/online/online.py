@@ -61,7 +61,6 @@ from ssl_perception.types import (
 )
 
 MIN_OBJECT_POINTS = 5
-CLOSE_TO_GROUND = 1.0  # m, of the lidar: registration takes care of the ground's rings
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,10 +329,7 @@ class OnlineFlow:
     ) -> NDArray[np.float64] | None:
         before = None if self._previous is None else self._previous.world_from_sensor
         if pose is None or (before is None and self._previous is not None):
-            found = self._mounting.found
-            return self._ego_motion.register(
-                points, interval, found is not None and found.height < CLOSE_TO_GROUND
-            )
+            return self._ego_motion.register(points, interval)
         if before is None:
             return None
         return self._ego_motion.observe(np.linalg.inv(pose) @ before, interval)
