@@ -34,6 +34,8 @@ from ssl_perception.types import BoolArray, FloatArray
 
 SAMPLE = 128  # points of a detection that vote
 DISPLACED = 0.6  # of the points that must be displaced are to be seen to be
+FAR = 3.0  # lengths; of what has moved by more ...
+SEEN_BEFORE = 0.5  # ... so many of the earlier positions must have been seen
 STEADY = 0.35  # s for which a constant velocity is assumed
 
 
@@ -47,6 +49,7 @@ class FreeSpaceVotes:
         stayed: points that haven't moved, so far as is seen: a beam ended at their position before.
         confirmed: earlier positions, extrapolated back, where a beam ended.
         contradicted: earlier positions where the beams passed through.
+        asked: earlier positions, extrapolated back, whatever is known of them.
     """
 
     points: int
@@ -54,6 +57,7 @@ class FreeSpaceVotes:
     stayed: int
     confirmed: int
     contradicted: int
+    asked: int
 
 
 @dataclass(eq=False)
@@ -112,9 +116,10 @@ class MotionEvidence:
             for parts in zip(*detections, strict=True)
         )
         counts = np.zeros((len(points), 4), np.int64)
-        newest = self._views[0]
+        newest, steady = self._views[0], 0
         for view in list(self._views)[1:]:
             elapsed = newest.stamp - view.stamp
+            steady += elapsed <= STEADY
             _count_votes(
                 newest.image,
                 view.image,
@@ -128,7 +133,8 @@ class MotionEvidence:
         counts[counts[:, 0] == 1, 1] = 0
         sums = np.add.reduceat(counts, np.cumsum(sizes) - sizes)
         return [
-            FreeSpaceVotes(int(size), *row) for size, row in zip(sizes, sums.tolist(), strict=True)
+            FreeSpaceVotes(int(size), *row, int(size) * steady)
+            for size, row in zip(sizes, sums.tolist(), strict=True)
         ]
 
     def displaced(self, points: FloatArray, chosen: BoolArray) -> BoolArray:
@@ -151,6 +157,9 @@ class MotionEvidence:
     def validated(self, votes: FreeSpaceVotes, displacement: float) -> bool:
         """Whether the votes alone prove a motion.
 
+        What has moved by many lengths must have been seen on its way: over such a distance some
+        other sliver always fits, and gives it an absurd speed.
+
         Args:
             votes: on the detection.
             displacement: over ``span``, in lengths of the detection along its motion. What has
@@ -162,7 +171,8 @@ class MotionEvidence:
             options.min_share * votes.points,
             DISPLACED * min(displacement, 1.0) * (votes.moved + votes.stayed),
         )
-        return votes.moved >= least and self.consistent(votes)
+        on_its_way = displacement <= FAR or votes.confirmed >= SEEN_BEFORE * votes.asked
+        return votes.moved >= least and on_its_way and self.consistent(votes)
 
     def consistent(self, votes: FreeSpaceVotes) -> bool:
         """Whether the votes allow a motion: earlier positions confirmed, seldom contradicted."""

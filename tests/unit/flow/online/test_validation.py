@@ -107,12 +107,27 @@ def test_a_mirror_image_is_no_mover(evidence: MotionEvidence) -> None:
 def test_what_moves_by_its_length_leaves_its_place(
     moved: int, stayed: int, displacement: float, proven: bool
 ) -> None:
-    votes = FreeSpaceVotes(moved + stayed, moved, stayed, confirmed=50, contradicted=0)
+    votes = FreeSpaceVotes(moved + stayed, moved, stayed, confirmed=50, contradicted=0, asked=60)
     assert MotionEvidence().validated(votes, displacement) is proven
 
 
 def votes(moved: int, confirmed: int, contradicted: int, stayed: int = 0) -> FreeSpaceVotes:
-    return FreeSpaceVotes(100, moved, stayed, confirmed, contradicted)
+    return FreeSpaceVotes(100, moved, stayed, confirmed, contradicted, asked=300)
+
+
+@pytest.mark.parametrize(
+    ("displacement", "confirmed", "proven"),
+    [
+        (6.5, 16, False),  # a dozen points that are said to fly 25 m/s, seen on half of their way
+        (6.5, 18, True),
+        (2.0, 16, True),  # a walker that comes out from behind a car
+    ],
+)
+def test_what_has_come_far_was_seen_on_its_way(
+    displacement: float, confirmed: int, proven: bool
+) -> None:
+    votes = FreeSpaceVotes(12, 9, 3, confirmed, contradicted=0, asked=36)
+    assert MotionEvidence().validated(votes, displacement) is proven
 
 
 @pytest.mark.parametrize(
