@@ -133,7 +133,7 @@ def _likeness(stereo: NDArray[np.floating], lidar: NDArray[np.floating]) -> floa
     inverse = 1.0 / np.stack([stereo[both], lidar[both]]).astype(np.float64)
     if (np.ptp(inverse, axis=1) == 0.0).any():
         return 0.0
-    return float(np.corrcoef(inverse)[0][1])
+    return float(np.asarray(np.corrcoef(inverse))[0, 1])
 
 
 def _medians(depth: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.floating]:
