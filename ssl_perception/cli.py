@@ -5,8 +5,8 @@ comes back, and writes every printed figure to ``--json`` when asked. Before tha
 no output would hurt an input (``io.output_paths``). Heavy imports wait until the command that needs
 them runs, so that ``--help`` answers at once.
 
-Exit codes: 0 done; 1 ``store check`` found damage; 2 the input or an option can't be used (one
-line on stderr says which); 70 a bug (one line; ``--debug`` shows where).
+Exit codes: 0 done; 1 ``store check`` found damage, or ``doctor`` a fault; 2 the input or an option
+can't be used (one line on stderr says which); 70 a bug (one line; ``--debug`` shows where).
 """
 
 from __future__ import annotations
@@ -203,12 +203,29 @@ def warm_up(
 
 
 @app.command()
-def doctor(json_file: JsonFile = None) -> None:
-    """Say what this installation can do, and what it lacks."""
-    from ssl_perception.commands.doctor import run_doctor
+def doctor(
+    log: Annotated[
+        Path | None, typer.Argument(help="Log whose sensors are checked; none: the installation.")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, max=600.0, help="How much of the log's beginning.")
+    ] = 5.0,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Say what this installation can do, and what it lacks; or, of a log, what is wrong with its
+    sensors (then the exit code is 1): rates, stamps, frames, mounting, calibration."""
+    from ssl_perception.commands.doctor import run_doctor, run_preflight
 
-    check_outputs([], {"--json": json_file})
-    run_doctor(json_file, out)
+    if log is None:
+        check_outputs([], {"--json": json_file})
+        run_doctor(json_file, out)
+        return
+    check_inputs(log)
+    config = load_config(config_file, settings)
+    check_outputs([log, *input_files(config_file, config)], {"--json": json_file})
+    run_preflight(log, config, seconds, json_file, out)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -7,6 +7,7 @@ should not get to define parsers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -26,6 +27,7 @@ from ssl_perception.io.files import LIMITS, reason
 from ssl_perception.io.log import Log, OnBad, Recorded
 from ssl_perception.io.static_transforms import StaticTransforms
 from ssl_perception.io.stereo_sync import Matched, Side, StereoSync
+from ssl_perception.io.stream_check import Header
 from ssl_perception.io.topic_choice import Chosen, choose_topics
 from ssl_perception.types import CameraImage, PointCloud, StereoPair
 
@@ -100,14 +102,15 @@ class BagLog(Log):
             raise InputError(f"{self.path}: {error}") from None
 
     def read(self, on_bad: OnBad | None = None) -> Iterator[Recorded]:
+        return self.beginning(math.inf, on_bad)
+
+    def beginning(self, seconds: float, on_bad: OnBad | None = None) -> Iterator[Recorded]:
+        """``read``, as far as what was recorded within so many seconds."""
         self.unpaired = self.dropped_points = 0
         sync = StereoSync(self._tolerance_ns)
-        names = self.topics
-        images_of = {names.left_image, names.right_image, names.depth_image}
-        used = ({names.points, names.odom} | images_of) - {""}
         reader = self._open()
         try:
-            for connection, raw in self._messages(reader, used):
+            for connection, _, raw in self._first_seconds(reader, seconds):
                 try:
                     frame = self._frame(connection, raw, sync)
                 except InputError as error:
@@ -122,6 +125,27 @@ class BagLog(Log):
             sync.finish()
             self.unpaired = sync.unpaired
             reader.close()
+
+    def headers(self, seconds: float) -> Iterator[Header]:
+        reader = self._open()
+        try:
+            for connection, received_ns, raw in self._first_seconds(reader, seconds):
+                with suppress(InputError):  # `beginning` says what can't be used
+                    header = deserialise(raw, connection.msgtype).header
+                    stamp_ns = point_cloud2.stamp_ns(header.stamp)
+                    yield Header(connection.topic, stamp_ns, header.frame_id, received_ns)
+        finally:
+            reader.close()
+
+    def _first_seconds(self, reader: BagReader, seconds: float) -> Iterator[tuple[Any, int, bytes]]:
+        """Messages of the sensors, with the time at which they were recorded, ns."""
+        names, start = self.topics, None
+        images_of = {names.left_image, names.right_image, names.depth_image}
+        for message in self._messages(reader, ({names.points, names.odom} | images_of) - {""}):
+            start = message[1] if start is None else start
+            if message[1] - start > seconds * 1e9:
+                return
+            yield message
 
     def _frame(self, connection: Any, raw: bytes, sync: StereoSync) -> Recorded | None:
         message = deserialise(raw, connection.msgtype)
@@ -159,7 +183,7 @@ class BagLog(Log):
         fixed = {t for t, kind in kinds.items() if kind == TF and t.endswith("tf_static")}
         if not fixed:
             return None
-        for connection, raw in self._messages(reader, fixed):
+        for connection, _, raw in self._messages(reader, fixed):
             transforms.add(deserialise(raw, connection.msgtype))
         lidar = self._first(reader, self.topics.points).header.frame_id
         return transforms.between(self._infos[0].header.frame_id, lidar)
@@ -176,18 +200,17 @@ class BagLog(Log):
         first = next(self._messages(reader, {topic}), None)
         if first is None:
             raise InputError(f"{self.path}: {topic} holds no message")
-        connection, raw = first
+        connection, _, raw = first
         return deserialise(raw, connection.msgtype)
 
-    def _messages(self, reader: BagReader, topics: set[str]) -> Iterator[tuple[Any, bytes]]:
+    def _messages(self, reader: BagReader, topics: set[str]) -> Iterator[tuple[Any, int, bytes]]:
         wanted = [c for c in reader.connections if c.topic in topics]
         messages = reader.messages(wanted)
         while True:
             item = self._reading(lambda: next(messages, None))
             if item is None:
                 return
-            connection, _, raw = item
-            yield connection, raw
+            yield item
 
     def _reading(self, read: Callable[[], T]) -> T:
         # A broken file makes rosbags raise whatever its parsers meet (struct.error, IndexError,

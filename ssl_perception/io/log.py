@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_perception.errors import InputError
+from ssl_perception.io.stream_check import Header
 from ssl_perception.types import CameraImage, Odometry, PointCloud, StereoPair
 
 
@@ -69,6 +70,20 @@ class Log(ABC):
             InputError: a frame can't be used and there is no ``on_bad``, or the file can't be
                 read further.
         """
+
+    def beginning(self, seconds: float, on_bad: OnBad | None = None) -> Iterator[Recorded]:
+        """``read``, as far as so many seconds after the first frame."""
+        start: int | None = None
+        for frame in self.read(on_bad):
+            start = frame.stamp_ns if start is None else start
+            if frame.stamp_ns - start > seconds * 1e9:
+                return
+            yield frame
+
+    def headers(self, seconds: float) -> Iterator[Header]:
+        """The headers of all messages of the first seconds, those of unpaired images too."""
+        for frame in self.beginning(seconds, lambda error: None):
+            yield Header(frame.topic, frame.stamp_ns, frame.topic)  # files name no frames
 
     def __iter__(self) -> Iterator[Recorded]:
         return self.read()

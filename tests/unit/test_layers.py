@@ -37,7 +37,7 @@ LAYERS = (
     "ssl_perception.io.camera_info, ssl_perception.io.camera, "
     "ssl_perception.io.odometry, ssl_perception.io.laser_scan, ssl_perception.io.cue_status, "
     "ssl_perception.io.scan_encoding, ssl_perception.io.spatial_points, "
-    "ssl_perception.io.stamp_sync, "
+    "ssl_perception.io.stamp_sync, ssl_perception.io.stream_check, "
     "ssl_perception.io.stereo_sync, ssl_perception.io.static_transforms, "
     "ssl_perception.io.extrinsics",  # messages
     "ssl_perception.io",  # recordings: log, sequences, bag_log, open_log; output, results
@@ -54,7 +54,7 @@ LAYERS = (
     "ssl_perception.depth.trust",
     "ssl_perception.depth.learning, ssl_perception.depth",
     "ssl_perception.pipeline",
-    "ssl_perception.warm_up",
+    "ssl_perception.warm_up, ssl_perception.preflight",
     "ssl_perception",  # the public face: names of what lies below
     "ssl_perception.evaluation",
     "ssl_perception_sim.world, ssl_perception_sim",  # shapes, textures, motion, traffic

@@ -3,7 +3,8 @@ that looks perfect; only another sensor can tell.
 
 Inverse depth of a rectified pair is ``(disparity - toe_in) / (fx * baseline)``, so that between
 stereo and lidar it is a line: its slope is off when ``fx * baseline`` is, its offset when the
-cameras have turned against each other.
+cameras have turned against each other. Where the lidar's picture fits only if left and right are
+exchanged, its driver mirrors y, which no sweep shows by itself.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ MIN_SPREAD = 2.0  # ratio of far to near depths; less doesn't tell slope from of
 MAX_OFFSET = 2.0  # px
 MAX_SCALE = 1.12  # and 1 / 1.12
 SAMPLE = 300  # cells of a comparison that are fitted
+LIKE, UNLIKE = 0.6, 0.3  # correlation of the pictures: exchanged at least, straight at most
 
 
 class LidarCheck:
@@ -43,6 +45,7 @@ class LidarCheck:
     def __init__(self, options: LidarTeacherConfig, camera_from_lidar: NDArray[np.float64]) -> None:
         self._lidar = LidarTeacher(options, camera_from_lidar)
         self._fits: deque[tuple[float, float]] = deque(maxlen=KEPT)
+        self._likeness: deque[tuple[float, float]] = deque(maxlen=KEPT)
         self._stamp = -np.inf
         self.doubt = ""
 
@@ -58,19 +61,28 @@ class LidarCheck:
         if not measured.valid:
             return
         self._stamp = pair.stamp
+        sampled = _medians(stereo.depth, measured.depth.shape)
+        self._likeness.append(
+            (_likeness(sampled, measured.depth), _likeness(sampled, measured.depth[:, ::-1]))
+        )
         fitted = fit(stereo.depth, measured.depth)
-        if fitted is None:
-            return
-        slope, offset = fitted
-        self._fits.append((slope, offset * pair.camera.fx * pair.baseline))
-        if len(self._fits) < ENOUGH:
-            return
-        scale, pixels = np.median(np.array(self._fits), axis=0)
+        if fitted is not None:
+            slope, offset = fitted
+            self._fits.append((slope, offset * pair.camera.fx * pair.baseline))
+        self._judge()
+
+    def _judge(self) -> None:
         wrong = ""
-        if abs(pixels) > MAX_OFFSET:
-            wrong = f"disparities are {pixels:+.1f} px off: a camera has turned (toe-in)"
-        elif not 1.0 / MAX_SCALE < scale < MAX_SCALE:
-            wrong = f"depth is {1.0 / scale:.2f} times the lidar's: check baseline and fx"
+        if len(self._likeness) >= ENOUGH:
+            straight, mirrored = np.median(np.array(self._likeness), axis=0)
+            if mirrored > LIKE and straight < UNLIKE:
+                wrong = "they see mirror images: is the lidar's y mirrored"
+        if not wrong and len(self._fits) >= ENOUGH:
+            scale, pixels = np.median(np.array(self._fits), axis=0)
+            if abs(pixels) > MAX_OFFSET:
+                wrong = f"disparities are {pixels:+.1f} px off: a camera has turned (toe-in)"
+            elif not 1.0 / MAX_SCALE < scale < MAX_SCALE:
+                wrong = f"depth is {1.0 / scale:.2f} times the lidar's: check baseline and fx"
         if bool(wrong) != bool(self.doubt):
             where = ", or the camera's place (camera_mount, tf_static)"
             self.doubt = f"stereo and lidar disagree: {wrong}{where}" if wrong else ""
@@ -111,6 +123,17 @@ def fit(stereo: NDArray[np.floating], lidar: NDArray[np.floating]) -> tuple[floa
     chosen = np.linspace(0, len(x) - 1, min(len(x), SAMPLE)).astype(np.intp)
     slope, offset, _, _ = theilslopes(y[chosen], x[chosen])
     return float(slope), float(offset)
+
+
+def _likeness(stereo: NDArray[np.floating], lidar: NDArray[np.floating]) -> float:
+    """Correlation of two pictures' inverse depths, in the cells that both know; 0: too few do."""
+    both = np.isfinite(stereo) & np.isfinite(lidar) & (stereo > 0.0) & (lidar > 0.0)
+    if np.count_nonzero(both) < MIN_CELLS:
+        return 0.0
+    inverse = 1.0 / np.stack([stereo[both], lidar[both]]).astype(np.float64)
+    if (np.ptp(inverse, axis=1) == 0.0).any():
+        return 0.0
+    return float(np.asarray(np.corrcoef(inverse))[0, 1])
 
 
 def _medians(depth: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.floating]:

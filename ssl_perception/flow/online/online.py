@@ -37,8 +37,10 @@ from ssl_perception.flow.online.ground import GroundSegmenter
 from ssl_perception.flow.online.ground_surface import GroundSurface
 from ssl_perception.flow.online.motion_evidence import MotionEvidence
 from ssl_perception.flow.online.mounting import MountingEstimate, Turn, turned_back
+from ssl_perception.flow.online.odometry_check import OdometryCheck
 from ssl_perception.flow.online.own_vehicle import (
     far_points,
+    not_in_metres,
     own_points,
     renumbered,
     spread,
@@ -80,6 +82,7 @@ class OnlineFlow:
         self.config = config or Config()
         self._ego_motion = EgoMotion(self.config.ego_motion)
         self._mounting = MountingEstimate(self.config.ground.sensor_height, self.config.lidar_mount)
+        self._odometry_check = OdometryCheck(self.config.ego_motion)
         self._ground = GroundSegmenter(self.config.ground)
         self._evidence = MotionEvidence(self.config.evidence)
         self._tracker = Tracker(self.config.tracks)
@@ -91,12 +94,14 @@ class OnlineFlow:
     def reset(self) -> None:
         """Forget all sweeps; the next one counts as the first."""
         self._mounting.reset()
+        self._odometry_check.reset()
         self._start_anew()
 
     def _start_anew(self) -> None:
         """Forget all sweeps; the sensor is mounted as it was."""
         self._previous = None
         self._ego_motion.reset()
+        self._odometry_check.start_anew()
         self._ground.reset()
         self._evidence.reset()
         self._tracker.reset()
@@ -118,6 +123,7 @@ class OnlineFlow:
         _require_usable(sweep)
         own = own_points(sweep, self.config.online.vehicle)
         far = far_points(sweep, self.config.online.max_coordinate)
+        unit = "" if far is None else not_in_metres(sweep)
         if own is None and far is None:
             return self._process(sweep, world_from_sensor)
         left_out = np.zeros(len(sweep), np.bool_)
@@ -126,9 +132,8 @@ class OnlineFlow:
                 left_out |= some
         kept = np.flatnonzero(~left_out)
         if len(kept) == 0:
-            raise InputError(
-                "sweep has no points outside online.vehicle and within online.max_coordinate"
-            )
+            nothing = "sweep has no points outside online.vehicle and within online.max_coordinate"
+            raise InputError(f"{nothing}: {unit}" if unit else nothing)
         result = self._process(sweep.select(kept), world_from_sensor)
         straight = result.deskewed
         return replace(
@@ -139,6 +144,7 @@ class OnlineFlow:
             objects=renumbered(result.objects, kept),
             deskewed=None if straight is None else spread(straight, kept, sweep.points.copy()),
             own=own,
+            doubt="; ".join(filter(None, (unit, result.doubt))),
         )
 
     def _process(
@@ -154,6 +160,7 @@ class OnlineFlow:
         interval = sweep.stamp - self._previous.obstacles.stamp if self._previous else 0.0
 
         motion = self._motion(sweep.points, interval, world_from_sensor)
+        self._compare_with_odometry(sweep.points, interval, world_from_sensor)
         clock.lap("ego motion")
         points, previous, deskewed = self._deskew(sweep, self._previous)
         rays = points - sweep.origin if sweep.origin.any() else points
@@ -203,7 +210,7 @@ class OnlineFlow:
             points if points is not sweep.points else None,
             level=level,
             mounting=self._mounting.found,
-            doubt=self._mounting.doubt,
+            doubt="; ".join(filter(None, (self._mounting.doubt, self._odometry_check.doubt))),
         )
 
     def _deskew(
@@ -333,6 +340,17 @@ class OnlineFlow:
         if before is None:
             return None
         return self._ego_motion.observe(np.linalg.inv(pose) @ before, interval)
+
+    def _compare_with_odometry(
+        self, points: FloatArray, interval: float, pose: NDArray[np.float64] | None
+    ) -> None:
+        """Where ego motion comes from odometry, see now and then whether the sweeps agree."""
+        if pose is None:
+            self._odometry_check.start_anew()
+            return
+        before = None if self._previous is None else self._previous.world_from_sensor
+        observed = None if before is None else np.linalg.inv(pose) @ before
+        self._odometry_check.add(points, interval, observed)
 
 
 @kernel

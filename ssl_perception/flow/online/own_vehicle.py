@@ -12,6 +12,8 @@ from ssl_perception.config import VehicleConfig
 from ssl_perception.runtime.numba_kernel import kernel
 from ssl_perception.types import BoolArray, FloatArray, MovingObject, PointCloud, SceneFlow
 
+MAX_USUAL = 300.0  # m, of the median distance
+
 
 def own_points(sweep: PointCloud, vehicle: VehicleConfig) -> BoolArray | None:
     """(N,) points of the robot itself; None: there are none, or its box isn't set."""
@@ -29,6 +31,15 @@ def far_points(sweep: PointCloud, limit: float) -> BoolArray | None:
     low, high = np.full(3, -limit, np.float32), np.full(3, limit, np.float32)
     near = _inside(sweep.points, low, high)
     return None if near.all() else ~near
+
+
+def not_in_metres(sweep: PointCloud) -> str:
+    """Empty, or, where most points lie farther away than lidars see, that their unit is another."""
+    some = sweep.points[:: max(1, len(sweep) // 500)] - sweep.origin
+    distance = float(np.median(np.linalg.norm(some, axis=1)))
+    if not distance > MAX_USUAL:
+        return ""
+    return f"half of the points are more than {MAX_USUAL:.0f} m away: are they in millimetres?"
 
 
 def with_own(flow: SceneFlow, kept: NDArray[np.intp], count: int) -> SceneFlow:

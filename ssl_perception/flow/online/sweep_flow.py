@@ -44,7 +44,8 @@ class SweepFlow:
         own: (N,) bool, the robot's own points (``online.vehicle``); None: there are none.
         level: (3, 3) turns the cloud's axes to level ones, x staying ahead; None: they are level.
         mounting: of the lidar, as the ground shows it; None: no ground seen yet.
-        doubt: empty, or which setting of the mounting seems wrong: one line, the same each sweep.
+        doubt: empty, or which setting of the mounting seems wrong, the unit of the points, or how
+            odometry disagrees with the sweeps: one line, the same each sweep.
     """
 
     cloud: PointCloud

@@ -30,12 +30,12 @@ STEPS = np.concatenate(
 )
 
 
-def truth() -> np.ndarray:
+def truth(points: np.ndarray = STEPS) -> np.ndarray:
     """(H, W) depth of the stairs, NaN beside them."""
     depth = np.full((CAMERA.height, CAMERA.width), np.nan, np.float32)
-    column, row = (np.round(p).astype(int) for p in CAMERA.project(STEPS.astype(np.float32)))
+    column, row = (np.round(p).astype(int) for p in CAMERA.project(points.astype(np.float32)))
     inside = (column >= 0) & (column < CAMERA.width) & (row >= 0) & (row < CAMERA.height)
-    depth[row[inside], column[inside]] = STEPS[inside, 2]
+    depth[row[inside], column[inside]] = points[inside, 2]
     return depth
 
 
@@ -71,6 +71,24 @@ def test_toe_in(toe_in: float) -> None:
 def test_a_wrong_baseline(scale: float) -> None:
     line = doubt_of(scale=scale)
     assert f"depth is {scale:.2f}"[:11] in line and "check baseline and fx" in line
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_lidar_whose_y_is_mirrored(side: float) -> None:
+    """Along a wall to the left; a lidar that mirrors y has it to the right."""
+    z, y = np.meshgrid(np.arange(2.0, 12.0, 0.01), np.linspace(-1.5, 1.5, 60))
+    wall = np.stack([np.full_like(z, -1.5), y, z], -1).reshape(-1, 3)
+    end = np.stack(np.meshgrid(np.arange(-1.5, 6.0, 0.02), np.linspace(-2, 2, 90), [12.0]), -1)
+    wall = np.concatenate([wall, end.reshape(-1, 3)])
+    check = LidarCheck(LidarTeacherConfig(min_known=0.05), np.eye(4))
+    for k in range(6):
+        image = RNG.integers(0, 255, (240, 320), dtype=np.uint8)  # the same again would be frozen
+        mirrored = (wall * (side, 1.0, 1.0) + RNG.normal(0, 0.01, (1, 3))).astype(np.float32)
+        check.add(PointCloud(mirrored, stamp=1.0 * k), np.zeros(6))
+        pair = StereoPair(image, image, CAMERA, BASELINE, 1.0 * k)
+        check.compare(DepthMap(truth(wall), CAMERA, 1.0 * k), pair)
+    assert ("is the lidar's y mirrored" in check.doubt) == (side < 0.0)
+    assert bool(check.doubt) == (side < 0.0)
 
 
 def test_one_comparison_is_not_enough() -> None:
