@@ -43,7 +43,7 @@ from ssl_perception.depth.student.architecture import (
     Architecture,
     Weights,
 )
-from ssl_perception.depth.student.network import StudentNetwork, fold
+from ssl_perception.depth.student.network import Output, StudentNetwork, fold, nearer_view
 from ssl_perception.errors import InputError
 from ssl_perception.runtime.torch_device import choose_device
 from ssl_perception.types import BoolArray, FloatArray
@@ -257,20 +257,20 @@ class Learner:
 
     @torch.no_grad()
     def _predict(self, image: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Log depth, scale of its error and feature of the newest frame; on the way, bring one
-        stored frame's feature up to date."""
-        images = image[None]
+        """Log depth, scale of its error and feature of the newest frame, as inference has them; on
+        the way, bring one stored frame's feature up to date."""
+        images = [image[None], image[None, :, ::-1]]
         slot = self._health.steps % len(self.memory) if len(self.memory) else None
         if slot is not None:
-            stored = self.memory.frames(np.array([slot])).images
-            images = np.concatenate([images, stored])
+            images.append(self.memory.frames(np.array([slot])).images)
         with self._autocast():
-            output = self._average(_planes(images).to(self._device))
+            output = self._average(_planes(np.concatenate(images)).to(self._device))
         features = output.feature.cpu().numpy()
         if slot is not None:
-            self.memory.refresh(slot, features[1])
-        scale = output.log_scale[0].exp().cpu().numpy()
-        return output.log_depth[0].cpu().numpy(), scale, features[0]
+            self.memory.refresh(slot, features[2])
+        own, mirrored = (Output(*(part[k : k + 1] for part in output)) for k in (0, 1))
+        log_depth, log_scale = nearer_view(own, mirrored)
+        return log_depth[0].cpu().numpy(), log_scale[0].exp().cpu().numpy(), features[0]
 
     @torch.no_grad()
     def _align(self, error: float) -> None:

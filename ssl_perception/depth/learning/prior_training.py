@@ -26,7 +26,7 @@ from ssl_perception.depth.learning.losses import frame_losses, uncertainty_losse
 from ssl_perception.depth.learning.prior import Prior
 from ssl_perception.depth.learning.replay_memory import Frames
 from ssl_perception.depth.student.architecture import NANO, Architecture
-from ssl_perception.depth.student.network import StudentNetwork
+from ssl_perception.depth.student.network import StudentNetwork, nearer_view
 from ssl_perception.errors import InputError
 from ssl_perception.io.write import write_output
 
@@ -127,15 +127,15 @@ class PriorTraining:
 
     @torch.no_grad()
     def predict(self, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
-        """Log depth and scale of its error, (n, rows, columns) each, of the running mean."""
-        parts = [
-            self.average(torch.from_numpy(images[k : k + _EVALUATE]).permute(0, 3, 1, 2))
-            for k in range(0, len(images), _EVALUATE)
-        ]
-        return (
-            torch.cat([part.log_depth for part in parts]).numpy(),
-            torch.cat([part.log_scale for part in parts]).exp().numpy(),
-        )
+        """Log depth and scale of its error, (n, rows, columns) each, of the running mean, as
+        inference has them."""
+        depths, scales = [], []
+        for k in range(0, len(images), _EVALUATE):
+            views = torch.from_numpy(images[k : k + _EVALUATE]).permute(0, 3, 1, 2)
+            log_depth, log_scale = nearer_view(self.average(views), self.average(views.flip(3)))
+            depths.append(log_depth)
+            scales.append(log_scale.exp())
+        return torch.cat(depths).numpy(), torch.cat(scales).numpy()
 
     def save(self, path: Path) -> None:
         """All that resuming needs but the frames, as safetensors."""

@@ -81,6 +81,14 @@ class StudentNetwork(nn.Module):
         )
 
 
+def nearer_view(own: Output, mirrored: Output) -> tuple[Tensor, Tensor]:
+    """(B, rows, columns) log depth and log scale as they fly: of each cell the nearer of the two
+    answers, to an image and to the same image mirrored."""
+    depth, scale = mirrored.log_depth.flip(2), mirrored.log_scale.flip(2)
+    nearer = own.log_depth <= depth
+    return torch.minimum(own.log_depth, depth), torch.where(nearer, own.log_scale, scale)
+
+
 @torch.no_grad()
 def fold(student: StudentNetwork, quantile: float = FIRST_QUANTILE) -> Weights:
     """The weights for inference: each BatchNorm merged into its convolution; and the quantile.

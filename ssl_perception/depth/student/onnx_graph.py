@@ -1,4 +1,8 @@
-"""The folded student as an ONNX graph, built by hand so that every weight keeps its name."""
+"""The folded student as an ONNX graph, built by hand so that every weight keeps its name.
+
+The graph sees each image twice, once mirrored, and of the two answers it gives the nearer: what the
+student overlooks in one view it often sees in the other.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +61,9 @@ def build(weights: Weights) -> bytes:
     """The serialised model: ``image`` (1, height, width, 3) uint8 BGR to ``log_depth``,
     ``error_bound`` (both (1, rows, columns)) and ``feature`` (1, features).
 
-    The bound is the quantile times the scale of the error: log depth is hardly ever smaller than
-    ``log_depth - error_bound``.
+    Depth and bound of a cell are those of the nearer of two answers, to the image and to the image
+    mirrored (``network.nearer_view``); the feature is the image's own. The bound is the quantile
+    times the scale of the error: log depth is hardly ever smaller than ``log_depth - error_bound``.
 
     Raises:
         InputError: weights that don't fit (see ``check_weights``).
@@ -74,6 +79,12 @@ def build(weights: Weights) -> bytes:
         "scale.ceiling": np.float32(LOG_SCALE_RANGE[1]),
         "channel": np.array([1], np.int64),
         "no_region": np.zeros(0, np.float32),
+        "first": np.array([0], np.int64),
+        "second": np.array([1], np.int64),
+        "third": np.array([2], np.int64),
+        "columns": np.array([2], np.int64),  # of images and answers alike
+        "last": np.array([-1], np.int64),
+        "beyond": np.array([np.iinfo(np.int64).min], np.int64),  # before the first column
     }
 
     def add(operation: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -90,7 +101,17 @@ def build(weights: Weights) -> bytes:
             pads=[1, 1, 1, 1],
         )
 
-    x = add("Cast", [IMAGE], "image.float", to=TensorProto.FLOAT)
+    def mirror(x: str, axis: str = "columns") -> str:
+        return add("Slice", [x, "last", "beyond", axis, "last"], f"{x}.mirrored")
+
+    def two_views(x: str) -> tuple[str, str]:
+        """The answer to the image, and to the mirrored one, mirrored back."""
+        own = add("Slice", [x, "first", "second", "first"], f"{x}.own")
+        other = add("Slice", [x, "second", "third", "first"], f"{x}.other")
+        return own, mirror(other)
+
+    both = add("Concat", [IMAGE, mirror(IMAGE)], "image.both", axis=0)
+    x = add("Cast", [both], "image.float", to=TensorProto.FLOAT)
     x = add("Transpose", [x], "image.planes", perm=[0, 3, 1, 2])
     x = add("Sub", [add("Mul", [x, "scale"], "image.scaled"), "one"], "image.centred")
     size = (architecture.height, architecture.width)
@@ -100,7 +121,7 @@ def build(weights: Weights) -> bytes:
         if layer.skip:
             size = sizes[layer.skip]
             target = f"{layer.name}.size"
-            constants[target] = np.array([1, layer.outputs, *size], np.int64)
+            constants[target] = np.array([2, layer.outputs, *size], np.int64)
             x = add(
                 "Resize",
                 [x, "no_region", "no_region", target],
@@ -114,17 +135,22 @@ def build(weights: Weights) -> bytes:
             size = (-(-size[0] // layer.stride), -(-size[1] // layer.stride))
         x = add("Relu", [x], f"{layer.name}.out")
         sizes[layer.name] = size
-    add("ReduceMean", [f"{architecture.bottleneck}.out"], FEATURE, axes=[2, 3], keepdims=0)
+    feature = f"{architecture.bottleneck}.out"
+    feature = add("Slice", [feature, "first", "second", "first"], "bottleneck.own")
+    add("ReduceMean", [feature], FEATURE, axes=[2, 3], keepdims=0)
     nodes.append(
         helper.make_node(
             "Split", [convolve(architecture.head, x)], ["head.depth", "head.scale"], axis=1
         )
     )
     x = add("Squeeze", ["head.depth", "channel"], "head.depth.plane")
-    add("Clip", [x, "depth.floor", "depth.ceiling"], LOG_DEPTH)
+    depth = two_views(add("Clip", [x, "depth.floor", "depth.ceiling"], "head.log_depth"))
     x = add("Squeeze", ["head.scale", "channel"], "head.scale.plane")
-    x = add("Clip", [x, "scale.floor", "scale.ceiling"], "error.log_scale")
-    add("Mul", [add("Exp", [x], "error.scale"), QUANTILE], ERROR_BOUND)
+    scale = two_views(add("Clip", [x, "scale.floor", "scale.ceiling"], "head.log_scale"))
+    nearer = add("LessOrEqual", list(depth), "own.nearer")
+    add("Min", list(depth), LOG_DEPTH)
+    x = add("Where", [nearer, *scale], "nearer.log_scale")
+    add("Mul", [add("Exp", [x], "nearer.scale"), QUANTILE], ERROR_BOUND)
 
     graph = helper.make_graph(
         nodes,

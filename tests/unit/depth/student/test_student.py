@@ -17,7 +17,7 @@ from ssl_perception.depth.student.architecture import (
     with_uncertainty,
 )
 from ssl_perception.depth.student.inference import StudentInference
-from ssl_perception.depth.student.network import StudentNetwork, fold
+from ssl_perception.depth.student.network import StudentNetwork, fold, nearer_view
 from ssl_perception.depth.student.onnx_graph import build, quantise
 from ssl_perception.depth.teacher.pseudo_label import pseudo_label
 from ssl_perception.errors import InputError
@@ -70,9 +70,11 @@ def test_onnx_runtime_and_pytorch_predict_the_same(weights: Weights) -> None:
         assert prediction is not None
         small = torch.from_numpy(NANO.shrink(image(seed))).permute(2, 0, 1)[None]
         with torch.no_grad():
-            output = network(small)
-        bound = weights[QUANTILE] * np.exp(output.log_scale[0].numpy())
-        np.testing.assert_allclose(prediction.log_depth, output.log_depth[0].numpy(), atol=1e-4)
+            output, mirrored = network(small), network(small.flip(3))
+        depth, log_scale = nearer_view(output, mirrored)
+        assert (depth <= output.log_depth).all() and (depth < output.log_depth).any()
+        bound = weights[QUANTILE] * np.exp(log_scale[0].numpy())
+        np.testing.assert_allclose(prediction.log_depth, depth[0].numpy(), atol=1e-4)
         np.testing.assert_allclose(prediction.error_bound, bound, rtol=1e-3)
         np.testing.assert_allclose(prediction.feature, output.feature[0].numpy(), atol=1e-4)
         assert prediction.log_depth.shape == NANO.grid
