@@ -133,7 +133,7 @@ class MotionEvidence:
         counts[counts[:, 0] == 1, 1] = 0
         sums = np.add.reduceat(counts, np.cumsum(sizes) - sizes)
         return [
-            FreeSpaceVotes(int(size), *row, int(size) * steady)
+            FreeSpaceVotes(int(size), *row, asked=int(size) * steady)
             for size, row in zip(sizes, sums.tolist(), strict=True)
         ]
 

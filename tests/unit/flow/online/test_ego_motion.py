@@ -85,7 +85,7 @@ def test_a_sudden_change_of_speed_is_found_beyond_the_fine_radius(step: float) -
     motion = EgoMotion(EgoMotionConfig(threads=1))
     for sweep in SWEEPS:
         motion.register(sweep, 0.1)
-    found = motion.register(SWEEPS[-1] - np.float32([step, 0.0, 0.0]), 0.1)
+    found = motion.register(SWEEPS[-1] - np.array([step, 0.0, 0.0], np.float32), 0.1)
     assert found is not None
     assert found[0, 3] == pytest.approx(-step, abs=0.02)
 
