@@ -133,8 +133,10 @@ class MotionEvidence:
         counts[counts[:, 0] == 1, 1] = 0
         sums = np.add.reduceat(counts, np.cumsum(sizes) - sizes)
         return [
-            FreeSpaceVotes(int(size), *row, asked=int(size) * steady)
-            for size, row in zip(sizes, sums.tolist(), strict=True)
+            FreeSpaceVotes(size, moved, stayed, confirmed, contradicted, asked=size * steady)
+            for size, (moved, stayed, confirmed, contradicted) in zip(
+                sizes.tolist(), sums.tolist(), strict=True
+            )
         ]
 
     def displaced(self, points: FloatArray, chosen: BoolArray) -> BoolArray:
